@@ -1,0 +1,1 @@
+"""What `components.testing` makes public, one subject per file."""

@@ -1,0 +1,184 @@
+"""What an application is: one folder with a codec, data, a model and configurations, found by name.
+
+Light on purpose: serving imports this module too. Heavy parts are named, not imported (`part`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+
+from components.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt  # numpy takes a tenth of a second that a run with nothing to do can spare
+
+    Arrays = Mapping[str, npt.NDArray[Any]]  # Any: each array has its own dtype
+
+ENTRY_POINTS = "homeroom.apps"
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """Request -> arrays -> answer. The class `Codec` of an application's `codec.py`.
+
+    `codec.py` needs only the standard library and numpy, imports nothing of ours, and also holds two dataclasses,
+    `Request` and `Answer`, from which the service derives its types. A release carries the file itself, so that an
+    old release keeps its own reading of a request.
+    """
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the vocabulary and settings as plain JSON values."""
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Rebuild from `to_json`'s value. Raises ValueError for a version that is newer than the code."""
+
+    def encode(self, request: Any) -> Sequence[Any]:  # Any: the application's own Request and rows
+        """Return the rows (at least one) that the model must answer for one request.
+
+        Raises ValueError with a sentence for the client when the request makes no sense; never for new values.
+        """
+
+    def batch(self, rows: Sequence[Any]) -> dict[str, npt.NDArray[Any]]:
+        """Return the model's inputs for rows of any number of requests, padded to the longest of them."""
+
+    def decode(self, request: Any, rows: Sequence[Any], outputs: Sequence[Arrays]) -> Any:
+        """Return the `Answer` to one request.
+
+        `outputs[i]` belongs to `rows[i]`: the model's outputs with the batch axis taken off (still padded).
+        """
+
+    def golden_requests(self, count: int, seed: int) -> Sequence[Any]:
+        """Return synthetic requests (no student's data) that cover short, long and unknown input."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """Says what is particular to one application; everything else is inherited from the components."""
+
+    name: str
+    """Folder name, e.g. `knowledge_tracing`."""
+    title: str
+    """One line for `homeroom apps`."""
+    package: str
+    """Import name of the folder, e.g. `flows.knowledge_tracing`."""
+    config: type[Any]
+    """The application's configuration class, one field per stage."""
+    train_config: str
+    """`module:Class` of the configuration's `train` field, which a training process reads back."""
+    data: str
+    """`module:Class` of the LightningDataModule."""
+    model: str
+    """`module:Class` of the LightningModule."""
+    scorer: str
+    """`module:function` that answers whole logs with a release, for batch scoring."""
+    encoder: str
+    """`module:Class` of the SequenceEncoder that turns logs into the codec's arrays (`components/preprocess`)."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the application's files are."""
+        module = importlib.import_module(self.package)
+        if module.__file__ is None:
+            raise ConfigError(f"{self.package} has no folder; give it an __init__.py.")
+        return Path(module.__file__).parent
+
+    @property
+    def codec_file(self) -> Path:
+        """The codec's source, which a release carries."""
+        return self.folder / "codec.py"
+
+    @property
+    def card_file(self) -> Path:
+        """The model card's text."""
+        return self.folder / "README.md"
+
+    def codec(self) -> type[Codec]:
+        """Return the application's Codec class."""
+        kind: type[Codec] = importlib.import_module(f"{self.package}.codec").Codec
+        return kind
+
+    def part(self, name: str) -> Any:  # Any: a class or function that the application names
+        """Import and return what a `module:name` field points to."""
+        module, _, attribute = name.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def part_modules(self) -> tuple[str, ...]:
+        """Return the modules of the named parts, which may lie outside the application's own package."""
+        parts = (self.train_config, self.data, self.model, self.encoder, self.scorer)
+        return tuple(sorted({part.partition(":")[0] for part in parts}))
+
+    def configurations(self) -> tuple[str, ...]:
+        """Return the names of the configurations that come with the application."""
+        return tuple(sorted(p.stem for p in (self.folder / "configs").glob("*.toml")))
+
+    def configuration(self, name: str, overrides: Sequence[str] = ()) -> Any:  # Any: of type self.config
+        """Return the configuration of this name (or TOML path) after `section.key=value` overrides.
+
+        Raises:
+            ConfigError: no such configuration, or something in it is wrong.
+        """
+        from components.config import read_config  # late: serving needs no configurations
+
+        path = self.folder / "configs" / f"{name}.toml"
+        if not path.is_file():
+            path = Path(name)
+            if not path.is_file():
+                raise ConfigError(
+                    f"{self.name} has no configuration {name!r}; it has {', '.join(self.configurations())}. "
+                    "Name one of these or give the path of a TOML file."
+                )
+        return read_config(self.config, path, overrides)
+
+
+def application_names(package: str = "flows") -> tuple[str, ...]:
+    """Return the names of all applications: folders of `package` with an `app.py`, and entry points `homeroom.apps`."""
+    home = importlib.import_module(package)
+    own = {p.parent.name for root in home.__path__ for p in Path(root).glob("*/app.py")}
+    return tuple(sorted(own | {entry.name for entry in entry_points(group=ENTRY_POINTS)}))
+
+
+def load_application(name: str, package: str = "flows") -> Application:
+    """Return the application called `name`.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    names = application_names(package)
+    if name not in names:
+        raise ConfigError(f"No application {name!r}; there are: {', '.join(names)}.")
+    for entry in entry_points(group=ENTRY_POINTS):
+        if entry.name == name:
+            found = entry.load()
+            break
+    else:
+        found = importlib.import_module(f"{package}.{name}.app").APP
+    if not isinstance(found, Application):
+        raise ConfigError(f"{name} names a {type(found).__name__}; expected an Application called APP in its app.py.")
+    return found
+
+
+def answer_requests(codec: Codec, run_model: Callable[[dict[str, Any]], Arrays], requests: Sequence[Any]) -> list[Any]:
+    """Return the answers to `requests`, all in one batch. Offline and served answers both come from here.
+
+    Args:
+        codec: encodes and decodes.
+        run_model: the model: padded inputs by name -> outputs by name, the batch axis first.
+        requests: the application's own `Request` objects.
+    """
+    encoded = [codec.encode(request) for request in requests]
+    rows = [row for group in encoded for row in group]
+    if not rows:
+        return []
+    outputs = run_model(codec.batch(rows))
+    answers, at = [], 0
+    for request, group in zip(requests, encoded, strict=True):
+        own = [{name: array[at + i] for name, array in outputs.items()} for i in range(len(group))]
+        answers.append(codec.decode(request, group, own))
+        at += len(group)
+    return answers

@@ -1,0 +1,1 @@
+"""Model, codec, golden requests, card and limits -> one release under one signed manifest."""

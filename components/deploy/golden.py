@@ -1,0 +1,34 @@
+"""Golden requests: synthetic, with the answers that each bundled model gave when the release was made."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from components.app import Application, answer_requests
+from components.inference import open_session
+
+
+def golden_answers(
+    application: Application, bundle: Path, *, count: int, seed: int, model: str = "model.onnx"
+) -> dict[str, Any]:
+    """Return `{"requests": [...], "answers": [...]}` as plain JSON values.
+
+    Args:
+        application: makes the requests from the vocabulary alone; no student's data are in them.
+        bundle: folder with `codec.json` and the model.
+        count: of requests.
+        seed: of the requests; the same seed gives every model the same requests.
+        model: name of the file in `bundle` that answers.
+    """
+    codec = application.codec().from_json(json.loads((bundle / "codec.json").read_text(encoding="utf-8")))
+    session = open_session(bundle / model)
+    taken = [i.name for i in session.get_inputs()]
+    names = [o.name for o in session.get_outputs()]
+
+    def run(inputs: dict[str, Any]) -> dict[str, Any]:
+        return dict(zip(names, session.run(names, {n: inputs[n] for n in taken}), strict=True))
+
+    requests = list(codec.golden_requests(count, seed))
+    answers = [answer for request in requests for answer in answer_requests(codec, run, [request])]
+    return {"requests": [asdict(r) for r in requests], "answers": [asdict(a) for a in answers]}

@@ -1,0 +1,68 @@
+"""The stage `deploy`: everything that a service needs, in one folder under one signed manifest."""
+
+import json
+import shutil
+
+from components.artifacts import Evaluation, FairnessReport, OnnxModel, Release, SequenceDataset
+from components.bundle import write_bundle_manifest
+from components.deploy.config import DeployConfig
+from components.stage import PENDING, Work, stage
+
+
+@stage(
+    "deploy",
+    libraries=("onnxruntime", "numpy", "jinja2"),
+    uses_application=True,
+    uses_signing_key=True,
+    also=("components.deploy.golden", "components.deploy.card"),
+)
+def deploy(
+    work: Work,
+    model: OnnxModel,
+    data: SequenceDataset,
+    evaluation: Evaluation,
+    fairness: FairnessReport,
+    config: DeployConfig,
+) -> Release:
+    """Bundle the model, the codec itself, golden requests with answers, card, metrics and lineage, and sign them."""
+    from components.deploy.card import model_card  # late: they load onnxruntime and jinja2
+    from components.deploy.golden import golden_answers
+
+    out = work.output()
+    application = work.application
+    exported = work.folder(model)
+    shutil.copyfile(exported / "model.onnx", out / "model.onnx")
+    has_int8 = model.int8_max_abs_error is not None
+    if has_int8:
+        shutil.copyfile(exported / "model.int8.onnx", out / "model.int8.onnx")
+    shutil.copyfile(application.codec_file, out / "codec.py")
+    shutil.copyfile(work.folder(data) / "codec.json", out / "codec.json")
+    shutil.copyfile(work.folder(evaluation) / "metrics.json", out / "metrics.json")
+    shutil.copyfile(work.folder(fairness) / "groups.json", out / "fairness.json")
+    count, seed = config.golden_requests, config.golden_seed
+    written: dict[str, object] = {"golden.json": golden_answers(application, out, count=count, seed=seed)}
+    if has_int8:  # its own answers: it may differ from the float model by far more than the golden tolerance
+        written["golden.int8.json"] = golden_answers(application, out, count=count, seed=seed, model="model.int8.onnx")
+    written["lineage.json"] = {a.kind: a.sha256 for a in (data, model, evaluation, fairness)}
+    for name, value in written.items():
+        (out / name).write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
+    scores = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    card = model_card(application, data, model, evaluation, fairness, scores)
+    (out / "card.md").write_text(card, encoding="utf-8")
+    version = write_bundle_manifest(
+        out,
+        application=application.name,
+        outputs=application.part(application.model).output_names,
+        golden_tolerance=config.golden_tolerance,
+        key=work.signing_key,
+    )
+    return work.publish(
+        Release(
+            ref=PENDING,
+            lineage=work.lineage,
+            application=application.name,
+            version=version,
+            verdict=fairness.verdict,
+        ),
+        out,
+    )

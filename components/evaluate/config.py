@@ -1,0 +1,48 @@
+"""Configuration of the evaluation: which split, how intervals are made, and which limits stop a run."""
+
+from typing import Literal
+
+from components.config import config_class
+
+MIN_RESAMPLES = 20
+
+
+@config_class
+class EvaluateConfig:
+    """What changes the result of `evaluate`."""
+
+    split: Literal["valid", "test"] = "test"
+    """Which held-out students."""
+    resamples: int = 200
+    """Bootstrap resamples of whole students."""
+    confidence: float = 0.95
+    """Coverage that the intervals aim at."""
+    seed: int = 0
+    min_scored: int = 100
+    """Fewer scored answers than this are no evaluation: the stage raises."""
+    min_auc: float = 0.0
+    """Limit on the AUC's point estimate; 0 is off."""
+    max_log_loss: float = 0.0
+    """Limit on the log loss's point estimate, in nats; 0 is off."""
+    on_fail: Literal["stop", "flag"] = "stop"
+    """A crossed limit ends the run (`stop`), or is only written down (`flag`)."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.resamples < MIN_RESAMPLES:
+            problems.append(
+                f"resamples is {self.resamples}; expected at least {MIN_RESAMPLES}, as an interval's ends need some "
+                "resamples beyond them. 200 is usual."
+            )
+        if not 0.5 <= self.confidence < 1.0:
+            problems.append(f"confidence is {self.confidence}; expected 0.5 up to, not including, 1. 0.95 is usual.")
+        if self.seed < 0:
+            problems.append(f"seed is {self.seed}; expected 0 or more. Any whole number will do.")
+        if self.min_scored < 2:
+            problems.append(f"min_scored is {self.min_scored}; expected at least 2: AUC needs a pair of answers.")
+        if not 0.0 <= self.min_auc < 1.0:
+            problems.append(f"min_auc is {self.min_auc}; expected 0 (off) up to, not including, 1, e.g. 0.7.")
+        if self.max_log_loss < 0.0:
+            problems.append(f"max_log_loss is {self.max_log_loss}; expected 0 (off) or a positive number, e.g. 0.6.")
+        if problems:
+            raise ValueError(" ".join(problems))

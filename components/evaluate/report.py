@@ -1,0 +1,133 @@
+"""What `metrics.json` says: the model and its baselines on the same rows, the protocol, repeated rows, limits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from components.artifacts import JsonValue
+from components.evaluate.bootstrap import Interval
+from components.evaluate.comparison import BaselineScores, Comparison
+from components.evaluate.config import EvaluateConfig
+from components.evaluate.metrics import CLIP, THRESHOLD
+from components.evaluate.repeats import REASONS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All that the evaluation found out."""
+
+    protocol: str
+    split_by: str
+    """`student` or `time`: what is held out."""
+    begins_ms: tuple[int, ...]
+    """By time: when validation and testing begin."""
+    all_rows: Comparison
+    """Over every scored row."""
+    repeated: int | None
+    """Scored rows that repeat a problem; None where nobody can tell."""
+    without_repeats: Comparison | None
+    """Over the scored rows that repeat none; None where there are none to leave out, or too few are left."""
+    steps: int
+    windows: int
+
+    def crossed(self, config: EvaluateConfig) -> list[str]:
+        """Return one sentence for each limit that a point estimate crosses. The intervals decide nothing here."""
+        metrics = self.all_rows.metrics
+        found = []
+        if config.min_auc > 0.0 and metrics.auc < config.min_auc:
+            found.append(f"auc is {metrics.auc:.4f}, the limit is at least {config.min_auc:g}")
+        if config.max_log_loss > 0.0 and metrics.log_loss > config.max_log_loss:
+            found.append(f"log_loss is {metrics.log_loss:.4f}, the limit is at most {config.max_log_loss:g}")
+        return found
+
+    def warnings(self, config: EvaluateConfig) -> list[str]:
+        """Return what a reader of the figures has to know: a model no better than its baselines, and leaking rows."""
+        found = []
+        if self.all_rows.verdict != "better":
+            found.append(self.all_rows.sentence(config.confidence))
+        if self.repeated:
+            found.append(
+                f"{self.repeated} of {self.all_rows.scored} scored rows repeat the problem of the row before, which "
+                f"shows the answer (protocol {self.protocol}): the figures over all rows are too high."
+            )
+        if self.without_repeats is not None and self.without_repeats.verdict != "better":
+            found.append(f"Without repeats: {self.without_repeats.sentence(config.confidence)}")
+        return found
+
+    def to_json(self, config: EvaluateConfig) -> dict[str, JsonValue]:
+        """Return the contents of `metrics.json`."""
+        crossed: list[JsonValue] = [*self.crossed(config)]
+        warnings: list[JsonValue] = [*self.warnings(config)]
+        rows = _comparison(self.all_rows, config)
+        return {
+            "format": 2,
+            "split": config.split,
+            "protocol": self.protocol,
+            "split_by": self.split_by,
+            "begins_ms": [*self.begins_ms],
+            **rows,
+            "counts": {
+                "steps": self.steps,
+                "windows": self.windows,
+                "scored": self.all_rows.scored,
+                "students": self.all_rows.students,
+            },
+            "repeats": {"scored": self.repeated, "meaning": REASONS.get(self.protocol, "")},
+            "without_repeats": None if self.without_repeats is None else _comparison(self.without_repeats, config),
+            "warnings": warnings,
+            "bootstrap": {
+                "unit": "student",
+                "resamples": config.resamples,
+                "confidence": config.confidence,
+                "seed": config.seed,
+            },
+            "definitions": {
+                "scored": "every step but the first of each window; by time, only the split's own",
+                "threshold": THRESHOLD,
+                "log_loss_clip": CLIP,
+                "soft_labels": "auc and accuracy take labels of at least the threshold as right",
+                "difference": "model minus baseline under the same resamples; log_loss and brier are better when lower",
+            },
+            "limits": {"min_auc": config.min_auc, "max_log_loss": config.max_log_loss, "crossed": crossed},
+        }
+
+
+def _comparison(found: Comparison, config: EvaluateConfig) -> dict[str, JsonValue]:
+    best = found.baselines[found.best]
+    difference = best.differences["auc"]
+    return {
+        "counts": {"scored": found.scored, "students": found.students},
+        "base_rate": found.base_rate,
+        "metrics": {**found.metrics.by_name()},
+        "intervals": _intervals(found.intervals),
+        "undefined_resamples": {name: interval.undefined for name, interval in found.intervals.items()},
+        "baselines": {name: _baseline(scores) for name, scores in found.baselines.items()},
+        "comparison": {
+            "baseline": found.best,
+            "title": best.title,
+            "auc_difference": difference.value,
+            "interval": _ends(difference.interval),
+            "verdict": found.verdict,
+            "sentence": found.sentence(config.confidence),
+        },
+    }
+
+
+def _baseline(scores: BaselineScores) -> dict[str, JsonValue]:
+    return {
+        "title": scores.title,
+        "formula": scores.formula,
+        "metrics": {**scores.metrics.by_name()},
+        "intervals": _intervals(scores.intervals),
+        "differences": {
+            name: {"value": difference.value, "interval": _ends(difference.interval)}
+            for name, difference in scores.differences.items()
+        },
+    }
+
+
+def _intervals(intervals: Mapping[str, Interval]) -> dict[str, JsonValue]:
+    return {name: _ends(interval) for name, interval in intervals.items()}
+
+
+def _ends(interval: Interval) -> JsonValue:
+    return None if interval.low is None else [interval.low, interval.high]

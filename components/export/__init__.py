@@ -1,0 +1,1 @@
+"""Trained model -> ONNX, with proof that both give the same answers."""

@@ -1,0 +1,1 @@
+"""Metrics by group of students, the gaps between groups, and the gate on them."""

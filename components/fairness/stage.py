@@ -1,0 +1,79 @@
+"""The stage `fairness`: measures by group of students, the gaps between groups, and the gate on them."""
+
+import json
+
+from components.artifacts import Evaluation, FairnessReport, StudentLogs
+from components.errors import ConfigError, GateStoppedError, SchemaError
+from components.fairness.config import FairnessConfig
+from components.schema import PREDICTIONS, STUDENTS
+from components.stage import PENDING, Work, stage
+
+GROUPS = "groups.json"
+
+
+@stage("fairness", libraries=("numpy", "scipy", "polars"))
+def fairness(work: Work, logs: StudentLogs, evaluation: Evaluation, config: FairnessConfig) -> FairnessReport:
+    """Return the report on the groups that the logs' attributes make, over the evaluation's scored predictions.
+
+    `groups.json`: see `components/fairness/report.py`.
+
+    Raises:
+        ConfigError: an attribute that the logs do not have.
+        SchemaError: predictions of students whom the logs do not know.
+        GateStoppedError: the verdict is `fail` and `on_fail` is `stop`; the report is in the store all the same.
+    """
+    # Late, so that a run that only finds finished results loads no polars.
+    import numpy as np
+    import polars as pl
+
+    from components.fairness.gate import judge
+    from components.fairness.groups import ScoredRows, compare_groups
+    from components.fairness.report import report_json
+
+    attributes = config.attributes or logs.groups
+    absent = [a for a in attributes if a not in logs.groups]
+    if absent:
+        raise ConfigError(
+            f"fairness.attributes names {absent}, which the logs do not have; they have {list(logs.groups)}. Name some "
+            "of these, or leave attributes empty for all."
+        )
+    comparisons = {}
+    if attributes:
+        predictions = pl.read_parquet(work.folder(evaluation) / PREDICTIONS).filter("scored")
+        students = pl.read_parquet(work.folder(logs) / STUDENTS, columns=["student", *attributes])
+        tested = predictions.select("student").unique().sort("student").join(students, on="student", how="left")
+        unknown = tested.join(students, on="student", how="anti").height
+        if unknown:
+            raise SchemaError(
+                f"{unknown} of {tested.height} students with predictions are not in the logs' {STUDENTS}. Give the "
+                "logs that the evaluated data were made from."
+            )
+        numbers = tested.select("student").with_row_index("number")
+        joined = predictions.join(numbers, on="student", how="left", maintain_order="left")
+        rows = ScoredRows(
+            student=joined["number"].to_numpy().astype(np.int64),
+            label=joined["label"].to_numpy(),
+            probability=joined["probability"].to_numpy(),
+        )
+        for attribute in attributes:
+            work.say(f"comparing groups by {attribute}")
+            comparisons[attribute] = compare_groups(rows, tested[attribute].cast(pl.String).to_list(), config)
+
+    judgement = judge(comparisons, config)
+    out = work.output()
+    report = report_json(comparisons, judgement, config, protocol=evaluation.protocol)
+    text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
+    (out / GROUPS).write_text(text + "\n", encoding="utf-8")
+    done = work.publish(
+        FairnessReport(ref=PENDING, lineage=work.lineage, verdict=judgement.verdict, reasons=judgement.reasons),
+        out,
+    )
+    for line in judgement.reasons:
+        work.say(f"fairness: {line}")
+    if judgement.verdict == "fail" and config.on_fail == "stop":
+        raise GateStoppedError(
+            f"Gaps between groups are over their limits: {'; '.join(judgement.reasons)}. Report {done.sha256[:12]} is "
+            "in the store. Look into the groups named, or change the limits of [fairness]; on_fail = 'flag' goes on "
+            "all the same."
+        )
+    return done

@@ -1,0 +1,185 @@
+"""Collecting: names of files, folders and patterns -> a handle on raw files, by their contents."""
+
+import hashlib
+import posixpath
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from components.artifacts import Lineage, RawFiles, Ref
+from components.digests import CHUNK_BYTES
+from components.errors import SchemaError, StoreError
+from components.explaining import CutShortError, reason_for
+from components.ingest.addresses import secret_in
+from components.s3 import S3Limits, chunks_of, is_s3, open_s3
+from components.store import Store, raw_identity
+from components.unreachable import BY_CODE
+
+DATA_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".ndjson")
+"""What is taken from a folder, each also with `.gz` behind it. A file that is named itself may end as it likes."""
+
+PURPOSES = {"any": "training", "test": "testing", "valid": "validation"}
+"""What the files of a role are for."""
+
+
+def collect(
+    store: Store, uris: Sequence[str], test_uris: Sequence[str] = (), valid_uris: Sequence[str] = ()
+) -> RawFiles:
+    """Return a handle on the files behind `uris`, after reading each once for its digest.
+
+    The files are ordered by role and digest, so that moving or renaming them changes nothing, and stay where they are.
+
+    Args:
+        store: records the handle, so that lineage can be walked back to it.
+        uris: files, folders (searched through; hidden files and READMEs are left out), patterns with `*`, `?` and
+            `[...]`, on this machine or at any fsspec URL such as `s3://bucket/logs/`. Addresses are recorded, so one
+            that carries a secret is refused, and the message shows its scheme and host only.
+        test_uris: the same for files that are held out whole for testing.
+        valid_uris: the same for files whose students choose the best epoch.
+
+    Raises:
+        StoreError: nothing to read, a name behind which there is nothing, an address with a secret in it, or a file
+            given in several roles; all of them listed, with those of the next kind.
+        SchemaError: the files can be read, and some are empty or the same as another; all of them listed.
+    """
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    problems: list[str] = []
+    contents: list[str] = []
+    roles: dict[str, str] = {}
+    for role, names in (("any", uris), ("test", test_uris), ("valid", valid_uris)):
+        for name in names:
+            secret = secret_in(name)
+            if secret is not None:  # before anything else sees it: errors and records repeat addresses
+                problems.append(secret)
+                continue
+            try:
+                found = _expand(name)
+            except Exception as error:  # whatever a remote file system raises is about this name
+                problems.append(f"{name}: {reason_for(error, 'Check the address and your rights.')}")
+                continue
+            if not found:
+                problems.append(
+                    _missing_bucket(name)
+                    or f"{name}: no such file, or a folder without data files ({', '.join(DATA_SUFFIXES)}, .gz)"
+                )
+            for uri in found:
+                if roles.setdefault(uri, role) != role:
+                    problems.append(
+                        f"{uri}: given for {PURPOSES[roles[uri]]} and for {PURPOSES[role]}; leave it out of one"
+                    )
+    if not roles and not problems:
+        raise StoreError("No files were named: expected at least one file, folder or pattern. Name where the logs are.")
+    files: dict[tuple[str, str], tuple[str, int]] = {}
+    for uri, role in roles.items():
+        try:
+            digest, size = _digest(uri)
+        except Exception as error:  # as above
+            problems.append(f"{uri}: {reason_for(error, 'Check that it can be read.')}")
+            continue
+        if size == 0:
+            contents.append(f"{uri}: the file is empty; deliver it again or leave it out")
+            continue
+        twin = next((files[key][0] for key in ((kind, digest) for kind in PURPOSES) if key in files), None)
+        if twin is not None:
+            contents.append(f"{uri}: has the same bytes as {twin}, so its answers would count twice; leave one out")
+        files[role, digest] = (uri, size)
+    if problems or contents:
+        lines = "\n".join(f"  - {p}" for p in (*problems, *contents))
+        text = f"{len(problems) + len(contents)} of the named sources cannot be used:\n{lines}"
+        raise StoreError(text) if problems else SchemaError(text)
+    ordered = sorted(files)
+    digests = tuple(digest for _, digest in ordered)
+    kinds = tuple(role for role, _ in ordered)
+    identity = raw_identity(digests, kinds)
+    raw = RawFiles(
+        ref=Ref(
+            uri=f"{store.url}/artifacts/{identity}",
+            sha256=identity,
+            bytes=sum(size for _, size in files.values()),
+            media_type="application/vnd.homeroom.RawFiles",
+        ),
+        lineage=Lineage(stage="collect", started_utc=started),
+        uris=tuple(files[key][0] for key in ordered),
+        digests=digests,
+        roles=kinds,
+    )
+    return store.register(raw)
+
+
+def open_file_system(uri: str) -> tuple[Any, str, bool]:  # Any: fsspec ships no types
+    """Return the file system of `uri`, the path in it, and whether it is this machine's own."""
+    import fsspec  # late: costs time that a run without new files need not spend
+
+    options: dict[str, Any] = {"use_listings_cache": False}  # Any: options of every file system
+    if is_s3(uri):
+        return (*open_s3(uri, S3Limits.from_environment(), options), False)
+    file_system, path = fsspec.core.url_to_fs(uri, **options)
+    protocols = file_system.protocol if isinstance(file_system.protocol, tuple) else (file_system.protocol,)
+    return file_system, path, "file" in protocols
+
+
+def read_chunks(uri: str) -> Iterator[bytes]:
+    """Yield a file's bytes, piece by piece and whole.
+
+    Raises:
+        CutShortError: fewer bytes came than the file has, in every attempt.
+    """
+    file_system, path, _ = open_file_system(uri)
+    if is_s3(uri):
+        yield from chunks_of(file_system, path, S3Limits.from_environment())
+        return
+    size, come = file_system.info(path).get("size"), 0  # a web server need not say
+    with file_system.open(path, "rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            come += len(chunk)
+            yield chunk
+    if isinstance(size, int) and come < size:
+        raise CutShortError(f"{come} of {size} bytes came")
+
+
+def _expand(name: str) -> list[str]:
+    file_system, path, is_local = open_file_system(name)
+    if file_system.isfile(path):
+        found = [path]
+    elif file_system.isdir(path):
+        root = path.rstrip("/")
+        found = [p for p in file_system.find(root) if _is_data(p.removeprefix(root))]
+    elif any(c in path for c in "*?["):
+        wants_hidden = posixpath.basename(path).startswith(".")
+        found = [
+            p
+            for p in file_system.glob(path)
+            if (wants_hidden or not posixpath.basename(p).startswith(".")) and file_system.isfile(p)
+        ]
+    else:
+        found = []
+    return sorted(p if is_local else file_system.unstrip_protocol(p) for p in found)
+
+
+def _missing_bucket(name: str) -> str | None:
+    """Return what is wrong where a bucket is missing: S3 answers as if only the object were."""
+    if not name.startswith(("s3://", "s3a://")):
+        return None
+    file_system, path, _ = open_file_system(name)
+    bucket = path.partition("/")[0]
+    try:
+        is_there = bool(file_system.exists(bucket))
+    except Exception:  # no right to look at the bucket itself says nothing of it
+        is_there = True
+    return None if is_there else f"{name}: {BY_CODE['NoSuchBucket']}"
+
+
+def _is_data(below_folder: str) -> bool:
+    parts = below_folder.strip("/").split("/")
+    name = parts[-1].lower()
+    if any(p.startswith((".", "_")) for p in parts) or posixpath.splitext(name)[0].startswith("readme"):
+        return False
+    return name.removesuffix(".gz").endswith(DATA_SUFFIXES)
+
+
+def _digest(uri: str) -> tuple[str, int]:
+    state, size = hashlib.sha256(), 0
+    for chunk in read_chunks(uri):
+        state.update(chunk)
+        size += len(chunk)
+    return state.hexdigest(), size

@@ -1,0 +1,45 @@
+"""Words that columns are named with: they tell a header, which messages may show, from a person's data."""
+
+import re
+from collections.abc import Sequence, Set
+
+COLUMN_WORDS = frozenset(
+    """
+    account age answer answered answers assignment attempt attempts category chapter child class classroom code concept
+    content correct correctness count course created cohort curr country date datetime day district duration elapsed end
+    event exam exercise finished first gender grade group groups guid hint hints id ids identifier incorrect index is
+    item items kc kcs key label language last learner lesson level log mark marks max min minutes module ms name no
+    number nr num opportunity order outcome page participant percent person points position problem problems pupil
+    quantity question questions quiz ratio region response responses result results right row school score scores
+    seconds sec section sequence session sex skill skills source standard start started state status step student
+    students subject submitted submission success tag tags task tasks teacher term test text time timestamp times title
+    topic topics total try type unit user username users uuid value values what when who year
+
+    alter antwort antworten aufgabe aufgaben bewertung datum dauer ergebnis fach falsch frage geschlecht gruppe
+    kind klasse kompetenz kurs lehrkraft note nummer person punkte reihenfolge richtig schule schüler schülerin schueler
+    sekunden sprache thema themen uhrzeit versuch versuche zeit zeitpunkt zeitstempel
+
+    élève eleve étudiant exercice réponse reponse juste résultat resultat matière durée duree essai école ecole classe
+    niveau compétence competence
+
+    alumno alumna estudiante pregunta respuesta correcta correcto ejercicio tarea tema fecha hora nota intento grupo
+    escuela clase
+    """.split()  # noqa: SIM905  # a list of quoted words would be three times as long
+)
+LEAST_SHARE = 0.2
+"""Share of the columns that must be named with such words."""
+LEAST = 2
+"""And how many at least; a single column must be."""
+_WORD = re.compile(r"[^\W\d_]+")
+_HUMP = re.compile(r"(?<=[a-zà-ÿ])(?=[A-ZÀ-Þ])")
+
+
+def words_of(name: str) -> Set[str]:
+    """Return the words in a name such as `Student_ID`, `studentId` or `Student ID (2)`, in lower case."""
+    return {word.lower() for part in _HUMP.split(name) for word in _WORD.findall(part)}
+
+
+def enough_are_column_words(columns: Sequence[Set[str]]) -> bool:
+    """Return whether so many columns are named with such words that all of them may be taken for names of columns."""
+    known = sum(bool(words & COLUMN_WORDS) for words in columns)
+    return known >= max(min(LEAST, len(columns)), LEAST_SHARE * len(columns))

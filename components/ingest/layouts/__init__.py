@@ -1,0 +1,1 @@
+"""Layouts of raw files, one module each."""

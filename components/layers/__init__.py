@@ -1,0 +1,1 @@
+"""Network layers that applications share."""

@@ -1,0 +1,1 @@
+"""Logs -> encoded windows: split by student, encode with the application's codec, lay out flat."""

@@ -1,0 +1,1 @@
+"""Reading sequence datasets: mapped arrays, and batches of windows of like length."""

@@ -1,0 +1,1 @@
+"""Simulate: logs of made-up students with known truth, in the layout `homeroom`."""

@@ -1,0 +1,406 @@
+"""Runs stages: makes a stage's key, skips it when a finished and verified result is there, and explains changes.
+
+A stage is a plain function `(work, *handles, config) -> handle` marked with `@stage`. Its key is made of the stage's
+name, the digests of its inputs and configuration, the digests of the code it imports, the versions of the libraries
+that compute, and, where it makes pseudonyms, the id of the key. Never of a place, a time or a run.
+"""
+
+import json
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, is_dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from inspect import signature
+from pathlib import Path
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
+
+from components.app import Application
+from components.artifacts import Artifact, JsonValue, Lineage, Ref, artifact_from_json, canonical_json, digest_of
+from components.changes import differences, shortened
+from components.code import CodeReader, package_modules
+from components.config import as_plain
+from components.errors import PipelineError, StoreError
+from components.secrets import SecretKey
+from components.store import Store
+
+P = ParamSpec("P")
+A = TypeVar("A", bound=Artifact)
+V = TypeVar("V")
+PENDING = Ref(uri="", sha256="", bytes=0, media_type="")
+"""The reference of a handle that is not published yet."""
+NO_RESULT = "no result for this key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSpec:
+    """What the runner must know of a stage function."""
+
+    name: str
+    libraries: tuple[str, ...]
+    uses_application: bool
+    uses_pseudonym_key: bool
+    uses_signing_key: bool
+    also: tuple[str, ...]
+
+
+_SPECS: dict[Callable[..., Any], StageSpec] = {}
+
+
+def stage(
+    name: str,
+    *,
+    libraries: Iterable[str] = (),
+    uses_application: bool = False,
+    uses_pseudonym_key: bool = False,
+    uses_signing_key: bool = False,
+    also: Iterable[str] = (),
+) -> Callable[[Callable[P, A]], Callable[P, A]]:
+    """Mark a function as a stage; it stays the plain function that it is.
+
+    Args:
+        name: the stage's name in keys, records and on the command line.
+        libraries: distributions whose versions change the result.
+        uses_application: the stage reads `work.application`; its `*.py` then count as code.
+        uses_pseudonym_key: the stage reads `work.pseudonym_key`; the key's id then counts.
+        uses_signing_key: the stage reads `work.signing_key`; the key's id then counts.
+        also: modules that run but are not imported, such as the main module of a child process.
+    """
+    spec = StageSpec(
+        name=name,
+        libraries=tuple(libraries),
+        uses_application=uses_application,
+        uses_pseudonym_key=uses_pseudonym_key,
+        uses_signing_key=uses_signing_key,
+        also=tuple(also),
+    )
+
+    def mark(function: Callable[P, A]) -> Callable[P, A]:
+        _SPECS[function] = spec
+        return function
+
+    return mark
+
+
+def spec_of(function: Callable[..., Any]) -> StageSpec:
+    """Return what `@stage` was told about `function`.
+
+    Raises:
+        TypeError: it is no stage.
+    """
+    try:
+        return _SPECS[function]
+    except KeyError:
+        raise TypeError(f"{getattr(function, '__name__', function)!r} is no stage; mark it with @stage.") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageEvent:
+    """One thing that happened to a stage, for displays and summaries."""
+
+    stage: str
+    status: Literal["started", "finished", "skipped", "would_run"]
+    reason: str
+    key: str
+    seconds: float = 0.0
+    artifact: str = ""
+    """Identity of the result, where there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a stage is given beside its inputs: the store, an empty folder, and what it declared to use."""
+
+    store: Store
+    scratch: Path
+    """An empty folder; write here, then `publish` what is below a folder of it."""
+    lineage: Lineage
+    key: str
+    say: Callable[[str], None]
+    """Shows one line of progress. Never give it a student's text or id."""
+    _application: Application | None
+    _pseudonym_key: SecretKey | None
+    _signing_key: SecretKey | None
+
+    @property
+    def application(self) -> Application:
+        """The application; declare `uses_application` to read it."""
+        return _declared(self._application, "application")
+
+    @property
+    def pseudonym_key(self) -> SecretKey:
+        """The key of student pseudonyms; declare `uses_pseudonym_key` to read it."""
+        return _declared(self._pseudonym_key, "pseudonym_key")
+
+    @property
+    def signing_key(self) -> SecretKey:
+        """The key that signs releases; declare `uses_signing_key` to read it."""
+        return _declared(self._signing_key, "signing_key")
+
+    @property
+    def job_folder(self) -> Path:
+        """A folder that belongs to this key and outlives a killed process: checkpoints go here."""
+        return self.store.job_folder(job_name(self.lineage.stage, self.key))
+
+    def output(self, name: str = "out") -> Path:
+        """Make and return an empty folder below `scratch`."""
+        folder = self.scratch / name
+        folder.mkdir(parents=True)
+        return folder
+
+    def folder(self, artifact: Artifact) -> Path:
+        """Return a local folder with the verified files of an input."""
+        return self.store.folder(artifact)
+
+    def publish(self, draft: A, folder: Path) -> A:
+        """Publish the files below `folder` and return the finished handle. Make the draft with `ref=PENDING`."""
+        return self.store.publish(draft, folder)
+
+
+class Runner:
+    """Calls stages: `logs = run(ingest, raw, config.ingest)`.
+
+    Args:
+        store: where artifacts and records live.
+        application: given to stages that use one.
+        pseudonym_key: given to stages that make pseudonyms.
+        signing_key: given to the stage that signs releases.
+        refresh: names of stages to run even where a result is there.
+        dry: run nothing; a stage without a result raises `WouldRun`.
+        observe: called with every StageEvent.
+        say: shows one line of progress.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        application: Application | None = None,
+        *,
+        pseudonym_key: SecretKey | None = None,
+        signing_key: SecretKey | None = None,
+        refresh: Iterable[str] = (),
+        dry: bool = False,
+        observe: Callable[[StageEvent], None] = lambda event: None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.store = store
+        self.application = application
+        self._pseudonym_key = pseudonym_key
+        self._signing_key = signing_key
+        self._refresh = frozenset(refresh)
+        self._dry = dry
+        self._code = CodeReader()  # one run sees one state of the code
+        self._observe = observe
+        self._say = say
+
+    def __call__(self, function: Callable[Concatenate[Work, P], A], /, *args: P.args, **kwargs: P.kwargs) -> A:
+        """Return the stage's result, from the store when it is there and whole, else by running the stage.
+
+        Raises:
+            TypeError: `function` is no stage, or an argument is neither an artifact nor a configuration.
+            WouldRun: in a dry run, when the stage would have to run.
+        """
+        spec = spec_of(function)
+        # In the order of the signature: a key must not depend on how the arguments were written down.
+        bound = signature(function).bind(None, *args, **kwargs)
+        bound.apply_defaults()
+        inputs, configs = _sorted_arguments(spec.name, [*bound.arguments.values()][1:])
+        parts = self.key_parts(function, inputs, configs)
+        key = digest_of(parts)
+        record = f"{self._record_folder(spec)}/{key}.json"
+        hit, reason = self._lookup(record, spec)
+        if hit is not None:
+            self._observe(StageEvent(stage=spec.name, status="skipped", reason=reason, key=key, artifact=hit.sha256))
+            return cast(A, hit)
+        lacking = reason == NO_RESULT
+        changes = self.explain(function, *inputs, *configs) if lacking else []
+        if lacking:
+            reason = shortened(changes)
+        if self._dry:
+            self._observe(StageEvent(stage=spec.name, status="would_run", reason=reason, key=key))
+            raise WouldRun(spec.name, changes if lacking else [reason])
+        with self.store.locked(
+            job_name(spec.name, key), lambda: self._say(f"{spec.name}: another run is at it; waiting")
+        ):
+            made, _ = self._lookup(record, spec)  # perhaps by the run that was waited for
+            if made is None:
+                return self._run(function, spec, parts, key, reason, inputs, args, kwargs)
+        reason = "another run just finished it"
+        self._observe(StageEvent(stage=spec.name, status="skipped", reason=reason, key=key, artifact=made.sha256))
+        return cast(A, made)
+
+    def _run(
+        self,
+        function: Callable[..., A],
+        spec: StageSpec,
+        parts: Mapping[str, JsonValue],
+        key: str,
+        reason: str,
+        inputs: list[Artifact],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> A:
+        """Run the stage, record its result under the key, and return it."""
+        self._observe(StageEvent(stage=spec.name, status="started", reason=reason, key=key))
+        started, clock = datetime.now(UTC), time.perf_counter()
+        lineage = Lineage(
+            parents=tuple(i.sha256 for i in inputs),
+            stage=spec.name,
+            code=digest_of(parts["code"]),
+            config=cast(Mapping[str, JsonValue], parts["config"]),
+            packages=cast(Mapping[str, str], parts["libraries"]),
+            started_utc=started.isoformat(timespec="seconds"),
+        )
+        with self.store.scratch() as scratch:
+            work = Work(
+                store=self.store,
+                scratch=scratch,
+                lineage=lineage,
+                key=key,
+                say=self._say,
+                _application=self.application if spec.uses_application else None,
+                _pseudonym_key=self._pseudonym_key if spec.uses_pseudonym_key else None,
+                _signing_key=self._signing_key if spec.uses_signing_key else None,
+            )
+            result = function(work, *args, **kwargs)
+        if not result.sha256:
+            raise PipelineError(f"Stage {spec.name!r} returned a draft; return what `work.publish` gives.")
+        seconds = time.perf_counter() - clock
+        self.store.write_record(
+            f"{self._record_folder(spec)}/{key}.json",
+            {
+                "format": 1,
+                "key": key,
+                "parts": dict(parts),
+                "artifact": result.to_json(),
+                "finished_utc": datetime.now(UTC).isoformat(timespec="microseconds"),
+                "seconds": round(seconds, 3),
+            },
+        )
+        # Only now: a process killed before the record would otherwise train again.
+        self.store.drop_job_folder(job_name(spec.name, key))
+        self._observe(
+            StageEvent(
+                stage=spec.name, status="finished", reason=reason, key=key, seconds=seconds, artifact=result.sha256
+            )
+        )
+        # As a later run reads it: the next stage must be given the same, order of keys included, kill or no kill.
+        return cast(A, artifact_from_json(json.loads(canonical_json(result.to_json()))))
+
+    def key_parts(
+        self, function: Callable[..., Any], inputs: Iterable[Artifact], configs: Iterable[object]
+    ) -> dict[str, JsonValue]:
+        """Return what a stage's key is made of, part by part."""
+        spec = spec_of(function)
+        modules = [function.__module__, *spec.also]
+        config: dict[str, JsonValue] = {}
+        for part in configs:
+            config.update(as_plain(part))
+        parts: dict[str, JsonValue] = {
+            "stage": spec.name,
+            "inputs": [i.sha256 for i in inputs],
+            "config": config,
+            "libraries": {name: _version(name) for name in ("python", *spec.libraries)},
+        }
+        if spec.uses_application:
+            if self.application is None:
+                raise TypeError(f"Stage {spec.name!r} needs an application; give one to the Runner.")
+            parts["application"] = self.application.name
+            modules += [*package_modules(self.application.package), *self.application.part_modules()]
+        if spec.uses_pseudonym_key:
+            parts["pseudonym_key"] = _key_id(self._pseudonym_key, spec.name)
+        if spec.uses_signing_key:
+            parts["signing_key"] = _key_id(self._signing_key, spec.name)
+        parts["code"] = cast(JsonValue, self._code.digests(modules))
+        return parts
+
+    def explain(self, function: Callable[..., Any], *args: Any) -> list[str]:
+        """Return, one sentence each, which parts of the key differ from the stage's latest record."""
+        inputs, configs = _sorted_arguments(spec_of(function).name, args)
+        now = self.key_parts(function, inputs, configs)
+        before = self._latest(spec_of(function))
+        if before is None:
+            return ["it never finished in this store"]
+        return differences(before, now) or ["nothing: the result is there"]
+
+    def _record_folder(self, spec: StageSpec) -> str:
+        name = self.application.name if self.application is not None else "any"
+        return f"stages/{name}/{spec.name}"
+
+    def _lookup(self, path: str, spec: StageSpec) -> tuple[Artifact | None, str]:
+        if spec.name in self._refresh:
+            return None, "asked for with --refresh"
+        record = self.store.read_record(path)
+        if record is None:
+            return None, NO_RESULT
+        try:
+            artifact = artifact_from_json(record["artifact"])
+            (self.store.verify if self._dry else self.store.use)(artifact)
+        except (StoreError, KeyError, TypeError, ValueError) as error:
+            return None, f"its result is not usable: {error}"
+        return artifact, "same inputs, configuration, code and libraries; the result is there and its digests are right"
+
+    def _latest(self, spec: StageSpec) -> dict[str, Any] | None:
+        records = [self.store.read_record(p) for p in self.store.list_records(self._record_folder(spec))]
+        whole = [r for r in records if isinstance(r, dict) and "parts" in r and "finished_utc" in r]
+        return max(whole, key=lambda r: str(r["finished_utc"]))["parts"] if whole else None
+
+
+class WouldRun(Exception):  # a signal of the dry run, no error
+    """A dry run came to a stage that has no result yet."""
+
+    def __init__(self, stage_name: str, changes: list[str]) -> None:
+        super().__init__(f"{stage_name} would run: {shortened(changes)}")
+        self.stage = stage_name
+        self.changes = tuple(changes)
+
+
+def job_name(stage_name: str, key: str) -> str:
+    """Return the name of the job folder and of the lock that belong to one key of a stage."""
+    return f"{stage_name}-{key[:32]}"
+
+
+def _sorted_arguments(name: str, values: Iterable[Any]) -> tuple[list[Artifact], list[object]]:
+    inputs: list[Artifact] = []
+    configs: list[object] = []
+    for value in values:
+        if isinstance(value, Artifact):
+            inputs.append(value)
+        elif is_dataclass(value) and not isinstance(value, type):
+            configs.append(value)
+        else:
+            raise TypeError(
+                f"Stage {name!r} was given a {type(value).__name__}; a stage takes artifact handles and one frozen "
+                "configuration, so that its key says all that it depends on."
+            )
+    if len(configs) > 1:
+        raise TypeError(
+            f"Stage {name!r} was given {len(configs)} configurations; a stage takes one, as fields of the same name "
+            "would hide each other in the key. Nest them in one configuration."
+        )
+    return inputs, configs
+
+
+def _key_id(key: SecretKey | None, name: str) -> str:
+    if key is None:
+        raise TypeError(f"Stage {name!r} needs a secret key; give it to the Runner.")
+    return key.id
+
+
+def _declared(value: V | None, name: str) -> V:
+    if value is None:
+        raise TypeError(f"This stage did not declare uses_{name}; add it to @stage, so that it counts in the key.")
+    return value
+
+
+def _version(name: str) -> str:
+    if name == "python":
+        return ".".join(platform.python_version_tuple()[:2])
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"
+
+
+__all__ = ["PENDING", "Runner", "StageEvent", "StageSpec", "Work", "WouldRun", "job_name", "spec_of", "stage"]

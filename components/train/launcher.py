@@ -1,0 +1,96 @@
+"""Starts a training process in a group of its own, passes its progress on, and never leaves it behind.
+
+Whoever starts a process can always stop it: the group is killed when the caller fails or is interrupted, and the child
+ends itself when its parent dies (it reads a pipe that closes then), even by SIGKILL.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from components.errors import TrainingFailedError
+from components.train.endings import ending
+from components.train.job import JOB_FILE, LOG_FILE, Job, Result
+
+GRACE_S = 10.0
+"""How long a stopped training may take to write its last checkpoint."""
+TAIL_LINES = 20
+
+
+def run_job(job: Job, say: Callable[[str], None]) -> Result:
+    """Run the job in a child process and return its result; a job that has one already is not run again.
+
+    Args:
+        job: what to train.
+        say: called with each line of progress that the child prints.
+
+    Raises:
+        TrainingFailedError: the process ended without a result; the message holds the end of its log.
+    """
+    folder = Path(job.folder)
+    done = Result.read(folder)
+    if done is not None:
+        say("training had finished already; its result was not recorded yet")
+        return done
+    _forget_other_places(job)
+    job.write()
+    log = folder / LOG_FILE
+    with log.open("ab") as stderr:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "components.train", str(folder / JOB_FILE)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONUNBUFFERED": "1"},
+        )
+        try:
+            assert child.stdout is not None  # it was asked for above
+            for line in child.stdout:
+                say(line.rstrip("\n"))
+            code = child.wait()
+        finally:
+            _stop(child)
+    result = Result.read(folder)
+    if code != 0 or result is None:
+        raise TrainingFailedError(f"The training process {ending(code)} The end of its log:\n{_tail(log)}")
+    return result
+
+
+def _forget_other_places(job: Job) -> None:
+    """Delete checkpoints that were written under another path: they name their best model by it."""
+    try:
+        before = Job.read(Path(job.folder) / JOB_FILE)
+    except (FileNotFoundError, ValueError, TypeError):
+        return
+    if before.folder != job.folder:
+        shutil.rmtree(Path(job.folder) / "checkpoints", ignore_errors=True)
+
+
+def _stop(child: "subprocess.Popen[str]") -> None:
+    """End the child's whole group: politely first, so that it can save, then for good."""
+    if child.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(GRACE_S)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    for stream in (child.stdin, child.stdout):
+        if stream is not None:
+            stream.close()
+
+
+def _tail(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return "(it is gone)"
+    return "\n".join(lines[-TAIL_LINES:])

@@ -1,0 +1,87 @@
+"""`homeroom run`: student logs to a release."""
+
+import json
+import os
+from typing import Any
+
+import click
+
+from flows.cli.options import check_local_files, request_from, run_options
+
+
+@click.command()
+@click.argument("application")
+@run_options()
+@click.option("--prefect/--no-prefect", default=True, help="Run as a Prefect flow (default), or in this process alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print one machine-readable summary on standard output.")
+def run(application: str, prefect: bool, as_json: bool, **options: Any) -> None:
+    """Take student logs to a release: ingest, preprocess, train, evaluate, fairness, export, deploy.
+
+    A stage whose inputs, configuration, code and libraries did not change is skipped, also after a crash: run the same
+    command again.
+
+    \b
+    Examples:
+      homeroom run knowledge_tracing --data answers.csv
+      homeroom run knowledge_tracing --data 's3://district/logs/*.parquet' --config full --json
+      homeroom run knowledge_tracing --data train.csv.gz --test-data test.csv.gz --set train.max_epochs=3
+    """
+    from components.app import load_application
+    from flows.cli.progress import Progress
+    from flows.operations import run_request
+    from flows.pipeline import STAGES
+    from flows.settings import Settings
+
+    request, settings = request_from(application, options), Settings()
+    # Wrong requests are told at once, before Prefect starts.
+    load_application(application).configuration(request.config, request.overrides)
+    check_local_files(request.files())
+    if prefect and os.environ.get("PREFECT_API_URL"):
+        from flows.checks import require_server
+
+        require_server()  # Prefect itself would try for a minute
+    with Progress(STAGES) as progress:
+        if prefect:
+            from flows.tasks import run_as_flow
+
+            summary = run_as_flow(request, settings, observe=progress.observe, say=progress.say)
+        else:
+            summary = run_request(request, settings, observe=progress.observe, say=progress.say)
+    if as_json:
+        click.echo(json.dumps(summary.to_json(), indent=1))
+    else:
+        print_summary(summary.to_json())
+
+
+def print_summary(summary: dict[str, Any]) -> None:
+    """Print a run's summary for people."""
+    data, release = summary["data"], summary["release"]
+    click.echo(
+        f"\n{data['rows']} answers of {data['students']} students ({data['layout']}, protocol {data['protocol']}), "
+        f"{data['quarantined']} rows quarantined"
+    )
+    _print_scores(summary["metrics"], summary["baselines"])
+    if (kept := summary["without_repeats"]) is not None:
+        click.echo(
+            f"without the {summary['repeats']['scored']} rows that repeat the problem of the row before, which shows "
+            f"the answer ({kept['scored']} rows left):"
+        )
+        _print_scores(kept["metrics"], kept["baselines"])
+    verdict = summary["fairness"]
+    click.echo(f"fairness verdict: {verdict['verdict']}" + "".join(f"\n  {reason}" for reason in verdict["reasons"]))
+    click.echo(f"ONNX against torch: at most {summary['parity']['max_abs_error']:.1e} apart")
+    click.echo(
+        f"release {release['version']}: {'current' if release['promoted'] else 'not promoted'} ({release['reason']})"
+    )
+    click.echo(f"report: {summary['report']}")
+
+
+def _print_scores(metrics: dict[str, Any], baselines: dict[str, Any]) -> None:
+    for name, figure in metrics.items():
+        interval = figure["interval"]
+        shown = f"(95 % interval {interval[0]:.4f} to {interval[1]:.4f})" if interval else "(interval not estimable)"
+        click.echo(f"  {name:<10} {figure['value']:.4f}  {shown}")
+    for name, auc in baselines["auc"].items():
+        click.echo(f"  auc of {name.replace('_', ' ')} for comparison: {auc:.4f}")
+    mark = "" if baselines["comparison"]["verdict"] == "better" else "warning: "
+    click.echo(f"  {mark}{baselines['comparison']['sentence']}")

@@ -1,0 +1,70 @@
+"""`homeroom serve`: a release over HTTP."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+STOPPING = (signal.SIGTERM, signal.SIGHUP)
+
+
+@click.command()
+@click.argument("release")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=3000,
+    show_default=True,
+    help="Port to listen on; 0 takes a free one.",
+)
+def serve(release: str, host: str, port: int) -> None:
+    """Serve RELEASE (a version, its beginning, or an application's name for its current one) until Ctrl-C.
+
+    The service is ready (GET /readyz) once it has verified the bundle's digests and signature and has given the golden
+    answers. POST /v1/predict asks; / shows the API. SIGTERM and SIGHUP stop it as Ctrl-C does.
+
+    \b
+    Example:
+      homeroom serve knowledge_tracing --port 3000
+    """
+    from flows.releases import find_release
+    from flows.settings import Settings
+    from serving.errors import ServerStartError
+    from serving.run import start
+
+    settings = Settings()
+    store = settings.open_store()
+    found = find_release(store, release)
+    with _stoppable(), start(store.folder(found), port or None, host, key_file=settings.signing_key_file()) as server:
+        click.echo(f"{found.version} is ready on {server.url} (API: {server.url}/, stop with Ctrl-C)", err=True)
+        try:
+            status = server.process.wait()
+        except KeyboardInterrupt:
+            return
+    raise ServerStartError(
+        f"The server ended by itself with exit status {status}. The end of its log:\n{server.log_tail()}"
+    )
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let the signals that end a process end this one in the usual way; afterwards they do what they did before."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # `nohup` has SIGHUP ignored, and that stays
+            signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, frame: object) -> None:
+    """End this process in the usual way, so that the server is stopped too."""
+    for one in STOPPING:
+        signal.signal(one, signal.SIG_IGN)  # a second one must not interrupt the stopping
+    sys.exit(128 + number)

@@ -1,0 +1,1 @@
+"""Knowledge tracing: the probability that a student answers the next item correctly."""

@@ -1,0 +1,39 @@
+"""Knowledge tracing as an application: what is particular to it, and its configuration."""
+
+from dataclasses import field
+
+from components.app import Application
+from components.config import config_class
+from components.deploy.config import DeployConfig
+from components.evaluate.config import EvaluateConfig
+from components.export.config import ExportConfig
+from components.fairness.config import FairnessConfig
+from components.ingest.config import IngestConfig
+from components.preprocess.config import PreprocessConfig
+from flows.knowledge_tracing.config import KnowledgeTracingTrainConfig
+
+
+@config_class
+class KnowledgeTracingConfig:
+    """One section per stage."""
+
+    ingest: IngestConfig = field(default_factory=IngestConfig)
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    train: KnowledgeTracingTrainConfig = field(default_factory=KnowledgeTracingTrainConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    fairness: FairnessConfig = field(default_factory=FairnessConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+    deploy: DeployConfig = field(default_factory=DeployConfig)
+
+
+APP = Application(
+    name="knowledge_tracing",
+    title="Knowledge tracing: the probability that a student answers the next item correctly",
+    package="flows.knowledge_tracing",
+    config=KnowledgeTracingConfig,
+    train_config="flows.knowledge_tracing.config:KnowledgeTracingTrainConfig",
+    encoder="flows.knowledge_tracing.encode:KnowledgeTracingEncoder",
+    data="flows.knowledge_tracing.data:KnowledgeTracingData",
+    model="flows.knowledge_tracing.model:DeepKnowledgeTracing",
+    scorer="flows.knowledge_tracing.scoring:score_steps",
+)

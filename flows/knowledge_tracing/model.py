@@ -1,0 +1,161 @@
+"""Training of knowledge tracing: loss, metrics, optimizer and what is exported; the networks are in `networks/`.
+
+Shapes: B windows, T steps, K skills.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+from torch.nn import functional as F  # the name that everybody uses
+
+import trainer as tr
+from flows.knowledge_tracing.codec import UNKNOWN, Codec
+from flows.knowledge_tracing.config import AttentionConfig, KnowledgeTracingTrainConfig, network_config
+from flows.knowledge_tracing.networks.attention import AttentionNetwork
+from flows.knowledge_tracing.networks.dkt import DktNetwork
+
+
+class DeepKnowledgeTracing(tr.LightningModule):
+    """Gives the probability of a correct answer at each step from the steps before it.
+
+    Args:
+        items: rows of the item table, padding and unknown included; 2 where the data have no items.
+        skills: rows of the skill table, likewise.
+        max_skills: K of the codec.
+        network: fields of the network's configuration; its `network` says which it is.
+        learning_rate: peak of the one-cycle schedule.
+        weight_decay: of AdamW.
+    """
+
+    monitor: ClassVar[str] = "valid_auc"
+    monitor_mode: ClassVar[str] = "max"
+    input_names: ClassVar[tuple[str, ...]] = ("items", "skills", "responses")
+    output_names: ClassVar[tuple[str, ...]] = ("probability",)
+
+    def __init__(
+        self,
+        items: int,
+        skills: int,
+        max_skills: int,
+        network: dict[str, Any],  # Any: plain values of a config, so that a checkpoint holds no class of ours
+        learning_rate: float = 1e-2,
+        weight_decay: float = 1e-4,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.max_skills = max_skills
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.items, self.skills = items, skills
+        self.config = network_config(network)
+        self.network: DktNetwork | AttentionNetwork
+        if isinstance(self.config, AttentionConfig):
+            self.network = AttentionNetwork(items, skills, self.config)
+        else:
+            self.network = DktNetwork(items, skills, self.config)
+        self._seen: list[tuple[Tensor, Tensor]] = []
+
+    @classmethod
+    def for_training(cls, folder: Path, config: KnowledgeTracingTrainConfig) -> Self:
+        """Make a new model that fits the vocabulary of a dataset's folder."""
+        codec = Codec.from_json(json.loads((folder / "codec.json").read_text(encoding="utf-8")))
+        return cls(
+            items=codec.item_count,
+            skills=codec.skill_count,
+            max_skills=codec.max_skills,
+            network=asdict(config.model),
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+        )
+
+    def logits(self, items_BT: Tensor, skills_BTK: Tensor, responses_BT: Tensor) -> Tensor:
+        """Return logits (B, T); step t sees responses before t only."""
+        return self.network(items_BT, skills_BTK, responses_BT)  # type: ignore[no-any-return]  # nn.Module calls are untyped
+
+    def forward(self, items: Tensor, skills: Tensor, responses: Tensor) -> Tensor:
+        """Return probabilities (B, T) for items (B, T), skills (B, T, K), responses (B, T); what is exported."""
+        return torch.sigmoid(self.logits(items, skills, responses))
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Return the mean log loss over real steps, plus the pull of difficulties to zero."""
+        items_BT, skills_BTK, mask_BT = batch["items"], batch["skills"], batch["mask"]
+        share = self.config.unknown_share
+        if share > 0.0:
+            hidden_BT = torch.rand(items_BT.shape, device=items_BT.device)
+            items_BT = torch.where((hidden_BT < share) & (items_BT > 0), UNKNOWN, items_BT)
+            hide_BT1 = (hidden_BT > 1.0 - share).unsqueeze(-1)
+            skills_BTK = torch.where(hide_BT1 & (skills_BTK > 0), UNKNOWN, skills_BTK)
+        logits_BT = self.logits(items_BT, skills_BTK, batch["responses"])
+        losses_BT = F.binary_cross_entropy_with_logits(logits_BT, batch["responses"], reduction="none")
+        loss = (losses_BT * mask_BT).sum() / mask_BT.sum()
+        self.log("train_loss", loss, on_step=False, on_epoch=True)
+        if self.network.difficulty is not None:
+            loss = loss + self.config.difficulty_l2 * self.network.difficulty.weight.square().mean()
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Keep predictions of the steps that count in figures."""
+        logits_BT = self.logits(batch["items"], batch["skills"], batch["responses"])
+        scored_BT = batch["scored"]
+        self._seen.append((logits_BT[scored_BT], batch["responses"][scored_BT]))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log AUC and log loss over all validation steps, of all ranks."""
+        logits = self._gathered([p for p, _ in self._seen])
+        labels = self._gathered([y for _, y in self._seen])
+        self._seen.clear()
+        self.log("valid_loss", F.binary_cross_entropy_with_logits(logits, labels))
+        right = (labels >= 0.5).cpu().numpy()
+        auc = float(roc_auc_score(right, logits.float().cpu().numpy())) if 0 < right.sum() < len(right) else 0.5
+        self.log("valid_auc", auc)
+
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        """Return the flat index and the probability of every real step."""
+        mask_BT = batch["mask"]
+        probability_BT = self(batch["items"], batch["skills"], batch["responses"])
+        return {"index": batch["index"][mask_BT], "probability": probability_BT[mask_BT].float()}
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW (one fused kernel) under a one-cycle rate over the whole training."""
+        table, speed = self.network.difficulty, self.config.difficulty_speed
+        groups: list[dict[str, Any]] = [{"params": list(self.parameters()), "lr": self.learning_rate}]
+        if table is not None and speed != 1.0:
+            rest = [p for p in self.parameters() if p is not table.weight]
+            groups = [
+                {"params": rest, "lr": self.learning_rate},
+                {"params": [table.weight], "lr": speed * self.learning_rate},
+            ]
+        optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=[group["lr"] for group in groups],
+            total_steps=max(1, int(self.trainer.estimated_stepping_batches)),
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def export_inputs(self, batch: int, steps: int, seed: int) -> dict[str, Tensor]:
+        """Return random valid inputs of B = `batch`, T = `steps`, as the exported graph takes them (int64, float32)."""
+        source = torch.Generator().manual_seed(seed)
+        skills = torch.randint(1, self.skills, (batch, steps, self.max_skills), generator=source)
+        sizes = torch.randint(1, self.max_skills + 1, (batch, steps, 1), generator=source)
+        skills = torch.where(torch.arange(self.max_skills) < sizes, skills, 0)
+        items = torch.zeros(batch, steps, dtype=torch.int64)
+        if self.network.difficulty is not None:
+            items = torch.randint(0, self.items, (batch, steps), generator=source)
+        responses = torch.randint(0, 2, (batch, steps), generator=source).float()
+        return {"items": items, "skills": skills, "responses": responses}
+
+    def _gathered(self, parts: list[Tensor]) -> Tensor:
+        """Concatenate over batches and, with several ranks, over ranks (whose counts differ)."""
+        own = torch.cat(parts) if parts else torch.zeros(0, device=self.device)
+        if self.trainer.world_size == 1:
+            return own
+        counts = self.all_gather(torch.tensor([len(own)], device=own.device)).flatten()
+        padded = F.pad(own, (0, int(counts.max()) - len(own)))
+        everyone = self.all_gather(padded).reshape(len(counts), -1)
+        return torch.cat([row[: int(count)] for row, count in zip(everyone, counts, strict=True)])

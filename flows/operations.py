@@ -1,0 +1,134 @@
+"""What the command line and the flows do: run a request, decide on its release, and keep a record of the run."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from components import leases
+from components.app import Application, load_application
+from components.artifacts import Evaluation
+from components.ingest.collect import collect
+from components.stage import Runner, StageEvent
+from components.store import Store
+from flows.pipeline import Call, run_pipeline
+from flows.promotion import promote_if_better
+from flows.request import RunRequest
+from flows.runs import forget_continued, tell_of_dead_runs
+from flows.settings import Settings
+from flows.summary import RunSummary
+
+
+def make_runner(
+    settings: Settings,
+    application: Application,
+    store: Store,
+    *,
+    refresh: tuple[str, ...] = (),
+    dry: bool = False,
+    observe: Callable[[StageEvent], None] = lambda event: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Runner:
+    """Return a stage runner with this installation's store and keys."""
+    return Runner(
+        store,
+        application,
+        pseudonym_key=settings.read_pseudonym_key(),
+        signing_key=settings.read_signing_key(),
+        refresh=refresh,
+        dry=dry,
+        observe=observe,
+        say=say,
+    )
+
+
+def run_request(
+    request: RunRequest,
+    settings: Settings,
+    *,
+    wrap: Callable[[Runner], Call] = lambda runner: runner,
+    observe: Callable[[StageEvent], None] = lambda event: None,
+    say: Callable[[str], None] = lambda line: None,
+    flow_run: str = "",
+) -> RunSummary:
+    """Run an application from raw files to a release, promote the release if it may, and record the run.
+
+    While it runs it holds a lease on the store (`components.leases`): others see that it lives, or that it died.
+
+    Args:
+        request: what to run.
+        settings: where and with whose keys.
+        wrap: turns the stage runner into what calls stages, e.g. as Prefect tasks.
+        observe: called with every event of a stage.
+        say: shows one line of progress.
+        flow_run: the id of Prefect's flow run, where there is one.
+
+    Raises:
+        PipelineError: anything that is wrong with the data, the configuration, the store or the result.
+    """
+    from flows.report import write_report  # late: a template engine is not needed to find that nothing changed
+
+    clock = time.perf_counter()
+    application = load_application(request.application)
+    config = application.configuration(request.config, request.overrides)
+    store = settings.open_store()
+    run = new_run_id()
+    tell_of_dead_runs(store, request, say)
+    with leases.held(
+        store, run=run, application=application.name, request=request.to_json(), flow_run=flow_run
+    ) as lease:
+        events: list[StageEvent] = []
+
+        def note(event: StageEvent) -> None:
+            if event.status != "started":
+                events.append(event)
+            lease.observe(event)
+            observe(event)
+
+        runner = make_runner(settings, application, store, refresh=request.refresh, observe=note, say=say)
+        raw = collect(store, request.data, request.test_data, request.valid_data)
+        outcome = run_pipeline(wrap(runner), raw, config)
+        decision = promote_if_better(
+            store,
+            application,
+            outcome.release,
+            outcome.logs,
+            outcome.evaluation,
+            signing_key=settings.read_signing_key(),
+            max_auc_drop=config.deploy.max_auc_drop,
+        )
+        folder = (store.local_root or store.cache) / "runs" / run
+        summary = RunSummary(
+            run=run,
+            request=request,
+            store=store.url,
+            outcome=outcome,
+            decision=decision,
+            stages=tuple(events),
+            seconds=time.perf_counter() - clock,
+            report=str(folder / "report.html"),
+            scores=_scores(store, outcome.evaluation),
+        )
+        write_report(summary, store, folder)
+        store.write_record(f"runs/{application.name}/{run}.json", summary.to_json())
+    forget_continued(store, request)
+    return summary
+
+
+def new_run_id() -> str:
+    """Return an id for a run that starts now; ids sort by time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+
+
+def _scores(store: Store, evaluation: Evaluation) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((store.folder(evaluation) / "metrics.json").read_text(encoding="utf-8"))
+    return found
+
+
+def latest_request(store: Store, application: str) -> RunRequest | None:
+    """Return what the application's latest finished run was asked, or None."""
+    names = store.list_records(f"runs/{application}")
+    record = store.read_record(names[-1]) if names else None
+    return RunRequest.from_json(record["request"]) if record else None

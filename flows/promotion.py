@@ -1,0 +1,107 @@
+"""Whether a new release takes over: it and the champion answer the same held-out students, as the service would."""
+
+from pathlib import Path
+
+from components.app import Application
+from components.artifacts import Evaluation, Release, StudentLogs
+from components.errors import PipelineError
+from components.secrets import SecretKey
+from components.store import Store
+from serving.registry import ReleaseRegistry
+from serving.release import FAIL, Decision, decide
+
+
+def promote_if_better(
+    store: Store,
+    application: Application,
+    release: Release,
+    logs: StudentLogs,
+    evaluation: Evaluation,
+    *,
+    signing_key: SecretKey,
+    max_auc_drop: float,
+) -> Decision:
+    """Decide whether `release` takes over from the application's champion, and let it.
+
+    The champion's recorded figures come from the students of its own day. So both releases answer the students that
+    `evaluation` held out, from the same logs, and those answers are compared. Where the split changed, some of these
+    students may have been the champion's own training students: that favours the champion.
+
+    A release that served before and was replaced, by a later one or by a rollback, does not come back by itself.
+
+    Two runs of an application decide one after the other, where one machine's locks reach.
+    """
+    with store.locked(f"promotion-{application.name}", lambda: None):
+        return _promote_if_better(store, application, release, logs, evaluation, signing_key, max_auc_drop)
+
+
+def _promote_if_better(
+    store: Store,
+    application: Application,
+    release: Release,
+    logs: StudentLogs,
+    evaluation: Evaluation,
+    signing_key: SecretKey,
+    max_auc_drop: float,
+) -> Decision:
+    registry = ReleaseRegistry(store)
+    champion = registry.current(application.name)
+    if champion is not None and champion.version == release.version:
+        return Decision(promote=True, reason="it is the current release already")
+    if any(entry.version == release.version for entry in registry.history(application.name)):
+        return Decision(
+            promote=False,
+            reason="it served before and was replaced; "
+            f"`homeroom releases {application.name} --promote {release.version}` makes it serve again",
+        )
+    if champion is None or release.verdict == FAIL:
+        decision = decide(release.verdict, evaluation.metrics, None, max_auc_drop)
+    else:
+        try:
+            other = registry.find(champion.version)
+            new, old = _same_students(store, application, (release, other), logs, evaluation, signing_key)
+        except PipelineError as error:
+            decision = Decision(promote=True, reason=f"the champion cannot be asked any more ({type(error).__name__})")
+        else:
+            decision = decide(release.verdict, {"auc": new}, {"auc": old}, max_auc_drop)
+    if decision.promote:
+        registry.promote(release, decision.reason)
+    else:
+        registry.register(release)
+    return decision
+
+
+def _same_students(
+    store: Store,
+    application: Application,
+    releases: tuple[Release, Release],
+    logs: StudentLogs,
+    evaluation: Evaluation,
+    signing_key: SecretKey,
+) -> tuple[float, float]:
+    """Return the AUC of both releases on the answers that `evaluation` scored."""
+    import polars as pl  # late: most runs have nothing to compare
+    from sklearn.metrics import roc_auc_score
+
+    from components import schema
+    from serving.bundle import load_bundle
+
+    scored = (
+        pl.read_parquet(store.folder(evaluation) / schema.PREDICTIONS)
+        .filter("scored")
+        .select("student", "position", (pl.col("label") >= 0.5).alias("right"))
+    )
+    folder: Path = store.folder(logs)
+    interactions = pl.read_parquet(folder / schema.INTERACTIONS).join(
+        scored.select("student").unique(), on="student", how="semi", maintain_order="left"
+    )
+    skill_sets = pl.read_parquet(folder / schema.SKILL_SETS)
+    found = []
+    for release in releases:
+        bundle = load_bundle(store.folder(release), signing_key)
+        answers = application.part(application.scorer)(
+            interactions, skill_sets, bundle.codec, bundle.session.run, "all"
+        )
+        both = scored.join(answers.select("student", "position", "probability"), on=["student", "position"])
+        found.append(float(roc_auc_score(both["right"].to_numpy(), both["probability"].to_numpy())))
+    return found[0], found[1]

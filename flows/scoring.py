@@ -1,0 +1,151 @@
+"""Batch scoring: whole logs answered with a release, into a Parquet or CSV file."""
+
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from components.app import Application, load_application
+from components.artifacts import Release, StudentLogs
+from components.config import make_config
+from components.errors import ArtifactMissingError, ConfigError, StoreError
+from components.ingest.collect import collect
+from components.ingest.config import IngestConfig
+from components.ingest.stage import ingest
+from components.schema import INTERACTIONS, SKILL_SETS
+from components.stage import StageEvent
+from components.store import Store
+from flows.operations import make_runner
+from flows.releases import find_release
+from flows.settings import Settings
+from serving.bundle import load_bundle
+
+SUFFIXES = (".parquet", ".csv")
+SECTION = "ingest."
+
+
+def score_logs(
+    release: str,
+    data: Sequence[str],
+    out: Path,
+    which: str,
+    settings: Settings,
+    *,
+    config: str | None = None,
+    overrides: Sequence[str] = (),
+    observe: Callable[[StageEvent], None] = lambda event: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> int:
+    """Write one answer per step (or per student) to `out` and return how many.
+
+    Args:
+        release: a version, its beginning, or an application's name.
+        data: files, folders, patterns or URLs of logs.
+        out: what to write; an older file is replaced once all answers are there.
+        which: `all` steps, or each student's `last`.
+        settings: where and with whose keys.
+        config: a configuration of the application, or the path of a TOML file, that says how to read the logs; None:
+            as the logs were read that the release was made from.
+        overrides: `ingest.key=value`.
+        observe: called with every event of a stage.
+        say: shows one line of progress.
+
+    Raises:
+        ConfigError: `out` ends with neither .parquet nor .csv, or the configuration is wrong.
+        PipelineError: the release is not there or not whole, the logs cannot be read, or `out` cannot be written.
+    """
+    if out.suffix not in SUFFIXES:
+        raise ConfigError(f"--out {out.name} ends with {out.suffix!r}; expected .parquet or .csv. Rename it.")
+    store = settings.open_store()
+    found = find_release(store, release)
+    application = load_application(found.application)
+    reading = ingest_config(store, found, application, config, overrides)
+    bundle = load_bundle(store.folder(found), settings.read_signing_key(), threads=os.cpu_count() or 1)
+    runner = make_runner(settings, application, store, observe=observe, say=say)
+    logs = runner(ingest, collect(store, data), reading)
+    say(f"answering {logs.rows} steps of {logs.students} students")
+    folder = store.folder(logs)
+    table: pl.DataFrame = application.part(application.scorer)(
+        pl.read_parquet(folder / INTERACTIONS),
+        pl.read_parquet(folder / SKILL_SETS),
+        bundle.codec,
+        bundle.session.run,
+        which,
+    )
+    _write(table.with_columns(pl.lit(found.version).alias("release")), out)
+    return table.height
+
+
+def ingest_config(
+    store: Store, release: Release, application: Application, config: str | None, overrides: Sequence[str]
+) -> IngestConfig:
+    """Return how logs are read: as `config` says, or as they were for the release; then with `overrides`.
+
+    Raises:
+        ConfigError: no such configuration, something in it is wrong, or an override is not about `ingest`.
+        ArtifactMissingError: the release's logs are no longer known and `config` is None.
+    """
+    strange = [text for text in overrides if not text.strip().startswith(SECTION)]
+    if strange:
+        listed = ", ".join(repr(text) for text in strange)
+        raise ConfigError(
+            f"--set {listed} changes nothing here: a release is fixed, and scoring only reads logs. Expected "
+            f"{SECTION}key=value; leave the others out."
+        )
+    if config is not None:
+        chosen: IngestConfig = application.configuration(config, overrides).ingest
+        return chosen
+    values = _logs_of(store, release).lineage.config
+    own = [text.strip().removeprefix(SECTION) for text in overrides]
+    return make_config(IngestConfig, values, own, source=f"the ingest configuration of {release.version}")
+
+
+def _logs_of(store: Store, release: Release) -> StudentLogs:
+    """Return the logs that a release was made from: the first on the way back along its lineage."""
+    waiting, seen = list(release.lineage.parents), set[str]()
+    try:
+        while waiting:
+            sha256 = waiting.pop(0)
+            if sha256 in seen:
+                continue
+            seen.add(sha256)
+            artifact = store.find(sha256)
+            if isinstance(artifact, StudentLogs):
+                return artifact
+            waiting += artifact.lineage.parents
+    except ArtifactMissingError as error:
+        raise _no_logs(store, release) from error
+    raise _no_logs(store, release)
+
+
+def _no_logs(store: Store, release: Release) -> ArtifactMissingError:
+    return ArtifactMissingError(
+        f"How the logs of {release.version} were read is not in {store.url}: its lineage does not lead to StudentLogs. "
+        "Say how to read yours with --config NAME_OR_TOML."
+    )
+
+
+def _write(table: pl.DataFrame, out: Path) -> None:
+    """Write to a name of its own, then rename, so that no half file is ever taken for a whole one.
+
+    Raises:
+        StoreError: the place cannot be written.
+    """
+    part: Any = out.with_name(f".{out.name}.{uuid.uuid4().hex}.part")  # Any: polars types its targets narrowly
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.suffix == ".csv":
+            table.write_csv(part)
+        else:
+            table.write_parquet(part)
+        part.replace(out)
+    except OSError as error:
+        raise StoreError(
+            f"{out} could not be written ({error.strerror or type(error).__name__}); expected a file in a folder that "
+            "you may write, with room on its disk. Name another with --out."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)

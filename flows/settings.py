@@ -1,0 +1,64 @@
+"""Where things are and with whose rights: read from the environment once, never hashed, never logged."""
+
+from pathlib import Path
+
+from platformdirs import user_cache_path, user_config_path, user_data_path
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from components.errors import ConfigError
+from components.secrets import SecretKey, read_or_make_key, write_key
+from components.store import Store
+
+
+class Settings(BaseSettings):
+    """Environment variables that begin with `HOMEROOM_`.
+
+    S3 credentials, region and endpoint come from the usual `AWS_*` variables, which botocore reads itself; how long S3
+    may take comes from `HOMEROOM_S3_*`, which `components/s3.py` reads where it asks S3.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="HOMEROOM_", frozen=True)
+
+    store: str = Field(default_factory=lambda: str(user_data_path("homeroom") / "store"))
+    """HOMEROOM_STORE: a folder or an fsspec URL such as s3://bucket/prefix."""
+    cache: Path = Field(default_factory=lambda: user_cache_path("homeroom"))
+    """HOMEROOM_CACHE: verified local copies of a remote store's artifacts."""
+    keys: Path = Field(default_factory=lambda: user_config_path("homeroom") / "keys")
+    """HOMEROOM_KEYS: folder of the secret keys; made with mode 0700 and kept apart from the data."""
+    pseudonym_key: SecretStr | None = None
+    """HOMEROOM_PSEUDONYM_KEY: hex; instead of a file in `keys`."""
+    signing_key: SecretStr | None = None
+    """HOMEROOM_SIGNING_KEY: hex; instead of a file in `keys`."""
+
+    def open_store(self) -> Store:
+        """Open the artifact store."""
+        return Store(self.store, cache=self.cache if "://" in self.store else None)
+
+    def read_pseudonym_key(self) -> SecretKey:
+        """Return the key of student pseudonyms, made on first use."""
+        return self._key(self.pseudonym_key, "pseudonym")
+
+    def read_signing_key(self) -> SecretKey:
+        """Return the key that signs releases, made on first use."""
+        return self._key(self.signing_key, "signing")
+
+    def signing_key_file(self) -> Path:
+        """Return a file (mode 0600) that holds the signing key, for a server that reads its key from one."""
+        key = self.read_signing_key()
+        if self.signing_key is None:
+            return self.keys / "signing.key"
+        path = self.keys / f"signing-{key.id}.key"
+        write_key(path, key)
+        return path
+
+    def _key(self, given: SecretStr | None, name: str) -> SecretKey:
+        if given is None:
+            return read_or_make_key(self.keys / f"{name}.key")
+        try:
+            return SecretKey(bytes.fromhex(given.get_secret_value()))
+        except ValueError as error:
+            raise ConfigError(
+                f"HOMEROOM_{name.upper()}_KEY is no usable key: expected at least 32 hex digits. Make one with "
+                "`openssl rand -hex 32`, or unset it to have a key file made."
+            ) from error

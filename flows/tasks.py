@@ -1,0 +1,207 @@
+"""Stages as Prefect tasks, and the flow that every application runs as; the only place that turns stages into tasks.
+
+Prefect gives scheduling, retries, time limits and the web view. Skipping is the stage runner's, so Prefect's own
+caching is off. Retries only where the outside world is involved.
+"""
+
+# ruff: noqa: E402  # the first statement must come before Prefect is imported, also from a user's own flow
+from flows.privacy import refuse_tracking
+
+refuse_tracking()
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import httpx
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from components.artifacts import Artifact
+from components.errors import ArtifactMissingError, ConfigError, DigestMismatchError
+from components.stage import Runner, StageEvent, spec_of
+from flows import crashes
+from flows.forks import leave_prefect_to_the_parent
+from flows.guard import guard_temporary_server
+from flows.operations import run_request
+from flows.pipeline import Call
+from flows.request import RunRequest
+from flows.settings import Settings
+from flows.summary import RunSummary
+
+leave_prefect_to_the_parent()
+A = TypeVar("A", bound=Artifact)
+
+RETRIES = {"ingest": 2, "deploy": 2}
+"""Stages that read or write the outside world; the others fail the same way again."""
+RETRY_DELAY_S = 5
+TIMEOUT_S = {"train": 24 * 3600}
+DEFAULT_TIMEOUT_S = 4 * 3600
+SERVER_BACK_S = 60.0
+"""How long a finished run waits for a Prefect server that went away, to report to it."""
+SERVER_ANSWER_S = 5.0
+
+
+class TaskRunner:
+    """Calls each stage as a Prefect task, with a stage Runner inside: `run(ingest, raw, config.ingest)`."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def __call__(self, function: Callable[..., A], /, *args: Any) -> A:  # Any: handles and configurations of any kind
+        """Run one stage as a task of the flow that is running."""
+        name = spec_of(function).name
+        runner = self._runner
+
+        # A closure, so that handles, configurations and keys never become task parameters that a server keeps.
+        @task(
+            name=name,
+            retries=RETRIES.get(name, 0),
+            retry_delay_seconds=RETRY_DELAY_S,
+            retry_condition_fn=_is_worth_retrying,
+            timeout_seconds=TIMEOUT_S.get(name, DEFAULT_TIMEOUT_S),
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )
+        def stage_task() -> A:
+            return runner(function, *args)
+
+        return stage_task()
+
+
+def _is_worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:  # Any: Prefect's own, not looked at
+    """Return whether the outside world failed; wrong data or a wrong configuration stay wrong."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, OSError) and not isinstance(error, ArtifactMissingError | DigestMismatchError)
+
+
+def as_tasks(runner: Runner) -> Call:
+    """Return a Call that runs stages as Prefect tasks; for flows of your own."""
+    return TaskRunner(runner)
+
+
+@flow(name="homeroom", log_prints=False, persist_result=False)
+def application_flow(
+    application: str,
+    data: list[str],
+    test_data: list[str] | None = None,
+    config: str = "small",
+    overrides: list[str] | None = None,
+    refresh: list[str] | None = None,
+    valid_data: list[str] | None = None,
+) -> dict[str, Any]:  # Any: the run's summary, plain JSON
+    """Run an application from raw logs to a release; the parameters are those of `homeroom run`."""
+    request = RunRequest(
+        application=application,
+        data=tuple(data),
+        test_data=tuple(test_data or ()),
+        valid_data=tuple(valid_data or ()),
+        config=config,
+        overrides=tuple(overrides or ()),
+        refresh=tuple(refresh or ()),
+    )
+    return run_as_tasks(request, Settings()).to_json()
+
+
+def run_as_tasks(
+    request: RunRequest,
+    settings: Settings,
+    *,
+    observe: Callable[[StageEvent], None] = lambda event: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> RunSummary:
+    """Run a request inside the flow that is running, each stage a task; the server hears that the run lives."""
+    context = FlowRunContext.get()
+    flow_run = "" if context is None or context.flow_run is None else str(context.flow_run.id)
+    _look_after_crashes(settings, say)  # before the first heartbeat, which the automation must hear
+    with crashes.heartbeats():
+        return run_request(request, settings, wrap=as_tasks, observe=observe, say=say, flow_run=flow_run)
+
+
+def _look_after_crashes(settings: Settings, say: Callable[[str], None]) -> None:
+    """See that dead runs are marked Crashed, now and from now on; a server that refuses stops no run."""
+    try:
+        marked = crashes.mark_dead_runs(settings.open_store())
+        if crashes.has_lasting_server():
+            crashes.install(only_missing=True)
+    except Exception as error:  # whatever Prefect or the way to it raises; the run needs none of it
+        say(f"Prefect's server did not let dead runs be marked ({type(error).__name__}); see `homeroom doctor`")
+    else:
+        if marked:
+            say(f"marked {marked} run(s) Crashed in Prefect: their processes are gone")
+
+
+def run_as_flow(
+    request: RunRequest,
+    settings: Settings,
+    *,
+    observe: Callable[[StageEvent], None],
+    say: Callable[[str], None],
+) -> RunSummary:
+    """Run a request as a flow of its own in this process.
+
+    Stages need no server while they run. So a run whose server goes away is finished all the same, and says so.
+
+    Raises:
+        ConfigError: Prefect's server went away before the first stage.
+    """
+    ended: list[RunSummary | Exception] = []
+    with contextlib.ExitStack() as until_reported:
+
+        @flow(name="homeroom", flow_run_name=request.application, log_prints=False, persist_result=False)
+        def here() -> RunSummary:
+            try:
+                summary = run_as_tasks(request, settings, observe=observe, say=say)
+            except Exception as error:
+                ended.append(error)
+                raise
+            else:
+                ended.append(summary)
+                return summary
+            finally:
+                if not _server_answers(say):
+                    # Prefect would try for two minutes more, first to report the end and then to report its failure,
+                    # and then at each of the events that wait.
+                    until_reported.enter_context(temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}))
+                    crashes.drop_events()
+
+        if not crashes.has_lasting_server():
+            guard_temporary_server()
+        try:
+            return here()
+        except httpx.TransportError as error:
+            if not ended:
+                raise ConfigError(
+                    f"Prefect's server went away before the run began ({type(error).__name__}). Start it again "
+                    "(`prefect server start`), unset PREFECT_API_URL, or run without it: --no-prefect."
+                ) from error
+            if isinstance(ended[0], Exception):
+                raise ended[0] from None
+            crashes.drop_events()
+            say("Prefect's server went away; the run is finished and recorded in the store, but not in Prefect")
+            return ended[0]
+
+
+def _server_answers(say: Callable[[str], None]) -> bool:
+    """Return whether the server of the flow that is running answers, waiting a while for one that may come back."""
+    context = FlowRunContext.get()
+    if context is None or context.client is None:
+        return True
+    lasting = crashes.has_lasting_server()
+    end = time.monotonic() + (SERVER_BACK_S if lasting else 0.0)
+    url = f"{str(context.client.api_url).rstrip('/')}/health"
+    told = False
+    while True:
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(url, timeout=SERVER_ANSWER_S).is_success:
+                return True
+        if time.monotonic() >= end:
+            return False
+        if not told:
+            say(f"Prefect's server does not answer; waiting up to {SERVER_BACK_S:.0f} s to report to it")
+            told = True
+        time.sleep(1.0)

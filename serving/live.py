@@ -1,0 +1,112 @@
+"""What a server answers with: the one live release and its batcher, or the reason why there is none."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from components.errors import PipelineError
+from components.secrets import SecretKey, read_or_make_key
+from serving.batching import Batcher
+from serving.bundle import Bundle, load_bundle
+from serving.errors import BundleError, NotReadyError
+from serving.health import golden_problems
+from serving.settings import ServiceSettings
+
+log = logging.getLogger("homeroom.serving")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """State of a server after its start. `reason` is empty exactly when it is ready."""
+
+    bundle: Bundle | None
+    batcher: Batcher | None
+    reason: str
+    timeout_s: float
+    """Limit on reading a request and on answering it, each."""
+    body_bytes: int
+    """Largest body of a request."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the golden answers were given, so that others may ask."""
+        return not self.reason
+
+    async def answer(self, request: Any) -> Any:  # Any: the codec's Request and Answer
+        """Return the answer to one request. Raises NotReadyError, or what `Batcher.answer` raises."""
+        if self.batcher is None or self.reason:
+            raise NotReadyError("This server is not ready to answer; GET /v1/version says why.")
+        return await self.batcher.answer(request, self.timeout_s)
+
+    def close(self, drain_s: float = 10.0) -> None:
+        """Answer what is waiting and end."""
+        if self.batcher is not None and not self.batcher.close(drain_s):
+            log.warning("Stopped before all waiting requests were answered")
+
+
+def go_live(settings: ServiceSettings) -> Live:
+    """Load the release of `settings` and replay its golden requests. Never raises: a server says what is wrong with it.
+
+    A bundle that was changed is refused before any of its code runs; the server then stays up, unready, so that the
+    reason can be read from it.
+    """
+    bundle: Bundle | None = None
+    try:
+        bundle = _load(settings)
+        problems = golden_problems(bundle)
+        reason = " ".join(problems)
+    except PipelineError as error:
+        reason = str(error)
+    except Exception as error:  # a bundle may be broken in ways nobody thought of
+        reason = f"The release could not be loaded ({type(error).__name__})."
+    if reason:
+        log.error("Not ready: %s", reason)
+        return _live(settings, bundle, None, reason)
+    assert bundle is not None
+    log.info("Release %s is live (signature %s)", bundle.version, bundle.manifest.signature)
+    batcher = Batcher(
+        bundle.codec, bundle.session.run, max_rows=settings.serve_rows, max_waiting=settings.serve_waiting
+    )
+    return _live(settings, bundle, batcher, "")
+
+
+def start_live(settings: Callable[[], ServiceSettings]) -> Live:
+    """Read the settings, then `go_live`. A setting that cannot be read is a reason too, told without its value."""
+    try:
+        chosen = settings()
+    except ValidationError as error:
+        names = sorted({f"HOMEROOM_{one['loc'][0]}".upper() for one in error.errors(include_input=False)})
+        reason = f"{', '.join(names)} cannot be read; serving/settings.py says what each may be. Mend or unset it."
+        log.error("Not ready: %s", reason)
+        return _live(ServiceSettings.model_construct(), None, None, reason)
+    return go_live(chosen)
+
+
+def _live(settings: ServiceSettings, bundle: Bundle | None, batcher: Batcher | None, reason: str) -> Live:
+    return Live(
+        bundle=bundle,
+        batcher=batcher,
+        reason=reason,
+        timeout_s=settings.serve_timeout_s,
+        body_bytes=settings.serve_body_bytes,
+    )
+
+
+def _load(settings: ServiceSettings) -> Bundle:
+    if settings.release is None:
+        raise BundleError("HOMEROOM_RELEASE is not set; set it to the folder of a release, which holds bundle.json.")
+    return load_bundle(settings.release, _key(settings), threads=settings.serve_threads, int8=settings.serve_int8)
+
+
+def _key(settings: ServiceSettings) -> SecretKey | None:
+    if settings.release_key is None:
+        return None
+    if not settings.release_key.is_file():
+        raise BundleError(
+            "HOMEROOM_RELEASE_KEY names no file; set it to the file of the key that releases are signed with, or unset "
+            "it to serve without checking signatures."
+        )
+    return read_or_make_key(settings.release_key)

@@ -1,0 +1,233 @@
+"""A server as a child process: `bentoml serve`, awaited until it is ready, and stopped with all its processes.
+
+It never outlives its parent: `serving.guard`, a second child, ends it when the parent is killed.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from serving.errors import ServerStartError
+from serving.guard import MARK, end_marked
+
+TARGET = "serving.service:Service"
+POLL_S = 0.1
+TAIL_LINES = 30
+ORPHAN_GRACE_S = 5.0
+"""Most time that requests in flight have once the parent is gone."""
+
+
+@dataclass(slots=True)
+class ServerProcess:
+    """A running server. Use it as a context manager, or call `stop`."""
+
+    url: str
+    """Where it listens, e.g. `http://127.0.0.1:3000`."""
+    process: "subprocess.Popen[bytes]"
+    guard: "subprocess.Popen[bytes]" = field(repr=False)
+    """Ends the server when this process is gone."""
+    log_file: Path
+    home: Path = field(repr=False)
+    """Scratch folder of this server alone, deleted with it. Its name marks all processes of the server."""
+    grace_s: float = 10.0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there."""
+        return self.process.poll() is None
+
+    def log_tail(self, lines: int = TAIL_LINES) -> str:
+        """Return the last lines of the server's log."""
+        try:
+            text = self.log_file.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def stop(self) -> int:
+        """Stop the server and all its processes; return the exit status (negative: a signal).
+
+        SIGTERM first, so that requests in flight are answered; after `grace_s` seconds, or when the leader has gone,
+        SIGKILL to whatever is left.
+        """
+        if self.is_running:
+            self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(self.grace_s)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        status = self.process.wait()
+        end_marked(str(self.home))
+        self.guard.kill()
+        self.guard.wait()
+        shutil.rmtree(self.home, ignore_errors=True)
+        return status
+
+    def version(self) -> Any:  # Any: parsed JSON of /v1/version
+        """Return what `/v1/version` says, or None while nobody answers."""
+        status, body = _get(f"{self.url}/v1/version")
+        return json.loads(body) if status == 200 else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def start(
+    release_folder: Path,
+    port: int | None = None,
+    host: str = "127.0.0.1",
+    *,
+    key_file: Path | None = None,
+    start_s: float = 120.0,
+    grace_s: float = 10.0,
+    log_file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> ServerProcess:
+    """Start a server on a release and return it once it is ready to answer.
+
+    Args:
+        release_folder: holds `bundle.json`.
+        port: where to listen; None (or 0) takes a free one.
+        host: the address to listen on; only this machine can reach the default.
+        key_file: the key that the release must be signed with.
+        start_s: how long it may take until `/readyz` says yes.
+        grace_s: how long requests in flight have when it is stopped.
+        log_file: keeps the server's log; None keeps it only as long as the server runs.
+        environment: more variables for the server, e.g. `HOMEROOM_SERVE_ROWS`.
+
+    Raises:
+        ServerStartError: it ended, refused the release, or was not ready in time; with the reason and its log's tail.
+    """
+    port = _usable(port or 0, host)
+    root = Path(__file__).resolve().parent.parent
+    home = Path(tempfile.mkdtemp(prefix="homeroom-serve-"))
+    log_path = log_file or home / "server.log"
+    # Of our own variables only the service's: the server has no business with the store or the secret keys.
+    inherited = {
+        k: v for k, v in os.environ.items() if not k.startswith("HOMEROOM_") or k.startswith("HOMEROOM_SERVE_")
+    }
+    settings = {
+        "HOMEROOM_RELEASE": str(release_folder.resolve()),
+        "BENTOML_DO_NOT_TRACK": "True",
+        # BentoML keeps its metrics below its home and empties them at start: two servers must not share one.
+        "BENTOML_HOME": str(home),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")])),
+        **({"HOMEROOM_RELEASE_KEY": str(key_file.resolve())} if key_file is not None else {}),
+        **(environment or {}),
+        MARK: str(home),
+    }
+    command = [sys.executable, "-m", "bentoml", "serve", TARGET, "--host", host, "--port", str(port)]
+    command += ["--working-dir", str(root), "--timeout-graceful-shutdown", str(max(1, int(grace_s)))]
+    watching = [sys.executable, "-m", "serving.guard", str(os.getpid()), str(home), str(min(grace_s, ORPHAN_GRACE_S))]
+    with log_path.open("ab") as stream:
+
+        def spawn(command: list[str], variables: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+            return subprocess.Popen(
+                command,
+                env={**inherited, **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+        guard = spawn(watching, {"PYTHONPATH": settings["PYTHONPATH"]})
+        process = spawn(command, settings)
+    server = ServerProcess(
+        url=f"http://{_reachable(host)}:{port}",
+        process=process,
+        guard=guard,
+        log_file=log_path,
+        home=home,
+        grace_s=grace_s,
+    )
+    try:
+        _wait(server, start_s)
+    except BaseException:
+        server.stop()
+        raise
+    return server
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a port that nothing listens on right now."""
+    return _usable(0, host)
+
+
+def _usable(port: int, host: str) -> int:
+    """Return `port`, or a free one for 0. Without this check another server would answer in the place of the new one.
+
+    Raises:
+        ServerStartError: something listens there, or this process may not.
+    """
+    with socket.socket() as probe:
+        if port:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ServerStartError(
+                f"Port {port} of {host} cannot be listened on: {error.strerror or error}. Expected an address of this "
+                "machine and a port that nothing listens on. Stop what listens there, or name another port; --port 0 "
+                "(port=None in Python) takes a free one."
+            ) from error
+        found: int = probe.getsockname()[1]
+    return found
+
+
+def _wait(server: ServerProcess, start_s: float) -> None:
+    end = time.monotonic() + start_s
+    while time.monotonic() < end:
+        if not server.is_running:
+            raise ServerStartError(
+                f"The server ended with status {server.process.returncode} before it was ready. Is the port free, and "
+                f"bentoml installed? The end of its log:\n{server.log_tail()}"
+            )
+        status, _ = _get(f"{server.url}/readyz")
+        if status == 200:
+            return
+        if status == 503:  # it has started, and replays golden requests before that: it will not change its mind
+            said = server.version()
+            if said is not None and said["reason"]:
+                raise ServerStartError(f"The server refuses to answer with this release: {said['reason']}")
+        time.sleep(POLL_S)
+    raise ServerStartError(
+        f"The server was not ready after {start_s:g} s; give it longer with start_s=, or look at its log, which ends:\n"
+        f"{server.log_tail()}"
+    )
+
+
+def _get(url: str, timeout_s: float = 5.0) -> tuple[int, bytes]:
+    """Return status and body, or (0, b"") while nobody answers. Proxies of the environment are not asked."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=timeout_s) as response:
+            return response.status, response.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+    except OSError:
+        return 0, b""
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host

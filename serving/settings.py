@@ -1,0 +1,29 @@
+"""Settings of the service, read from the environment once at start-up, never at import."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """Where the release is and how it is served. Each field is `HOMEROOM_<FIELD>` in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="HOMEROOM_", frozen=True, extra="ignore")
+
+    release: Path | None = None
+    """Folder of the bundle. Without it the service starts, says so, and never becomes ready."""
+    release_key: Path | None = None
+    """File of the key that releases are signed with; with it only releases signed with it are served."""
+    serve_int8: bool = False
+    """Serve `model.int8.onnx` instead of `model.onnx`."""
+    serve_threads: int = Field(default=1, ge=1)
+    """Threads of ONNX Runtime within one run."""
+    serve_rows: int = Field(default=64, ge=1)
+    """Most rows in one run of the model."""
+    serve_waiting: int = Field(default=256, ge=1)
+    """Most requests that may wait; one more is refused with 503."""
+    serve_timeout_s: float = Field(default=10.0, gt=0)
+    """After this time a request is answered with 504."""
+    serve_body_bytes: int = Field(default=2_000_000, ge=1)
+    """Largest body of a request; a larger one is refused with 413."""

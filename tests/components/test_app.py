@@ -1,0 +1,151 @@
+"""Applications: found by name, their parts and configurations loaded on demand, and many requests in one batch."""
+
+import importlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pytest
+
+import components.app
+from components.app import Application, Codec, answer_requests, application_names, load_application
+from components.errors import ConfigError
+
+APP = """
+from components.app import Application
+from made_up_apps.{name}.settings import Config
+
+APP = Application(
+    name="{name}", title="{name}", package="made_up_apps.{name}", config=Config, train_config="not:used",
+    data="made_up_apps.{name}.settings:Config", model="not:used", scorer="not:used", encoder="not:used",
+)
+"""
+SETTINGS = """
+from components.config import config_class
+
+@config_class
+class Config:
+    seed: int = 0
+"""
+
+
+@pytest.fixture
+def apps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Two applications, a folder that is none, and a module that is no Application."""
+    root = tmp_path / "made_up_apps"
+    for name in ("spelling", "algebra"):
+        folder = root / name
+        (folder / "configs").mkdir(parents=True)
+        (folder / "__init__.py").write_text("")
+        (folder / "app.py").write_text(APP.format(name=name))
+        (folder / "settings.py").write_text(SETTINGS)
+        (folder / "codec.py").write_text("class Codec: ...")
+        (folder / "README.md").write_text("card")
+        (folder / "configs" / "small.toml").write_text("seed = 1")
+        (folder / "configs" / "full.toml").write_text("seed = 2")
+    (root / "__init__.py").write_text("")
+    (root / "not_an_app").mkdir()
+    (root / "broken").mkdir()
+    (root / "broken" / "__init__.py").write_text("")
+    (root / "broken" / "app.py").write_text("APP = 3")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    yield root
+    for name in [n for n in sys.modules if n.partition(".")[0] == "made_up_apps"]:
+        del sys.modules[name]
+
+
+def test_applications_are_the_folders_with_an_app_and_the_entry_points(
+    apps: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert application_names("made_up_apps") == ("algebra", "broken", "spelling")
+    entry = EntryPoint(name="elsewhere", value="made_up_apps.spelling.app:APP", group="homeroom.apps")
+    monkeypatch.setattr(components.app, "entry_points", lambda group: [entry] if group == "homeroom.apps" else [])
+    assert application_names("made_up_apps") == ("algebra", "broken", "elsewhere", "spelling")
+    assert load_application("elsewhere", "made_up_apps").name == "spelling"
+
+
+@pytest.mark.usefixtures("apps")
+def test_an_unknown_name_lists_what_there_is_and_a_wrong_object_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"No application 'history'; there are: algebra, broken, spelling"):
+        load_application("history", "made_up_apps")
+    with pytest.raises(ConfigError, match=r"broken names a int; expected an Application called APP"):
+        load_application("broken", "made_up_apps")
+
+
+def test_an_application_knows_its_files_parts_and_configurations(apps: Path, tmp_path: Path) -> None:
+    app = load_application("spelling", "made_up_apps")
+    assert app.folder == apps / "spelling"
+    assert app.codec_file == apps / "spelling" / "codec.py"
+    assert app.card_file.read_text() == "card"
+    assert app.codec().__module__ == "made_up_apps.spelling.codec"
+    assert app.part(app.data).__name__ == "Config"
+    assert app.configurations() == ("full", "small")
+    assert app.configuration("small").seed == 1
+    assert app.configuration("full", ["seed=7"]).seed == 7
+    own = tmp_path / "own.toml"
+    own.write_text("seed = 5")
+    assert app.configuration(str(own)).seed == 5
+    with pytest.raises(ConfigError, match=r"spelling has no configuration 'large'; it has full, small. Name one of"):
+        app.configuration("large")
+
+
+@pytest.mark.usefixtures("apps")
+def test_a_package_without_init_is_refused() -> None:
+    app = replace(load_application("spelling", "made_up_apps"), package="made_up_apps.not_an_app")
+    with pytest.raises(ConfigError, match=r"not_an_app has no folder; give it an __init__.py"):
+        _ = app.folder
+
+
+class Doubling:
+    """A codec of numbers: a request is a list of numbers, a row is one of them, the answer is their doubles."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls()
+
+    def encode(self, request: Any) -> Sequence[Any]:
+        if not request:
+            raise ValueError("empty")
+        return list(request)
+
+    def batch(self, rows: Sequence[Any]) -> dict[str, Any]:
+        return {"x": np.array(rows)}
+
+    def decode(self, request: Any, rows: Sequence[Any], outputs: Sequence[Mapping[str, Any]]) -> Any:
+        return [(row, float(out["double"])) for row, out in zip(rows, outputs, strict=True)]
+
+    def golden_requests(self, count: int, seed: int) -> Sequence[Any]:
+        return []
+
+
+def test_requests_are_answered_in_one_batch_and_each_gets_its_own_rows() -> None:
+    codec = Doubling()
+    assert isinstance(codec, Codec)
+    sizes: list[int] = []
+
+    def run_model(inputs: dict[str, Any]) -> dict[str, Any]:
+        sizes.append(len(inputs["x"]))
+        return {"double": inputs["x"] * 2}
+
+    assert answer_requests(codec, run_model, [[1, 2], [3], [4, 5, 6]]) == [
+        [(1, 2.0), (2, 4.0)],
+        [(3, 6.0)],
+        [(4, 8.0), (5, 10.0), (6, 12.0)],
+    ]
+    assert sizes == [6]
+    assert answer_requests(codec, run_model, []) == []
+    with pytest.raises(ValueError, match="empty"):
+        answer_requests(codec, run_model, [[1], []])
+
+
+def test_the_repositorys_own_applications_are_found_by_folder() -> None:
+    assert "knowledge_tracing" in application_names()
+    assert isinstance(load_application("knowledge_tracing"), Application)

@@ -1,0 +1,92 @@
+"""What every test shares: the education data, and an environment of its own."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from components.secrets import SecretKey, write_key
+from components.simulate.config import SimulateConfig
+from components.simulate.stage import simulate
+from components.stage import Runner
+from flows.operations import run_request
+from flows.request import RunRequest
+from flows.settings import Settings
+from flows.summary import RunSummary
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Return the folder of the education data; unset is a skip, set wrongly is a failure."""
+    named = os.environ.get("HOMEROOM_DATA")
+    if not named:
+        pytest.skip("HOMEROOM_DATA is not set; it names the folder of the education data")
+    folder = Path(named)
+    if not folder.is_dir():
+        pytest.fail(f"HOMEROOM_DATA={named} is no folder")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_places(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep every test out of the user's own store and keys."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOMEROOM_STORE", str(home / "store"))
+    monkeypatch.setenv("HOMEROOM_KEYS", str(home / "keys"))
+    monkeypatch.setenv("HOMEROOM_CACHE", str(home / "cache"))
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
+    monkeypatch.setenv("BENTOML_DO_NOT_TRACK", "True")
+
+
+@dataclass(frozen=True)
+class Released:
+    """A finished run of the small knowledge-tracing application on a simulated district."""
+
+    settings: Settings
+    logs: Path
+    summary: RunSummary
+    untouched: Path
+    """A copy of the store as the run left it: other tests add to the store itself, and nothing may add to this."""
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Released:
+    """Run the whole chain once for all tests that look at its result.
+
+    Tests may add to the store; take `untouched` to know all that is in it.
+    """
+    return _release(tmp_path_factory.mktemp("released"), "small")
+
+
+@pytest.fixture(scope="session")
+def released_attention(tmp_path_factory: pytest.TempPathFactory) -> Released:
+    """Return what `released` does, of the attention network."""
+    return _release(tmp_path_factory.mktemp("released-attention"), "attention")
+
+
+def _release(home: Path, config: str) -> Released:
+    # Pseudonyms decide who is held out: with a new key, every session would test other students.
+    write_key(home / "keys" / "pseudonym.key", SecretKey(bytes(range(32))))
+    settings = Settings(store=str(home / "store"), cache=home / "cache", keys=home / "keys")
+    store = settings.open_store()
+    district = Runner(store)(simulate, SimulateConfig(students=240, seed=1))
+    logs = home / "district.parquet"
+    shutil.copyfile(store.folder(district) / "answers.parquet", logs)
+    request = RunRequest(
+        application="knowledge_tracing",
+        data=(str(logs),),
+        config=config,
+        overrides=(
+            "train.max_epochs=3",
+            "evaluate.resamples=50",
+            "fairness.resamples=50",
+            # 48 held-out students: chance alone makes gaps, and tests of other things need a release
+            "fairness.max_auc_gap=0.3",
+            "fairness.max_calibration_gap=0.3",
+        ),
+    )
+    summary = run_request(request, settings)
+    shutil.copytree(settings.store, home / "untouched")
+    return Released(settings, logs, summary, home / "untouched")

@@ -1,0 +1,121 @@
+"""The command line: help that teaches, errors that help, and exit codes."""
+
+import importlib
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from flows.__main__ import COMMANDS, cli, main
+from flows.cli.progress import Progress
+
+
+def test_the_table_and_the_commands_say_the_same() -> None:
+    for name, (target, line) in COMMANDS.items():
+        module, _, attribute = target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        assert command.name == name
+        assert command.help, f"{name} has no help"
+        assert line.endswith(".")
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"apps", "doctor", "demo"}))
+def test_help_shows_an_example(name: str) -> None:
+    result = CliRunner().invoke(cli, [name, "--help"])
+    assert result.exit_code == 0
+    assert f"homeroom {name}" in result.output
+
+
+def test_apps_lists_knowledge_tracing_with_its_configurations() -> None:
+    result = CliRunner().invoke(cli, ["apps"])
+    assert "knowledge_tracing" in result.output
+    assert "full, small" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run", "knowledge_tracing"], 2, "--data"),
+        (["run", "nothing", "--no-prefect", "--data", "x.csv"], 2, "there are: knowledge_tracing"),
+        (["run", "knowledge_tracing", "--no-prefect", "--data", "x.csv", "--config", "huge"], 2, "full, small"),
+        (
+            ["run", "knowledge_tracing", "--no-prefect", "--data", "x.csv", "--set", "train.max_epoch=3"],
+            2,
+            "did you mean 'max_epochs'",
+        ),
+        (
+            ["run", "knowledge_tracing", "--no-prefect", "--data", "x.csv", "--set", "train.max_epochs=0"],
+            2,
+            "must be at least 1",
+        ),
+        (["run", "knowledge_tracing", "--data", "x.csv", "--refresh", "trian"], 2, "no stage 'trian'"),
+        (["stage", "bake", "knowledge_tracing", "--data", "x.csv"], 2, "no stage 'bake'"),
+        (["explain", "train"], 2, "--data"),
+        (["lineage", "knowledge_tracing-0123456789ab"], 4, "knowledge_tracing-0123456789ab"),
+        (["serve", "nothing-0123456789ab"], 4, "No single release"),
+        (
+            ["schedule", "knowledge_tracing", "--data", "x", "--cron", "every monday"],
+            2,
+            "five fields",
+        ),
+        (
+            ["schedule", "knowledge_tracing", "--data", "x", "--cron", "0 3 * * 1", "--timezone", "Europe/Berln"],
+            2,
+            "IANA name",
+        ),
+        (["schedule", "knowledge_tracing", "--data", "x", "--cron", "0 3 * * 1"], 2, "PREFECT_API_URL is not set"),
+    ],
+)
+def test_wrong_use_is_told_with_a_remedy(
+    arguments: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == code
+    assert words in capsys.readouterr().err
+
+
+def test_a_server_that_is_away_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "answers.csv").write_text("student,item,skills,correct\n")
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "knowledge_tracing", "--data", str(tmp_path / "answers.csv")])
+    assert ended.value.code == 2
+    assert "http://127.0.0.1:9/api does not answer" in capsys.readouterr().err
+
+
+def test_missing_files_are_told_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "knowledge_tracing", "--no-prefect", "--data", "nowhere.csv", "--data", "elsewhere.csv"])
+    assert ended.value.code in {3, 4}
+    message = capsys.readouterr().err
+    assert "nowhere.csv" in message
+    assert "elsewhere.csv" in message
+
+
+@pytest.mark.parametrize("command", ["run", "schedule"])
+def test_a_secret_in_an_address_is_neither_recorded_nor_shown(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    address = "s3://AKIAKEY:wJalrSECRET@district/logs"
+    extra = ["--cron", "0 3 * * 1"] if command == "schedule" else []
+    with pytest.raises(SystemExit) as ended:
+        main([command, "knowledge_tracing", "--data", address, *extra])
+    assert ended.value.code == 2
+    message = capsys.readouterr().err
+    assert "secret" in message
+    assert "wJalr" not in message
+    assert "AKIAKEY" not in message
+
+
+def test_a_warning_stays_on_a_terminal_whose_bar_moves_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with Progress(("ingest",)) as progress:
+        progress.say("reading")
+        progress.say("warning: 3 answers are dated in the future")
+        progress.say("writing")
+    lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
+    assert "warning: 3 answers are dated in the future" in lines

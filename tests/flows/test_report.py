@@ -1,0 +1,106 @@
+"""What a run says of its figures, in the page, in the summary and on the command line: protocol, baselines, repeats."""
+
+import copy
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.cli.run import print_summary
+from flows.report import write_report
+from flows.summary import RunSummary
+from tests.conftest import Released
+
+pytestmark = pytest.mark.slow
+
+
+def with_repeats(summary: RunSummary) -> RunSummary:
+    """The run's summary as the old protocol would have it, with a model that is worse without repeats."""
+    scores: dict[str, Any] = copy.deepcopy(dict(summary.scores))
+    rows = copy.deepcopy({k: scores[k] for k in ("counts", "metrics", "intervals", "baselines", "comparison")})
+    rows["counts"]["scored"] = 1234
+    rows["metrics"]["auc"] = 0.5432
+    rows["comparison"] |= {"verdict": "not_better", "sentence": "The model is worse, not better than a baseline."}
+    return dataclasses.replace(
+        summary,
+        scores=scores
+        | {
+            "protocol": "row_per_skill",
+            "repeats": {"scored": 567, "meaning": "A row repeats a problem."},
+            "without_repeats": rows,
+            "warnings": ["567 rows repeat"],
+        },
+    )
+
+
+def text_of(page: str) -> str:
+    return " ".join(page.split())
+
+
+def test_the_default_protocol_stands_everywhere_with_no_repeats(
+    released: Released, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = released.summary
+    plain = summary.to_json()
+    assert plain["data"]["protocol"] == summary.scores["protocol"] == summary.outcome.evaluation.protocol == "problem"
+    assert (plain["repeats"]["scored"], plain["without_repeats"]) == (0, None)
+    scored = summary.outcome.evaluation.scored
+    page = text_of(Path(summary.report).read_text(encoding="utf-8"))
+    assert page.count("rotocol <code>problem</code>") == 2
+    assert f"Scored rows that are repeats: 0 of {scored}." in page
+    card = (released.settings.open_store().folder(summary.outcome.release) / "card.md").read_text(encoding="utf-8")
+    assert "protocol: `problem`" in card
+    assert "No rows repeat a problem" in card
+    print_summary(plain)
+    assert "protocol problem" in capsys.readouterr().out
+
+
+def test_the_verdict_against_logistic_regression_stands_everywhere(
+    released: Released, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = released.summary
+    plain = summary.to_json()
+    assert set(plain["baselines"]["auc"]) == {"skill_mean", "skill_and_student_mean", "pfa", "best_lr"}
+    comparison = plain["baselines"]["comparison"]
+    assert comparison["title"].startswith("logistic regression")
+    best = max(plain["baselines"]["auc"].values())
+    difference = plain["metrics"]["auc"]["value"] - best
+    assert comparison["auc_difference"] == pytest.approx(difference, abs=1e-12)
+    is_better = comparison["interval"][0] > 0.0
+    assert comparison["verdict"] == ("better" if is_better else "not_better")
+    assert plain["warnings"] == ([] if is_better else [comparison["sentence"]])
+    assert f"against {best:.4f}, difference {difference:+.4f}" in comparison["sentence"]
+    page = text_of(Path(summary.report).read_text(encoding="utf-8"))
+    judged = "Better than the baselines." if is_better else "Warning."
+    assert f'<span class="verdict">{judged}</span> {comparison["sentence"]}' in page
+    for auc in plain["baselines"]["auc"].values():
+        assert f"{auc:.4f}" in page
+    assert json.loads(Path(summary.report).with_name("summary.json").read_text()) == plain
+    card = (released.settings.open_store().folder(summary.outcome.release) / "card.md").read_text(encoding="utf-8")
+    assert comparison["sentence"] in card
+    print_summary(plain)
+    assert f"  {'' if is_better else 'warning: '}{comparison['sentence']}\n" in capsys.readouterr().out
+
+
+def test_scores_without_repeats_stand_beside_those_over_all_rows(
+    released: Released, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = with_repeats(released.summary)
+    write_report(summary, released.settings.open_store(), tmp_path)
+    page = text_of((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "Protocol <code>row_per_skill</code>" in page
+    assert "A row repeats a problem. Scored rows that are repeats: 567 of" in page
+    assert "The same without these rows: 1234 answers" in page
+    assert "0.5432" in page
+    assert '<span class="verdict">Warning.</span> The model is worse, not better than a baseline.' in page
+    plain = json.loads((tmp_path / "summary.json").read_text())
+    assert plain["without_repeats"]["metrics"]["auc"]["value"] == 0.5432
+    assert plain["without_repeats"]["scored"] == 1234
+    assert plain["metrics"] == released.summary.to_json()["metrics"]
+    print_summary(plain)
+    out = capsys.readouterr().out
+    assert "without the 567 rows that repeat the problem of the row before" in out
+    assert out.index(f"{plain['metrics']['auc']['value']:.4f}") < out.index("0.5432")
+    assert "warning: The model is worse, not better than a baseline." in out

@@ -1,0 +1,189 @@
+"""The bundle format: digests, signature, unlisted files, and where the version comes from."""
+
+import hashlib
+import hmac
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from components.bundle import read_bundle_manifest, write_bundle_manifest
+from components.errors import ArtifactMissingError, DigestMismatchError, PipelineError, SchemaError
+from tests.serving.bundles import KEY, OTHER_KEY
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "a.txt").write_bytes(b"one")
+    (tmp_path / "b" / "sub").mkdir()
+    (tmp_path / "b" / "sub" / "c.txt").write_bytes(b"two")
+    return tmp_path / "b"
+
+
+def write(folder: Path, *, signed: bool = True) -> str:
+    return write_bundle_manifest(folder, "app", ["probability"], 1e-5, KEY if signed else None)
+
+
+def test_the_version_is_the_digest_of_the_canonical_contents(folder: Path) -> None:
+    version = write(folder)
+    one, two = hashlib.sha256(b"one").hexdigest(), hashlib.sha256(b"two").hexdigest()
+    text = (
+        f'{{"application":"app","files":[["a.txt","{one}",3],["sub/c.txt","{two}",3]],'
+        '"golden_tolerance":1e-05,"outputs":["probability"]}'
+    )
+    assert version == "app-" + hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def test_the_signature_is_an_hmac_over_everything_else(folder: Path) -> None:
+    write(folder)
+    value = json.loads((folder / "bundle.json").read_text())
+    signature = value.pop("signature")
+    message = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    assert signature == hmac.new(KEY.value, message, "sha256").hexdigest()
+    assert value["key_id"] == KEY.id
+
+
+def test_what_was_written_reads_back(folder: Path) -> None:
+    version = write(folder)
+    manifest = read_bundle_manifest(folder, KEY)
+    assert (manifest.version, manifest.application, manifest.signature) == (version, "app", "verified")
+    assert [f.path for f in manifest.files] == ["a.txt", "sub/c.txt"]
+    assert manifest.read("sub/c.txt") == b"two"
+    assert manifest.outputs == ("probability",)
+    assert read_bundle_manifest(folder, None).signature == "unchecked"
+
+
+def test_writing_again_gives_the_same_version(folder: Path) -> None:
+    assert write(folder) == write(folder)
+
+
+def test_an_unsigned_bundle_is_read_without_a_key_and_refused_with_one(folder: Path) -> None:
+    write(folder, signed=False)
+    assert read_bundle_manifest(folder, None).signature == "absent"
+    with pytest.raises(DigestMismatchError, match="is not signed"):
+        read_bundle_manifest(folder, KEY)
+
+
+def test_another_key_is_refused_and_both_are_named(folder: Path) -> None:
+    write(folder)
+    with pytest.raises(DigestMismatchError, match=f"key {OTHER_KEY.id} .*{KEY.id}"):
+        read_bundle_manifest(folder, OTHER_KEY)
+
+
+def test_every_changed_byte_of_every_file_is_found(folder: Path) -> None:
+    write(folder)
+    for path in ("a.txt", "sub/c.txt"):
+        body = (folder / path).read_bytes()
+        for at in range(len(body)):
+            (folder / path).write_bytes(body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :])
+            with pytest.raises(DigestMismatchError, match=path):
+                read_bundle_manifest(folder, None)
+        (folder / path).write_bytes(body)
+    read_bundle_manifest(folder, None)
+
+
+@pytest.mark.parametrize("with_key", [True, False])
+def test_a_changed_manifest_is_found(folder: Path, with_key: bool) -> None:
+    write(folder)
+    value = json.loads((folder / "bundle.json").read_text())
+    value["golden_tolerance"] = 1000.0
+    (folder / "bundle.json").write_text(json.dumps(value))
+    with pytest.raises(DigestMismatchError, match="signature" if with_key else "was changed"):
+        read_bundle_manifest(folder, KEY if with_key else None)
+
+
+def test_a_forged_manifest_with_right_digests_fails_the_signature(folder: Path) -> None:
+    write(folder)
+    old = json.loads((folder / "bundle.json").read_text())["signature"]
+    (folder / "a.txt").write_bytes(b"evil")
+    write(folder, signed=False)
+    value = json.loads((folder / "bundle.json").read_text())
+    value.update(signature=old, key_id=KEY.id)
+    (folder / "bundle.json").write_text(json.dumps(value))
+    read_bundle_manifest(folder, None)  # consistent in itself ...
+    with pytest.raises(DigestMismatchError, match="does not fit key"):
+        read_bundle_manifest(folder, KEY)  # ... but nobody with the key made it
+
+
+def test_a_file_that_is_not_listed_is_refused_but_for_the_stores_manifest(folder: Path) -> None:
+    write(folder)
+    (folder / "manifest.json").write_text("{}")
+    read_bundle_manifest(folder, KEY)
+    (folder / "sub" / "more.py").write_text("")
+    with pytest.raises(DigestMismatchError, match=r"sub/more\.py"):
+        read_bundle_manifest(folder, KEY)
+
+
+def test_a_missing_file_and_a_missing_manifest_are_named(folder: Path) -> None:
+    with pytest.raises(ArtifactMissingError, match=r"bundle\.json"):
+        read_bundle_manifest(folder, None)
+    write(folder)
+    (folder / "a.txt").unlink()
+    with pytest.raises(ArtifactMissingError, match=r"a\.txt"):
+        read_bundle_manifest(folder, None)
+
+
+def test_links_are_refused(folder: Path, tmp_path: Path) -> None:
+    write(folder)
+    (tmp_path / "outside").write_bytes(b"one")
+    (folder / "a.txt").unlink()
+    os.symlink(tmp_path / "outside", folder / "a.txt")
+    with pytest.raises(DigestMismatchError, match="symbolic link"):
+        read_bundle_manifest(folder, None)
+
+
+def test_a_file_changed_after_verification_is_found_when_it_is_read(folder: Path) -> None:
+    write(folder)
+    manifest = read_bundle_manifest(folder, None)
+    (folder / "a.txt").write_bytes(b"new")
+    with pytest.raises(DigestMismatchError, match=r"a\.txt"):
+        manifest.read("a.txt")
+    with pytest.raises(ArtifactMissingError, match=r"no b\.txt"):
+        manifest.read("b.txt")
+
+
+@pytest.mark.parametrize("path", ["../a.txt", "/etc/passwd", "sub/../a.txt", "", "bundle.json", "a\\b", "./a.txt"])
+def test_paths_that_lead_out_of_the_folder_are_refused(folder: Path, path: str) -> None:
+    write(folder)
+    value = json.loads((folder / "bundle.json").read_text())
+    value["files"][0]["path"] = path
+    (folder / "bundle.json").write_text(json.dumps(value))
+    with pytest.raises(SchemaError, match="path"):
+        read_bundle_manifest(folder, None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 2},
+        {"format": "1"},
+        {"files": 3},
+        {"files": [{}]},
+        {"version": "../../x"},
+        {"application": "A B"},
+        {"signature": 7},
+        {"golden_tolerance": "x"},
+        {"golden_tolerance": -1},
+        {"outputs": None},
+        {"more": 1},
+    ],
+)
+def test_a_damaged_manifest_is_refused_on_purpose(folder: Path, change: dict[str, object]) -> None:
+    write(folder)
+    value = json.loads((folder / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps({**value, **change}))
+    with pytest.raises(PipelineError):
+        read_bundle_manifest(folder, None)
+
+
+def test_a_manifest_that_is_not_json_is_refused(folder: Path) -> None:
+    (folder / "bundle.json").write_text("{")
+    with pytest.raises(SchemaError, match="not JSON"):
+        read_bundle_manifest(folder, None)
+
+
+def test_all_problems_of_writing_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match=r"application.*no files.*outputs.*golden_tolerance"):
+        write_bundle_manifest(tmp_path, "No Name", [], float("nan"), None)

@@ -1,0 +1,66 @@
+"""The CSV logger: rows are appended, columns added."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.loggers import CSVLogger
+
+
+def lines(logger: CSVLogger) -> list[str]:
+    return (Path(str(logger.log_dir)) / "metrics.csv").read_text().splitlines()
+
+
+def test_rows_are_appended(tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path, flush_logs_every_n_steps=2)
+    logger.log_metrics({"loss": 0.5}, 0)
+    assert not Path(str(logger.log_dir)).exists()
+    logger.log_metrics({"loss": 0.25}, 1)
+    assert lines(logger) == ["step,loss", "0,0.5", "1,0.25"]
+    inode = (Path(str(logger.log_dir)) / "metrics.csv").stat().st_ino
+    logger.log_metrics({"loss": 0.125}, 2)
+    logger.save()
+    assert lines(logger)[-1] == "2,0.125"
+    assert (Path(str(logger.log_dir)) / "metrics.csv").stat().st_ino == inode
+
+
+def test_a_new_metric_becomes_a_column(tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path, prefix="run")
+    logger.log_metrics({"loss": 1.0}, 0)
+    logger.save()
+    logger.log_metrics({"acc": 0.5}, 1)
+    logger.log_metrics({"loss": 2.0, "acc": 0.75}, 2)
+    logger.finalize("finished")
+    assert lines(logger) == ["step,run-loss,run-acc", "0,1.0,", "1,,0.5", "2,2.0,0.75"]
+
+
+def test_each_run_has_the_next_free_version(tmp_path: Path) -> None:
+    for expected in range(3):
+        logger = CSVLogger(tmp_path, name="exp")
+        logger.log_hyperparams({"a": 1, "path": tmp_path})
+        assert logger.version == expected
+        assert logger.log_dir == str(tmp_path / "exp" / f"version_{expected}")
+    named = CSVLogger(tmp_path, name="exp", version="best")
+    assert named.log_dir == str(tmp_path / "exp" / "best")
+
+
+def test_a_run_that_goes_on_keeps_its_rows(tmp_path: Path) -> None:
+    for step in range(2):
+        logger = CSVLogger(tmp_path, version=0)
+        logger.log_metrics({"loss": float(step)}, step)
+        logger.save()
+    assert lines(logger) == ["step,loss", "0,0.0", "1,1.0"]
+
+
+def test_users_may_pass_tensors_and_no_step(tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path, name="runs", version="a")
+    halves: dict[str, Any] = {"loss": torch.tensor(0.5)}
+    quarters: dict[str, Any] = {"loss": torch.tensor([0.25])}
+    logger.log_metrics(halves, step=7)
+    logger.log_metrics(quarters)
+    logger.save()
+    assert (tmp_path / "runs" / "a" / "metrics.csv").read_text().splitlines() == ["step,loss", "7,0.5", "1,0.25"]
+    assert logger.root_dir == str(tmp_path / "runs")

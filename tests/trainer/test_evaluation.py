@@ -1,0 +1,155 @@
+"""Validation, test and prediction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import trainer as L
+from tests.trainer.models import LoggingRegression, Regression, make_trainer, regression_data, regression_loader
+from trainer.errors import MisconfigurationException
+
+
+def test_validation_and_test_return_the_mean_over_samples(tmp_path: Path) -> None:
+    model, trainer = LoggingRegression(), make_trainer(tmp_path)
+    features, target = regression_data(10)[:]
+    with torch.no_grad():
+        expected = ((model(features) - target) ** 2).mean().item()
+    assert trainer.validate(model, regression_loader(10, 4), verbose=False)[0]["val_loss"] == pytest.approx(expected)
+    assert trainer.test(model, regression_loader(10, 4), verbose=False)[0]["test_loss"] == pytest.approx(expected)
+
+
+def test_predictions_come_back_in_order(tmp_path: Path) -> None:
+    model = LoggingRegression()
+    outputs = make_trainer(tmp_path).predict(model, regression_loader(10, 4))
+    assert outputs is not None
+    assert [len(output) for output in outputs] == [4, 4, 2]
+    with torch.no_grad():
+        torch.testing.assert_close(torch.cat(outputs), model(regression_data(10)[:][0]))
+
+
+def test_predictions_of_several_loaders_are_lists_of_lists(tmp_path: Path) -> None:
+    outputs = make_trainer(tmp_path).predict(LoggingRegression(), [regression_loader(8), regression_loader(4)])
+    assert outputs is not None
+    assert [len(output) for output in outputs] == [2, 1]
+    assert make_trainer(tmp_path).predict(LoggingRegression(), regression_loader(), return_predictions=False) is None
+
+
+def test_predict_without_a_step_calls_the_model(tmp_path: Path) -> None:
+    loader = torch.utils.data.DataLoader(regression_data(8)[:][0], batch_size=4)
+    outputs = make_trainer(tmp_path).predict(Regression(), loader)
+    assert outputs is not None
+    assert [tuple(output.shape) for output in outputs] == [(4, 1), (4, 1)]
+
+
+def test_limits_apply_to_each_stage(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    class Watching(LoggingRegression):
+        def test_step(self, batch: Any, batch_idx: int) -> None:
+            seen.append("test")
+
+        def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+            seen.append("predict")
+            return batch[0]  # type: ignore[no-any-return]
+
+    trainer = make_trainer(tmp_path, limit_test_batches=2, limit_predict_batches=0.5, limit_val_batches=0)
+    trainer.test(Watching(), regression_loader(24, 4), verbose=False)
+    trainer.predict(Watching(), regression_loader(24, 4))
+    assert trainer.validate(Watching(), regression_loader(24, 4), verbose=False) == []
+    assert seen == ["test"] * 2 + ["predict"] * 3
+
+
+def test_evaluating_twice_gives_the_same(tmp_path: Path) -> None:
+    model, trainer = LoggingRegression(), make_trainer(tmp_path)
+    results = [trainer.validate(model, regression_loader(10, 4), verbose=False) for _ in range(2)]
+    assert results[0] == results[1]
+
+
+def test_results_are_printed_unless_told_not_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trainer = make_trainer(tmp_path)
+    trainer.validate(LoggingRegression(), regression_loader(8))
+    assert "val_loss" in capsys.readouterr().out
+    trainer.validate(LoggingRegression(), regression_loader(8), verbose=False)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_missing_step_or_loader_is_named(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path)
+    with pytest.raises(MisconfigurationException, match="Regression has no `test_step`"):
+        trainer.test(Regression(), regression_loader())
+    with pytest.raises(MisconfigurationException, match="Got no `val_dataloader`"):
+        trainer.validate(LoggingRegression())
+    with pytest.raises(MisconfigurationException, match="Got no `train_dataloader`"):
+        trainer.fit(LoggingRegression())
+
+
+def test_a_validation_loader_without_a_step_is_pointed_out(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="no `validation_step`: nothing is validated"):
+        make_trainer(tmp_path, max_epochs=1).fit(Regression(), regression_loader(), regression_loader())
+
+
+def test_step_values_of_evaluation_go_to_the_loggers(tmp_path: Path) -> None:
+    class Stepping(LoggingRegression):
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            self.log("x", float(batch_idx), on_step=True, on_epoch=True)
+
+    logger = L.loggers.CSVLogger(tmp_path)
+    make_trainer(tmp_path, logger=logger).validate(Stepping(), regression_loader(8, 4), verbose=False)
+    text = (Path(str(logger.log_dir)) / "metrics.csv").read_text().splitlines()
+    assert text == ["step,epoch,x_step,x_epoch", "0,0.0,0.0,", "1,0.0,1.0,", "0,0.0,,0.5"]
+
+
+def test_without_inference_mode_outputs_can_be_trained_on(tmp_path: Path) -> None:
+    class Keeping(LoggingRegression):
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            assert not torch.is_inference_mode_enabled()
+            assert not torch.is_grad_enabled()
+
+    make_trainer(tmp_path, inference_mode=False).validate(Keeping(), regression_loader(8), verbose=False)
+
+
+def test_the_best_checkpoint_is_taken_when_no_model_is_given(tmp_path: Path) -> None:
+    class Worse(LoggingRegression):
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            self.log("val_loss", float(self.current_epoch))
+
+        def test_step(self, batch: Any, batch_idx: int) -> None:
+            self.log("weight", self.first.weight.sum())
+
+    saver = L.callbacks.ModelCheckpoint(tmp_path / "best", monitor="val_loss")
+    trainer = make_trainer(tmp_path, max_epochs=3, callbacks=saver)
+    model = Worse()
+    trainer.fit(model, regression_loader(), regression_loader(8))
+    best = torch.load(saver.best_model_path, weights_only=True)
+    assert best["epoch"] == 0
+    result = trainer.test(dataloaders=regression_loader(8), verbose=False)[0]["weight"]
+    assert result == pytest.approx(best["state_dict"]["net.0.weight"].sum().item(), abs=1e-6)
+
+
+def test_hooks_hear_of_the_loader_only_where_there_are_several(tmp_path: Path) -> None:
+    heard: list[tuple[int, ...]] = []
+
+    class Listening(LoggingRegression):
+        def on_predict_batch_start(self, batch: Any, batch_idx: int, *loader: int) -> None:
+            heard.append(loader)
+
+        def on_predict_batch_end(self, outputs: Any, batch: Any, batch_idx: int, *loader: int) -> None:
+            heard.append(loader)
+
+    trainer = make_trainer(tmp_path)
+    trainer.predict(Listening(), regression_loader(4, 4))
+    trainer.predict(Listening(), [regression_loader(4, 4)] * 2)
+    assert heard == [(), (), (0,), (0,), (1,), (1,)]
+
+
+def test_loaders_in_a_dict_are_evaluated_in_its_order(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path)
+    loaders = {"small": regression_loader(4, 4), "large": regression_loader(12, 4)}
+    results = trainer.validate(LoggingRegression(), loaders, verbose=False)
+    assert trainer.num_val_batches == [1, 3]
+    assert [sorted(values) for values in results] == [["val_loss/dataloader_idx_0"], ["val_loss/dataloader_idx_1"]]

@@ -1,0 +1,48 @@
+"""Training on torch with the API of PyTorch Lightning: `import trainer as L`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainer import callbacks, errors, loggers, strategies
+    from trainer.callback import Callback
+    from trainer.datamodule import LightningDataModule
+    from trainer.module import LightningModule
+    from trainer.seed import seed_everything
+    from trainer.trainer import Trainer
+
+__all__ = [
+    "Callback",
+    "LightningDataModule",
+    "LightningModule",
+    "Trainer",
+    "callbacks",
+    "errors",
+    "loggers",
+    "seed_everything",
+    "strategies",
+]
+
+_PLACES = {
+    "Callback": "trainer.callback",
+    "LightningDataModule": "trainer.datamodule",
+    "LightningModule": "trainer.module",
+    "Trainer": "trainer.trainer",
+    "seed_everything": "trainer.seed",
+}
+_SUBPACKAGES = ("callbacks", "errors", "loggers", "strategies")
+
+
+def __getattr__(name: str) -> object:
+    # torch is imported when a name is used, not when the package is.
+    if name in _SUBPACKAGES:
+        return import_module(f"trainer.{name}")
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
+    raise AttributeError(f"module 'trainer' has no attribute {name!r}; it has {__all__}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,84 @@
+"""The callbacks and loggers of a trainer: those given, and those that are there by default."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trainer.callback import Callback
+from trainer.callbacks.early_stopping import EarlyStopping
+from trainer.callbacks.learning_rate_monitor import LearningRateMonitor
+from trainer.callbacks.model_checkpoint import ModelCheckpoint
+from trainer.callbacks.model_summary import ModelSummary
+from trainer.callbacks.progress import ProgressBar, TQDMProgressBar
+from trainer.callbacks.timer import Timer
+from trainer.errors import MisconfigurationException, four_parts
+from trainer.loggers import CSVLogger, Logger
+from trainer.options import LengthOptions, ReportingOptions
+
+
+def assemble_loggers(
+    given: bool | Logger | Sequence[Logger] | None, reporting: ReportingOptions, *, enabled: bool
+) -> list[Logger]:
+    """Return the loggers of a run; `True`, and None where logging is `enabled`, mean a CSVLogger.
+
+    Raises:
+        MisconfigurationException: something given is no logger.
+    """
+    if given is False or not enabled:
+        return []
+    if given is None or given is True:
+        return [CSVLogger(reporting.default_root_dir)]
+    loggers = list(given) if isinstance(given, Sequence) else [given]
+    for logger in loggers:
+        if not isinstance(logger, Logger):
+            raise MisconfigurationException(
+                four_parts("`logger` holds something that is no logger.", got=logger,
+                           expected="trainer.loggers.Logger, a list of them, True or False", remedy="Correct it.")
+            )  # fmt: skip
+    return loggers
+
+
+def assemble_callbacks(
+    given: Callback | Sequence[Callback] | None, reporting: ReportingOptions, length: LengthOptions
+) -> list[Callback]:
+    """Return the callbacks of a run in their order, checkpoint callbacks last.
+
+    Raises:
+        MisconfigurationException: something given is no callback, or contradicts another argument.
+    """
+    callbacks = [] if given is None else [given] if isinstance(given, Callback) else list(given)
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise MisconfigurationException(
+                four_parts("`callbacks` holds something that is no callback.", got=callback,
+                           expected="instances of trainer.Callback", remedy="Correct it.")
+            )  # fmt: skip
+    checkpoints = [callback for callback in callbacks if isinstance(callback, ModelCheckpoint)]
+    bars = [callback for callback in callbacks if isinstance(callback, ProgressBar)]
+    _refuse_contradictions(checkpoints, bars, reporting)
+    if length.fast_dev_run:
+        dropped = (ModelCheckpoint, EarlyStopping, LearningRateMonitor)
+        callbacks = [callback for callback in callbacks if not isinstance(callback, dropped)]
+    if reporting.enable_progress_bar and not bars:
+        callbacks.append(TQDMProgressBar())
+    if reporting.enable_model_summary and not any(isinstance(callback, ModelSummary) for callback in callbacks):
+        callbacks.append(ModelSummary())
+    if length.max_time is not None:
+        callbacks.append(Timer(length.max_time))
+    if reporting.enable_checkpointing and not checkpoints and not length.fast_dev_run:
+        callbacks.append(ModelCheckpoint())
+    return sorted(callbacks, key=lambda callback: isinstance(callback, ModelCheckpoint))
+
+
+def _refuse_contradictions(
+    checkpoints: Sequence[Callback], bars: Sequence[Callback], reporting: ReportingOptions
+) -> None:
+    problems = []
+    if checkpoints and not reporting.enable_checkpointing:
+        problems.append("`enable_checkpointing=False` and a ModelCheckpoint; leave one out")
+    if bars and not reporting.enable_progress_bar:
+        problems.append("`enable_progress_bar=False` and a progress bar; leave one out")
+    if len(bars) > 1:
+        problems.append(f"{len(bars)} progress bars; give one")
+    if problems:
+        raise MisconfigurationException("These arguments contradict each other: " + "; ".join(problems) + ".")

@@ -1,0 +1,305 @@
+"""Keeping checkpoints: the best by a metric, the newest, and the last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from trainer.callback import Callback
+from trainer.callbacks.checkpoint_names import format_checkpoint_name, unused_path
+from trainer.checkpoints import link_checkpoint
+from trainer.errors import MetricNotFoundError, MisconfigurationException
+from trainer.types import Batch, PlainState, Stage, StepOutput
+
+if TYPE_CHECKING:
+    from trainer.module import LightningModule
+    from trainer.trainer import Trainer
+
+
+class ModelCheckpoint(Callback):
+    """Saves checkpoints during a fit. A file is deleted only when the one that replaces it is whole.
+
+    Args:
+        dirpath: folder; by default "checkpoints" in the logger's folder, or in `default_root_dir`.
+        filename: template such as "{epoch}-{val_loss:.2f}"; by default "{epoch}-{step}".
+        monitor: metric to rank by; None keeps the newest.
+        verbose: print each save.
+        save_last: also keep "last.ckpt" up to date: True, or "link", which here is the same (a hard link to the file
+            just written where the file system has them, else a copy).
+        save_top_k: how many to keep, -1 all, 0 none.
+        save_weights_only: leave out what only a resume needs.
+        mode: whether smaller or larger is better.
+        auto_insert_metric_name: write "epoch=3" rather than "3" into names.
+        every_n_train_steps: save after every n optimizer steps, and not at other times unless asked for.
+        every_n_epochs: save after every n epochs; 0 never.
+        save_on_train_epoch_end: save when the training epoch ends rather than after validation.
+        save_on_exception: save when an exception ends the fit.
+        enable_version_counter: add "-v1" and so on rather than overwrite an unrelated file.
+
+    Attributes:
+        best_model_path: file of the best checkpoint, "" before there is one.
+        best_model_score: its metric.
+        last_model_path: file of the last checkpoint.
+        best_k_models: kept files and their metrics.
+        kth_best_model_path: the kept file that goes next.
+    """
+
+    CHECKPOINT_NAME_LAST: ClassVar[str] = "last"
+    FILE_EXTENSION: ClassVar[str] = ".ckpt"
+    STARTING_VERSION: ClassVar[int] = 1
+    is_monitor: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        dirpath: str | Path | None = None,
+        filename: str | None = None,
+        monitor: str | None = None,
+        verbose: bool = False,
+        save_last: bool | Literal["link"] | None = None,
+        save_top_k: int = 1,
+        save_weights_only: bool = False,
+        mode: Literal["min", "max"] = "min",
+        auto_insert_metric_name: bool = True,
+        every_n_train_steps: int | None = None,
+        every_n_epochs: int | None = None,
+        save_on_train_epoch_end: bool | None = None,
+        save_on_exception: bool = False,
+        enable_version_counter: bool = True,
+    ) -> None:
+        self.dirpath = None if dirpath is None else str(dirpath)
+        self.filename = filename
+        self.monitor = monitor
+        self.verbose = verbose
+        self.save_last = save_last
+        self.save_top_k = save_top_k
+        self.save_weights_only = save_weights_only
+        self.mode = mode
+        self.auto_insert_metric_name = auto_insert_metric_name
+        self.save_on_train_epoch_end = save_on_train_epoch_end
+        self.save_on_exception = save_on_exception
+        self.enable_version_counter = enable_version_counter
+        self._every_n_train_steps = every_n_train_steps or 0
+        self._every_n_epochs = (0 if every_n_train_steps else 1) if every_n_epochs is None else every_n_epochs
+        self.current_score: Tensor | None = None
+        self.best_model_score: Tensor | None = None
+        self.best_model_path = ""
+        self.last_model_path = ""
+        self.kth_best_model_path = ""
+        self.best_k_models: dict[str, Tensor] = {}
+        self._last_saved_step = 0  # there is nothing to save before the first step
+        self._current_path = ""
+        self._folder = self.dirpath
+        self._check()
+
+    def _check(self) -> None:
+        problems = []
+        if self.save_top_k < -1:
+            problems.append(f"`save_top_k={self.save_top_k}` is less than -1; pass -1 to keep all")
+        if self.monitor is None and self.save_top_k not in (-1, 0, 1):
+            problems.append(f"`save_top_k={self.save_top_k}` has nothing to rank by; pass `monitor`, or -1, 0 or 1")
+        if self.mode not in ("min", "max"):
+            problems.append(f"`mode={self.mode!r}` is neither 'min' nor 'max'; pass one of them")
+        if self._every_n_epochs < 0 or self._every_n_train_steps < 0:
+            problems.append("`every_n_epochs` and `every_n_train_steps` count from 0; pass a number of at least 0")
+        if problems:
+            raise MisconfigurationException("ModelCheckpoint cannot work as asked: " + "; ".join(problems) + ".")
+
+    # State
+
+    @property
+    def state_key(self) -> str:
+        """Return a key that tells several checkpoint callbacks apart."""
+        own = {
+            "monitor": self.monitor,
+            "mode": self.mode,
+            "every_n_train_steps": self._every_n_train_steps,
+            "every_n_epochs": self._every_n_epochs,
+        }
+        return f"ModelCheckpoint{own!r}"
+
+    def state_dict(self) -> PlainState:
+        """Return what is kept, as plain data and tensors."""
+        return {
+            "monitor": self.monitor,
+            "best_model_score": self.best_model_score,
+            "best_model_path": self.best_model_path,
+            "current_score": self.current_score,
+            "dirpath": self._folder,
+            "best_k_models": dict(self.best_k_models),
+            "kth_best_model_path": self.kth_best_model_path,
+            "last_model_path": self.last_model_path,
+            "last_saved_step": self._last_saved_step,
+        }
+
+    def load_state_dict(self, state_dict: PlainState) -> None:
+        """Go on with the kept files, where they are in the folder of this run and still there."""
+        self._last_saved_step = state_dict["last_saved_step"]
+        if state_dict["dirpath"] != self._folder:
+            # Another folder: its files are not ours to replace. Its best one is the best until this run saves.
+            best = state_dict["best_model_path"]
+            self.best_model_path = best if best and Path(best).exists() else ""
+            return
+        self.best_model_score = state_dict["best_model_score"]
+        self.best_model_path = state_dict["best_model_path"]
+        self.last_model_path = state_dict["last_model_path"]
+        self.current_score = state_dict["current_score"]
+        self.best_k_models = {path: score for path, score in state_dict["best_k_models"].items() if Path(path).exists()}
+        self._find_kth_best()
+
+    # When
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
+        """Find the folder, the same on all processes."""
+        if stage == "fit" and self.dirpath is None:
+            self._folder = str(Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints")
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: StepOutput, batch: Batch, batch_idx: int
+    ) -> None:
+        """Save after every n optimizer steps."""
+        every = self._every_n_train_steps
+        if every and trainer.global_step % every == 0:
+            self._save(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save after validation."""
+        if trainer.is_fitting and not trainer.is_sanity_checking and not self._saves_at_epoch_end(trainer):
+            self._save_epoch(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save after a training epoch."""
+        if self._saves_at_epoch_end(trainer):
+            self._save_epoch(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Save what there is, where asked for; processes that failed apart from each other cannot."""
+        if self.save_on_exception and trainer.is_fitting and not trainer.strategy.is_distributed:
+            self._save_last(trainer, None)
+
+    def _saves_at_epoch_end(self, trainer: Trainer) -> bool:
+        if self.save_on_train_epoch_end is not None:
+            return self.save_on_train_epoch_end
+        if not trainer.has_validation:
+            return True
+        validation = trainer.validation
+        return validation.check_val_every_n_epoch == 1 and validation.val_check_interval == 1.0
+
+    def _save_epoch(self, trainer: Trainer) -> None:
+        every = self._every_n_epochs
+        if every and (trainer.current_epoch + 1) % every == 0:
+            self._save(trainer)
+
+    # Saving
+
+    def _save(self, trainer: Trainer) -> None:
+        if trainer.global_step == self._last_saved_step or trainer.length.fast_dev_run:
+            return
+        metrics = trainer.callback_metrics
+        score = self._score(trainer, metrics)
+        written: str | None = None
+        if self.monitor is None or score is not None:
+            written = self._save_ranked(trainer, metrics, score)
+        self._last_saved_step = trainer.global_step
+        if self.save_last:
+            self._save_last(trainer, written)
+
+    def _score(self, trainer: Trainer, metrics: dict[str, Tensor]) -> Tensor | None:
+        if self.monitor is None:
+            return None
+        if self.monitor in metrics:
+            return metrics[self.monitor].detach().to("cpu")
+        message = (
+            f"ModelCheckpoint ranks by `{self.monitor}`, which was not logged. Known metrics: {sorted(metrics)}. "
+            f"Call `self.log({self.monitor!r}, ...)` or correct the name."
+        )
+        if trainer.has_validation and trainer.train_state.validated_at < 0:
+            trainer.warn_once(f"Nothing is ranked before the first validation. {message}")
+            return None
+        raise MetricNotFoundError(message)
+
+    def _save_ranked(self, trainer: Trainer, metrics: dict[str, Tensor], score: Tensor | None) -> str | None:
+        if self.save_top_k == 0:
+            return None
+        if score is not None and torch.isnan(score):
+            score = torch.tensor(float("inf") if self.mode == "min" else float("-inf"))
+        is_full = self.save_top_k > 0 and len(self.best_k_models) >= self.save_top_k
+        if score is not None and is_full and not self._beats(score, self.best_k_models[self.kth_best_model_path]):
+            return None
+        path = self._new_path(trainer, metrics)
+        replaced = self.kth_best_model_path if is_full else ""
+        rank = torch.tensor(float(trainer.global_step)) if score is None else score
+        before = dict(self.best_k_models), self.best_model_path, self.best_model_score, self.kth_best_model_path
+        if replaced:
+            self.best_k_models.pop(replaced, None)
+        self.best_k_models[path] = rank
+        self.current_score = score
+        self._find_kth_best()
+        if score is None:
+            self.best_model_path = path
+        self._last_saved_step = trainer.global_step
+        if self.save_last:
+            self.last_model_path = self._last_path(trainer, metrics)
+        try:
+            self._write(trainer, path)
+        except BaseException:
+            self.best_k_models, self.best_model_path, self.best_model_score, self.kth_best_model_path = before
+            raise
+        if replaced and replaced != path and trainer.is_global_zero:
+            Path(replaced).unlink(missing_ok=True)
+        return path
+
+    def _beats(self, score: Tensor, other: Tensor) -> bool:
+        return bool(score < other) if self.mode == "min" else bool(score > other)
+
+    def _find_kth_best(self) -> None:
+        """Find the best file and the one to be replaced next; without a metric, the newest is best."""
+        if not self.best_k_models:
+            self.kth_best_model_path = ""
+            return
+        smaller_is_better = self.monitor is not None and self.mode == "min"
+        ranked = sorted(self.best_k_models, key=lambda path: float(self.best_k_models[path]))
+        best, worst = (ranked[0], ranked[-1]) if smaller_is_better else (ranked[-1], ranked[0])
+        self.kth_best_model_path = worst
+        self.best_model_path = best
+        self.best_model_score = self.best_k_models[best] if self.monitor is not None else None
+
+    def _new_path(self, trainer: Trainer, metrics: dict[str, Tensor]) -> str:
+        name = self.format_checkpoint_name(self._name_values(trainer, metrics))
+        taken = str(Path(self._root) / name)
+        if not self.enable_version_counter or taken in (self.kth_best_model_path, *self.best_k_models):
+            return taken
+        return trainer.strategy.broadcast_text(unused_path(taken, self.FILE_EXTENSION, self.STARTING_VERSION))
+
+    def format_checkpoint_name(self, metrics: dict[str, Any], filename: str | None = None) -> str:
+        """Return the file name for these values."""
+        template = filename or self.filename or "{epoch}-{step}"
+        return format_checkpoint_name(template, metrics, self.auto_insert_metric_name) + self.FILE_EXTENSION
+
+    def _name_values(self, trainer: Trainer, metrics: dict[str, Tensor]) -> dict[str, Any]:
+        return {**metrics, "epoch": trainer.current_epoch, "step": trainer.global_step}
+
+    @property
+    def _root(self) -> str:
+        return self._folder or "."
+
+    def _last_path(self, trainer: Trainer, metrics: dict[str, Tensor]) -> str:
+        name = self.format_checkpoint_name(self._name_values(trainer, metrics), self.CHECKPOINT_NAME_LAST)
+        return str(Path(self._root) / name)
+
+    def _save_last(self, trainer: Trainer, written: str | None) -> None:
+        path = self._last_path(trainer, trainer.callback_metrics)
+        previous, self.last_model_path = self.last_model_path, path
+        if written is None:
+            self._write(trainer, path)
+        elif trainer.is_global_zero:
+            link_checkpoint(written, path)
+        if previous and previous != path and trainer.is_global_zero and Path(previous).parent == Path(path).parent:
+            Path(previous).unlink(missing_ok=True)
+
+    def _write(self, trainer: Trainer, path: str) -> None:
+        trainer.save_checkpoint(path, self.save_weights_only)
+        if self.verbose:
+            trainer.print(f"Saved {path}")

@@ -1,0 +1,58 @@
+"""Errors of the trainer: one root, few children, each also a builtin exception."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CheckpointError",
+    "DistributedError",
+    "MetricNotFoundError",
+    "MisconfigurationException",
+    "RankFailedError",
+    "SIGTERMException",
+    "TrainerError",
+    "UnevenBatchesError",
+]
+
+
+class TrainerError(Exception):
+    """Root of every error the trainer raises on purpose."""
+
+
+class MisconfigurationException(TrainerError, ValueError):
+    """A combination of arguments, hooks or values that cannot work."""
+
+
+class MetricNotFoundError(TrainerError, KeyError):
+    """A monitored metric that nobody logged."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class CheckpointError(TrainerError, RuntimeError):
+    """A checkpoint that cannot be written, read or continued from."""
+
+
+class DistributedError(TrainerError, RuntimeError):
+    """A process group that cannot be formed or does not agree."""
+
+
+class UnevenBatchesError(DistributedError):
+    """Ranks that would run different numbers of training batches."""
+
+
+class RankFailedError(DistributedError):
+    """Another process of the run failed first; its traceback is in the message."""
+
+
+class SIGTERMException(TrainerError, SystemExit):
+    """The process was asked to end; uncaught, it exits with 143 (128 + SIGTERM)."""
+
+    def __init__(self, message: str = "SIGTERM received") -> None:
+        super().__init__(message)
+        self.code = 143
+
+
+def four_parts(wrong: str, *, got: object, expected: str, remedy: str) -> str:
+    """Return one message that says what is wrong, the value, what was expected and what to do."""
+    return f"{wrong} Got {got!r}; expected {expected}. {remedy}"

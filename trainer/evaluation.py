@@ -1,0 +1,215 @@
+"""Validation, test and prediction: one loop over one or several loaders, without gradients."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import torch
+
+from trainer.errors import MisconfigurationException
+from trainer.hooks import bind, is_overridden
+from trainer.loaders import limit_batches, list_loaders, loader_length, place_loader
+from trainer.state import RunningStage
+from trainer.steps import positional_arguments
+from trainer.transfer import choose_transfer
+from trainer.types import Hook
+
+if TYPE_CHECKING:
+    from trainer.trainer import Trainer
+
+EvalKind: TypeAlias = Literal["validation", "test", "predict"]
+_STAGES = {
+    "validation": RunningStage.VALIDATING,
+    "test": RunningStage.TESTING,
+    "predict": RunningStage.PREDICTING,
+}
+
+
+class EvaluationLoop:
+    """One pass over the loaders of a stage, as often as asked for.
+
+    Args:
+        trainer: the trainer of the run.
+        kind: which steps and hooks.
+        keeps_outputs: return what the steps return; for predictions.
+
+    Attributes:
+        given: the loaders as the user gave them.
+        num_batches: batches of each loader, on this process.
+        results: for each loader, what went to the loggers in the last pass.
+    """
+
+    def __init__(self, trainer: Trainer, kind: EvalKind, *, keeps_outputs: bool = False) -> None:
+        self.trainer = trainer
+        self.kind = kind
+        self.keeps_outputs = keeps_outputs
+        self.given: Any = None
+        self.num_batches: list[float] = []
+        self.results: list[dict[str, float]] = []
+        self._loaders: list[Any] = []
+        self._is_bound = False
+        self._has_batches = False
+        self._seen: dict[int, int] = {}  # batches of each loader in earlier passes
+
+    def load_data(self) -> None:
+        """Ask for the loaders, split them over the processes and count their batches."""
+        trainer = self.trainer
+        self._loaders, self.num_batches = [], []
+        source = "val" if self.kind == "validation" else self.kind
+        limit, argument = trainer.eval_limit(self.kind)
+        self.given = trainer.sources.loader(source)
+        for given in list_loaders(self.given):
+            loader, _ = place_loader(
+                given,
+                trainer.strategy,
+                training=False,
+                splits=trainer.data.use_distributed_sampler,
+                in_order=trainer.length.overfit_batches > 0,
+            )
+            self._loaders.append(loader)
+            self.num_batches.append(limit_batches(loader_length(loader), limit, argument))
+        [anywhere] = trainer.strategy.agree([sum(self.num_batches) > 0])
+        self._has_batches = bool(anywhere)
+
+    @property
+    def has_batches(self) -> bool:
+        """Return whether there is anything to run, on any process: all of them take part in hooks and exchanges."""
+        return self._has_batches
+
+    def _bind(self) -> None:
+        trainer, kind = self.trainer, self.kind
+        module = trainer.lightning_module
+        name = f"{kind}_step"
+        from trainer.module import LightningModule
+
+        if kind != "predict" and not is_overridden(name, module, LightningModule):
+            raise MisconfigurationException(
+                f"{type(module).__name__} has no `{name}`, which this stage calls for every batch. Write one."
+            )
+        step = getattr(module, name)
+        self._takes = positional_arguments(step, any_number=3 if len(self._loaders) > 1 else 2)
+        self._step: Hook = step
+        self._hooks = {
+            when: bind(trainer, f"on_{kind}_{when}")
+            for when in ("start", "end", "epoch_start", "epoch_end", "batch_start", "batch_end")
+        }
+        self._moves = [choose_transfer(trainer, index) for index in range(len(self._loaders))]
+        self._context = trainer.precision_options.step_context(trainer.strategy.device)
+        self._is_bound = True
+
+    def run(self, max_batches: float = math.inf) -> list[list[Any]]:
+        """Run every loader, at most `max_batches` of each; return the outputs kept, by loader."""
+        if not self._is_bound:
+            self._bind()
+        trainer, metrics = self.trainer, self.trainer.metrics
+        if not trainer.is_sanity_checking:
+            trainer.enter_stage(_STAGES[self.kind])
+        metrics.reset("eval")
+        outputs: list[list[Any]] = []
+        # What a model keeps from its validation inside a fit (a cached mask, say) has to be usable in training.
+        infers = trainer.reproducibility.inference_mode and not trainer.is_fitting
+        grad_off: AbstractContextManager[object] = torch.inference_mode() if infers else torch.no_grad()
+        with grad_off, self._evaluation_modes():
+            metrics.enter("eval", "epoch")
+            self._call("start")
+            self._call("epoch_start")
+            for index, loader in enumerate(self._loaders):
+                outputs.append(self._one_loader(index, loader, min(self.num_batches[index], max_batches)))
+            self._finish()
+        return outputs
+
+    def _one_loader(self, index: int, loader: Any, count: float) -> list[Any]:
+        trainer, metrics, kept = self.trainer, self.trainer.metrics, []
+        several = len(self._loaders) > 1
+        metrics.enter("eval", "batch", index if several else None)
+        step, takes, move, context = self._step, self._takes, self._moves[index], self._context
+        batch_start, batch_end = self._hooks["batch_start"], self._hooks["batch_end"]
+        batches = loader if math.isinf(count) else islice(loader, int(count))
+        extra = (index,) if several else ()
+        seen, done = self._seen.get(index, 0), 0
+        for batch_idx, batch in enumerate(batches):
+            if move is not None:
+                batch = move(batch)
+            metrics.batch = batch
+            for hook in batch_start:
+                hook(batch, batch_idx, *extra)
+            arguments = (batch, batch_idx, index)[:takes]
+            if context is None:
+                output = step(*arguments)
+            else:
+                with context():
+                    output = step(*arguments)
+            for hook in batch_end:
+                hook(output, batch, batch_idx, *extra)
+            if self.keeps_outputs:
+                kept.append(output)
+            if metrics.has_step_values("eval") and not trainer.is_sanity_checking:
+                trainer.log_step_values("eval", seen + batch_idx)
+            if not trainer.strategy.is_distributed:
+                trainer.raise_if_terminated()
+            done = batch_idx + 1
+        metrics.batch = None
+        if not trainer.is_sanity_checking:
+            self._seen[index] = seen + done
+        return kept
+
+    def _finish(self) -> None:
+        trainer, metrics = self.trainer, self.trainer.metrics
+        metrics.enter("eval", "epoch")
+        values = metrics.close_epoch("eval", trainer.strategy)
+        self._call("epoch_end")
+        values |= metrics.close_epoch("eval", trainer.strategy)
+        self.results = _by_loader(values, len(self._loaders))
+        if trainer.is_sanity_checking:
+            values = {}
+        elif trainer.is_fitting:
+            trainer.train_state.validated_at = trainer.train_state.total_batches
+        stepped = trainer.train_state.stepped_batches
+        trainer.log_values(values, max(0, stepped - 1) if trainer.is_fitting else stepped)
+        self._call("end")
+        metrics.reset("eval")
+        metrics.leave()
+
+    def _call(self, when: str) -> None:
+        for hook in self._hooks[when]:
+            hook()
+
+    @contextlib.contextmanager
+    def _evaluation_modes(self) -> Iterator[None]:
+        """Put the model into evaluation mode inside the block; afterwards each submodule is as it was."""
+        from trainer.module import LightningModule
+
+        module, is_fitting, leave = (
+            self.trainer.lightning_module,
+            self.trainer.is_fitting,
+            f"on_{self.kind}_model_train",
+        )
+        before = [(part, part.training) for part in module.modules()]
+        # Gradients of an open accumulation window are still needed.
+        if is_fitting and not self.trainer.is_sanity_checking and not self.trainer.train_state.window_batches:
+            module.on_validation_model_zero_grad()
+        getattr(module, f"on_{self.kind}_model_eval")()
+        try:
+            yield
+        finally:
+            if is_overridden(leave, module, LightningModule):
+                getattr(module, leave)()
+            else:
+                for part, training in before:
+                    part.training = training
+
+
+def _by_loader(values: dict[str, float], loaders: int) -> list[dict[str, float]]:
+    """Return the values of each loader; those without an index belong to all."""
+    results: list[dict[str, float]] = [{} for _ in range(loaders)]
+    for key, value in values.items():
+        head, mark, index = key.rpartition("/dataloader_idx_")
+        targets = [results[int(index)]] if mark and head else results
+        for target in targets:
+            target[key] = value
+    return results

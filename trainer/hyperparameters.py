@@ -1,0 +1,168 @@
+"""Keeping the arguments of `__init__` as plain data, so that a checkpoint can build the object again."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from argparse import Namespace
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+from trainer.checkpoints import find_unplain, load_checkpoint
+from trainer.errors import CheckpointError, MisconfigurationException, four_parts
+from trainer.types import PlainState
+
+_Self = TypeVar("_Self", bound="HyperparametersMixin")
+
+
+class AttributeDict(dict[str, Any]):
+    """A dict whose keys read and write as attributes too."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"There is no hyperparameter {name!r}; there are {sorted(self)}.") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+
+class HyperparametersMixin:
+    """`save_hyperparameters`, `hparams` and `load_from_checkpoint`, for modules and data modules."""
+
+    _hparams: AttributeDict | None = None
+    _hparams_initial: AttributeDict | None = None
+    _hparams_name: str | None = None
+    _log_hyperparams: bool = False
+
+    def save_hyperparameters(
+        self,
+        *args: str | Mapping[str, Any] | Namespace,
+        ignore: Iterable[str] | str | None = None,
+        frame: FrameType | None = None,
+        logger: bool = True,
+    ) -> None:
+        """Keep the arguments of the `__init__` that calls this, under `self.hparams` and in checkpoints.
+
+        Args:
+            args: names of the arguments to keep (all by default), or one dict or namespace to keep instead.
+            ignore: names of arguments to leave out.
+            frame: the frame of the `__init__`, where it is not the caller's.
+            logger: pass them to the loggers when fitting begins.
+
+        Raises:
+            MisconfigurationException: a value is not plain data, or a name is no argument.
+        """
+        caller = frame if frame is not None else inspect.currentframe().f_back  # type: ignore[union-attr]  # CPython
+        found = _init_arguments(self, caller)
+        if len(args) == 1 and not isinstance(args[0], str):
+            given = args[0]
+            self._hparams_name = next((name for name, value in found.items() if value is given), None)
+            chosen = dict(vars(given)) if isinstance(given, Namespace) else dict(given)
+        else:
+            chosen = _pick(found, [name for name in args if isinstance(name, str)])
+        for name in [ignore] if isinstance(ignore, str) else list(ignore or ()):
+            chosen.pop(name, None)
+        _refuse_unplain(chosen)
+        self._hparams = AttributeDict(self._hparams or {}, **chosen)
+        self._hparams_initial = copy.deepcopy(self._hparams)
+        self._log_hyperparams = logger
+
+    @property
+    def hparams(self) -> AttributeDict:
+        """Return the kept hyperparameters; changes are kept in later checkpoints."""
+        if self._hparams is None:
+            self._hparams = AttributeDict()
+        return self._hparams
+
+    @property
+    def hparams_initial(self) -> AttributeDict:
+        """Return a copy of the hyperparameters as they were kept first."""
+        return copy.deepcopy(self._hparams_initial or AttributeDict())
+
+    def hyperparameter_state(self, prefix: str = "") -> PlainState:
+        """Return the checkpoint's entries for the hyperparameters; empty where none were kept."""
+        if not self._hparams:
+            return {}
+        _refuse_unplain(self._hparams)
+        state: PlainState = {f"{prefix}hyper_parameters": dict(self._hparams)}
+        if self._hparams_name is not None:
+            state[f"{prefix}hparams_name"] = self._hparams_name
+        return state
+
+    @classmethod
+    def _build(cls: type[_Self], checkpoint: PlainState, overrides: dict[str, Any], prefix: str = "") -> _Self:
+        saved = dict(checkpoint.get(f"{prefix}hyper_parameters", {}))
+        name = checkpoint.get(f"{prefix}hparams_name")
+        if name is not None and name not in overrides:
+            return cls(**{name: AttributeDict(saved | overrides)})
+        parameters = inspect.signature(cls.__init__).parameters
+        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+        arguments = {key: value for key, value in saved.items() if takes_any or key in parameters} | overrides
+        needed = [
+            key
+            for key, parameter in parameters.items()
+            if key != "self"
+            and parameter.default is parameter.empty
+            and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+            and key not in arguments
+        ]
+        if needed:
+            raise CheckpointError(
+                f"{cls.__name__} needs the arguments {needed}, which the checkpoint does not hold; it holds "
+                f"{sorted(saved)}. Pass them to `load_from_checkpoint`, or call `self.save_hyperparameters()`."
+            )
+        return cls(**arguments)
+
+
+def read_for_building(path: str | Path, map_location: Any = None) -> PlainState:
+    """Return the checkpoint at `path`, on the CPU unless `map_location` says otherwise."""
+    return load_checkpoint(path, map_location="cpu" if map_location is None else map_location)
+
+
+def _init_arguments(instance: object, frame: FrameType | None) -> dict[str, Any]:
+    """Return the arguments of the `__init__` calls of `instance` from `frame` outwards; the outermost win."""
+    found: dict[str, Any] = {}
+    while frame is not None and frame.f_code.co_name == "__init__":
+        names = frame.f_code.co_varnames[: frame.f_code.co_argcount + frame.f_code.co_kwonlyargcount]
+        local_values = frame.f_locals
+        if not names or local_values.get(names[0]) is not instance:
+            break
+        found |= {name: local_values[name] for name in names[1:] if name in local_values}
+        if frame.f_code.co_flags & inspect.CO_VARKEYWORDS:
+            position = len(names) + bool(frame.f_code.co_flags & inspect.CO_VARARGS)
+            found |= local_values.get(frame.f_code.co_varnames[position], {})
+        frame = frame.f_back
+    return found
+
+
+def _pick(found: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    unknown = [name for name in names if name not in found]
+    if unknown:
+        raise MisconfigurationException(
+            four_parts(
+                "`save_hyperparameters` was given names that are no arguments of `__init__`.",
+                got=unknown,
+                expected=f"names among {sorted(found)}",
+                remedy="Correct the names.",
+            )
+        )
+    return {name: found[name] for name in names} if names else found
+
+
+def _refuse_unplain(values: Mapping[str, Any]) -> None:
+    problems = []
+    for name, value in values.items():
+        place = find_unplain(value, name)
+        if place is not None:
+            problems.append(place)
+    if problems:
+        names = [place.split("[")[0].split(":")[0] for place in problems]
+        raise MisconfigurationException(
+            "Hyperparameters must be plain data (numbers, text, lists, dicts, tensors), so that the checkpoint loads "
+            f"without running code. Got {'; '.join(problems)}. Pass plain values and build the objects from them in "
+            f"`__init__`, or call `save_hyperparameters(ignore={names})`."
+        )

@@ -1,0 +1,193 @@
+"""The trainer's flat arguments, sorted into frozen groups and checked when they are made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from trainer.clipping import check_clipping
+from trainer.errors import MisconfigurationException, four_parts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LengthOptions:
+    """How long a run lasts. -1 is endless; a share of a stage is a float, a number of batches an int."""
+
+    max_epochs: int
+    min_epochs: int | None
+    max_steps: int
+    min_steps: int | None
+    max_time: str | timedelta | Mapping[str, int] | None
+    limit_train_batches: float
+    limit_val_batches: float
+    limit_test_batches: float
+    limit_predict_batches: float
+    overfit_batches: float
+    fast_dev_run: int
+
+    def __post_init__(self) -> None:
+        check_share("overfit_batches", self.overfit_batches)
+        for name in ("limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches"):
+            check_share(name, getattr(self, name))
+        for name in ("max_epochs", "max_steps"):
+            if getattr(self, name) < -1:
+                refuse(name, getattr(self, name), "a number of at least -1 (endless)", "Correct it.")
+        if self.fast_dev_run < 0:
+            refuse("fast_dev_run", self.fast_dev_run, "a number of batches of at least 0", "Correct it.")
+
+    @property
+    def train_limit(self) -> tuple[float, str]:
+        """Return the limit of training batches and the argument that set it."""
+        if self.overfit_batches:
+            return self.overfit_batches, "overfit_batches"
+        return self.limit_train_batches, "limit_train_batches"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationOptions:
+    """When validation runs."""
+
+    val_check_interval: float
+    check_val_every_n_epoch: int | None
+    num_sanity_val_steps: int
+
+    def __post_init__(self) -> None:
+        interval = self.val_check_interval
+        if isinstance(interval, bool) or not isinstance(interval, int | float):
+            refuse("val_check_interval", interval, "a share of an epoch or a number of batches",
+                   "Times are not supported yet; pass a number of batches.")  # fmt: skip
+        if interval <= 0 or (isinstance(interval, float) and interval > 1.0):
+            refuse("val_check_interval", interval, "a float up to 1.0 or a positive int", "Correct it.")
+        if self.check_val_every_n_epoch is None and isinstance(interval, float):
+            refuse("val_check_interval", interval, "a number of batches when check_val_every_n_epoch=None",
+                   "Pass val_check_interval=500, for example.")  # fmt: skip
+        if self.check_val_every_n_epoch is not None and self.check_val_every_n_epoch < 1:
+            refuse("check_val_every_n_epoch", self.check_val_every_n_epoch, "a positive int or None",
+                   "Pass limit_val_batches=0 to turn validation off.")  # fmt: skip
+
+    def batches_between(self, num_batches: float) -> float:
+        """Return after how many batches validation runs, `math.inf` for the end of the epoch.
+
+        Raises:
+            MisconfigurationException: a share of an unknown length, or more batches than an epoch has.
+        """
+        interval = self.val_check_interval
+        if isinstance(interval, int):
+            if self.check_val_every_n_epoch is not None and interval > num_batches > 0:
+                refuse("val_check_interval", interval, f"at most the {int(num_batches)} batches of an epoch",
+                       "Pass check_val_every_n_epoch=None to count batches over epochs.")  # fmt: skip
+            return interval
+        if interval == 1.0 or num_batches == 0:
+            return math.inf
+        if math.isinf(num_batches):
+            refuse("val_check_interval", interval, "a number of batches for a loader without a length",
+                   "Pass val_check_interval=500, for example.")  # fmt: skip
+        return max(1, int(num_batches * interval))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimisationOptions:
+    """How gradients become updates."""
+
+    accumulate_grad_batches: int
+    gradient_clip_val: float | None
+    gradient_clip_algorithm: str | None
+    detect_anomaly: bool
+
+    def __post_init__(self) -> None:
+        if self.accumulate_grad_batches < 1:
+            refuse("accumulate_grad_batches", self.accumulate_grad_batches, "a number of at least 1", "Correct it.")
+        check_clipping(self.gradient_clip_val, self.gradient_clip_algorithm)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportingOptions:
+    """What is shown and kept. `log_every_n_steps` counts batches that end with an optimizer step."""
+
+    log_every_n_steps: int
+    default_root_dir: str
+    enable_checkpointing: bool
+    enable_progress_bar: bool
+    enable_model_summary: bool
+
+    def __post_init__(self) -> None:
+        if self.log_every_n_steps < 0:
+            refuse("log_every_n_steps", self.log_every_n_steps, "a number of at least 0", "Correct it.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReproducibilityOptions:
+    """What makes runs repeatable, and how gradients are kept out of evaluation."""
+
+    deterministic: bool | Literal["warn"] | None
+    benchmark: bool | None
+    inference_mode: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataOptions:
+    """How loaders are treated."""
+
+    use_distributed_sampler: bool
+    reload_dataloaders_every_n_epochs: int
+
+    def __post_init__(self) -> None:
+        if self.reload_dataloaders_every_n_epochs < 0:
+            refuse("reload_dataloaders_every_n_epochs", self.reload_dataloaders_every_n_epochs,
+                   "a number of at least 0", "Correct it.")  # fmt: skip
+
+
+def check_share(name: str, value: float) -> None:
+    """Refuse a limit that is neither a number of batches nor a share of them."""
+    if isinstance(value, bool) or value < 0 or (isinstance(value, float) and value > 1.0):
+        refuse(name, value, "an int of at least 0 (batches) or a float from 0.0 to 1.0 (share)", "Correct it.")
+
+
+def refuse(name: str, value: object, expected: str, remedy: str) -> None:
+    """Raise the error for an impossible argument of the trainer."""
+    raise MisconfigurationException(
+        four_parts(f"`{name}` makes no sense.", got=value, expected=expected, remedy=remedy)
+    )
+
+
+def read_length(
+    *,
+    max_epochs: int | None,
+    max_steps: int,
+    max_time: str | timedelta | Mapping[str, int] | None,
+    fast_dev_run: int | bool,
+    min_epochs: int | None,
+    min_steps: int | None,
+    limits: tuple[float, float, float, float],
+    overfit_batches: float,
+) -> LengthOptions:
+    """Return the length options with defaults decided: 1000 epochs unless any limit is given; `fast_dev_run` wins."""
+    if max_epochs is None:
+        max_epochs = 1000 if max_steps == -1 and max_time is None else -1
+    batches = int(fast_dev_run)
+    if batches > 0:
+        limits = (batches, batches, batches, batches)
+        max_epochs, max_steps, min_epochs, min_steps, overfit_batches = 1, batches, None, None, 0
+    train, val, test, predict = limits
+    return LengthOptions(
+        max_epochs=max_epochs,
+        min_epochs=min_epochs,
+        max_steps=max_steps,
+        min_steps=min_steps,
+        max_time=max_time,
+        limit_train_batches=train,
+        limit_val_batches=val,
+        limit_test_batches=test,
+        limit_predict_batches=predict,
+        overfit_batches=overfit_batches,
+        fast_dev_run=batches,
+    )
+
+
+def default_root(folder: str | Path | None) -> str:
+    """Return the folder for logs and checkpoints, the current one by default."""
+    return str(Path.cwd() if folder is None else folder)

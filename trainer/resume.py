@@ -1,0 +1,243 @@
+"""A checkpoint of a whole run, and a run that goes on from one."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from trainer.checkpoints import FORMAT, FORMAT_KEY, load_checkpoint, save_checkpoint
+from trainer.errors import CheckpointError, MisconfigurationException, four_parts
+from trainer.hooks import callback_hooks
+from trainer.seed import capture_rng
+from trainer.types import PlainState
+
+if TYPE_CHECKING:
+    from trainer.trainer import Trainer
+
+
+def dump_checkpoint(trainer: Trainer, weights_only: bool) -> PlainState:
+    """Return everything a resume needs (or only the weights and hyperparameters) as plain data and tensors.
+
+    All processes take part: each has its own generators and its own place in the data.
+    """
+    module, datamodule = trainer.lightning_module, trainer.datamodule
+    checkpoint: PlainState = {
+        FORMAT_KEY: FORMAT,
+        "epoch": trainer.current_epoch,
+        "global_step": trainer.global_step,
+        "state_dict": module.state_dict(),
+        **module.hyperparameter_state(),
+    }
+    if datamodule is not None:
+        checkpoint |= datamodule.hyperparameter_state("datamodule_")
+    if not weights_only:
+        checkpoint["callbacks"] = _callback_states(trainer)
+        for hook in callback_hooks(trainer, "on_save_checkpoint"):
+            hook(checkpoint)
+        checkpoint["optimizer_states"] = [optimizer.state_dict() for optimizer in trainer.optimizers]
+        checkpoint["lr_schedulers"] = [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]
+        checkpoint["loops"] = {"train_state": trainer.train_state.state_dict(), "metrics": trainer.metrics.state_dict()}
+        checkpoint["world_size"] = trainer.world_size
+        checkpoint["ranks"] = _rank_states(trainer)
+        if trainer.scaler is not None:
+            checkpoint["scaler"] = trainer.scaler.state_dict()
+        if trainer.train_state.window_batches:
+            checkpoint["gradients"] = _open_gradients(trainer)
+        if datamodule is not None and (state := datamodule.state_dict()):
+            checkpoint["datamodule"] = {type(datamodule).__qualname__: state}
+    module.on_save_checkpoint(checkpoint)
+    return checkpoint
+
+
+def write_checkpoint(trainer: Trainer, path: str | Path, weights_only: bool) -> None:
+    """Write a checkpoint of the current run; rank zero writes, and all processes hear of a failure."""
+    checkpoint = dump_checkpoint(trainer, weights_only)
+    problem = ""
+    if trainer.is_global_zero:
+        try:
+            save_checkpoint(checkpoint, path)
+        except CheckpointError as error:
+            if not trainer.strategy.is_distributed:
+                raise
+            problem = str(error)
+    problem = trainer.strategy.broadcast_text(problem)
+    if problem:
+        raise CheckpointError(problem)
+
+
+def _callback_states(trainer: Trainer) -> PlainState:
+    states: PlainState = {}
+    for callback in trainer.callbacks:
+        state = callback.state_dict()
+        if not state:
+            continue
+        if callback.state_key in states:
+            raise MisconfigurationException(
+                four_parts(
+                    "Two callbacks would save their state under one name.",
+                    got=callback.state_key,
+                    expected="different values of `state_key`",
+                    remedy="Override `state_key` in one of them.",
+                )
+            )
+        states[callback.state_key] = state
+    return states
+
+
+def _rank_states(trainer: Trainer) -> list[PlainState]:
+    own: PlainState = {"rng": capture_rng()}
+    if trainer.train_loader is not None:
+        own |= trainer.train_loader.state_dict()
+    if not trainer.strategy.is_distributed:
+        return [own]
+    buffer = io.BytesIO()
+    torch.save(own, buffer)
+    payloads = trainer.strategy.gather_bytes(buffer.getvalue())
+    return [torch.load(io.BytesIO(payload), weights_only=True) for payload in payloads]
+
+
+def _open_gradients(trainer: Trainer) -> PlainState:
+    """Return the gradients of an unfinished accumulation window, averaged over the processes."""
+    return {
+        name: trainer.strategy.reduce(parameter.grad, "mean")
+        for name, parameter in trainer.lightning_module.named_parameters()
+        if parameter.grad is not None
+    }
+
+
+def find_checkpoint(trainer: Trainer, ckpt_path: str | Path | None) -> str | None:
+    """Return the file meant by `ckpt_path`: a path, "best", or "last" (None where there is none yet).
+
+    Raises:
+        CheckpointError: "best" is asked for and there is none.
+        MisconfigurationException: a keyword of Lightning that is refused.
+    """
+    if ckpt_path is None:
+        return None
+    if ckpt_path == "best":
+        best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback is not None else ""
+        if not best:
+            raise CheckpointError(
+                "`ckpt_path='best'` needs a fit of this trainer that saved a checkpoint. Got none; expected a "
+                "ModelCheckpoint that has saved. Call `fit` first, or pass a path."
+            )
+        return best
+    if ckpt_path == "last":
+        found = trainer.strategy.broadcast_text(_newest(trainer))
+        if not found:
+            trainer.print("ckpt_path='last': there is no checkpoint yet, starting fresh")
+        return found or None
+    if ckpt_path in ("hpc", "registry"):
+        raise MisconfigurationException(
+            four_parts("`ckpt_path` names a place this trainer does not have.", got=str(ckpt_path),
+                       expected="a path, 'best' or 'last'", remedy="'last' resumes if there is something to resume.")
+        )  # fmt: skip
+    return os.fspath(ckpt_path)
+
+
+def _newest(trainer: Trainer) -> str:
+    """Return the newest "last" checkpoint in the folders of the checkpoint callbacks, else the newest of any name."""
+    lasts: list[Path] = []
+    others: list[Path] = []
+    for callback in trainer.checkpoint_callbacks:
+        known = [callback.last_model_path, callback.best_model_path]
+        folder = Path(callback.dirpath) if callback.dirpath is not None else None
+        paths = [Path(path) for path in known if path and Path(path).exists()]
+        paths += sorted(folder.glob(f"*{callback.FILE_EXTENSION}")) if folder is not None and folder.is_dir() else []
+        for path in paths:
+            (lasts if path.name.startswith(callback.CHECKPOINT_NAME_LAST) else others).append(path)
+    chosen = lasts or others
+    return str(max(chosen, key=lambda path: (path.stat().st_mtime_ns, path.name))) if chosen else ""
+
+
+class Resume:
+    """A checkpoint on its way into a run; each part is restored when the run is ready for it."""
+
+    def __init__(self, trainer: Trainer, path: str) -> None:
+        self.trainer = trainer
+        self.path = path
+        self.checkpoint = load_checkpoint(path)
+
+    def restore_callbacks(self, *, fits: bool) -> None:
+        """Give module, callbacks and data module their states; the model is built.
+
+        Only a fit (`fits`) restores what monitors count: an evaluation must not change which checkpoint is the best.
+        """
+        trainer, checkpoint = self.trainer, self.checkpoint
+        trainer.lightning_module.on_load_checkpoint(checkpoint)
+        for hook in callback_hooks(trainer, "on_load_checkpoint"):
+            hook(checkpoint)
+        states = checkpoint.get("callbacks", {})
+        for callback in trainer.callbacks:
+            if callback.state_key in states and (fits or not callback.is_monitor):
+                callback.load_state_dict(states[callback.state_key])
+        known = {callback.state_key for callback in trainer.callbacks}
+        # What a missing checkpoint callback kept does not change the training.
+        unknown = sorted(key for key in states if key not in known and not key.startswith("ModelCheckpoint{"))
+        if unknown and fits:
+            trainer.warn_once(f"The checkpoint holds the state of callbacks that this trainer lacks: {unknown}.")
+        datamodule = trainer.datamodule
+        if datamodule is not None and type(datamodule).__qualname__ in checkpoint.get("datamodule", {}):
+            datamodule.load_state_dict(checkpoint["datamodule"][type(datamodule).__qualname__])
+
+    def restore_weights(self) -> None:
+        """Load the weights into the built model."""
+        module = self.trainer.lightning_module
+        try:
+            module.load_state_dict(self.checkpoint["state_dict"], strict=module.strict_loading)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"The weights in {self.path} do not fit {type(module).__name__}: {error}. Build the model with the "
+                "arguments it was trained with, or set `strict_loading = False` to load what fits."
+            ) from error
+
+    def restore_training(self) -> PlainState:
+        """Restore counters, optimizers and schedulers; return where this process's loader stood."""
+        trainer, checkpoint = self.trainer, self.checkpoint
+        if "optimizer_states" not in checkpoint or "loops" not in checkpoint:
+            raise CheckpointError(
+                f"The checkpoint {self.path} holds weights only, so training cannot go on from it. Load it with "
+                "`load_from_checkpoint` and start a new fit, or save with save_weights_only=False."
+            )
+        self._restore_each("optimizer_states", trainer.optimizers)
+        self._restore_each("lr_schedulers", [config.scheduler for config in trainer.lr_scheduler_configs])
+        trainer.train_state.load_state_dict(checkpoint["loops"]["train_state"])
+        trainer.metrics.load_state_dict(checkpoint["loops"]["metrics"])
+        if trainer.scaler is not None and "scaler" in checkpoint:
+            trainer.scaler.load_state_dict(checkpoint["scaler"])
+        for name, parameter in trainer.lightning_module.named_parameters():
+            if name in checkpoint.get("gradients", {}):
+                parameter.grad = checkpoint["gradients"][name].to(parameter.device)
+        return self._position()
+
+    def _restore_each(self, key: str, parts: list[Any]) -> None:
+        states = self.checkpoint[key]
+        if len(states) != len(parts):
+            raise CheckpointError(
+                f"The checkpoint {self.path} has {len(states)} {key.replace('_', ' ')}, the model configures "
+                f"{len(parts)}. Configure the same ones as in the run that is resumed."
+            )
+        for part, state in zip(parts, states, strict=True):
+            part.load_state_dict(state)
+
+    def _position(self) -> PlainState:
+        trainer, ranks = self.trainer, self.checkpoint["ranks"]
+        before, now, state = self.checkpoint["world_size"], trainer.world_size, trainer.train_state
+        if before != now and state.batches_done:
+            batches = state.batches_done * before
+            if batches % now or state.epoch_batches * before % now:
+                raise CheckpointError(
+                    f"The checkpoint was written after {state.batches_done} batches on each of {before} processes, "
+                    f"which is no whole number of batches on {now}. Use {before} processes, or a checkpoint from the "
+                    "end of an epoch."
+                )
+            state.batches_done = batches // now
+            state.epoch_batches = state.epoch_batches * before // now
+        if trainer.global_rank < len(ranks):
+            return ranks[trainer.global_rank]  # type: ignore[no-any-return]  # written by dump_checkpoint
+        trainer.warn_once(f"The checkpoint has random states of {before} processes; the others start from their seeds.")
+        return {**ranks[0], "rng": capture_rng()}

@@ -1,0 +1,78 @@
+"""The interface of a strategy: eight methods between the loop and the other processes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from trainer.accelerators import Devices
+from trainer.environments import Environment
+from trainer.types import Hook, ReduceOp
+
+if TYPE_CHECKING:
+    from trainer.module import LightningModule
+
+
+class Strategy(ABC):
+    """How one process of a run places its model and exchanges values with the others.
+
+    Attributes:
+        environment: the place of this process; set by `connect`.
+        device: where this process computes; set by `connect`.
+    """
+
+    environment: Environment = Environment()
+    device: torch.device = torch.device("cpu")
+
+    @property
+    def is_distributed(self) -> bool:
+        """Return whether other processes take part."""
+        return self.environment.world_size > 1
+
+    @abstractmethod
+    def connect(self, devices: Devices, num_nodes: int) -> None:
+        """Find this process's rank and device, starting and joining the other processes where there are any."""
+
+    @abstractmethod
+    def wrap(self, module: LightningModule) -> Hook:
+        """Return what to call as the training step of `module`, which is on its device already."""
+
+    @abstractmethod
+    def set_gradient_sync(self, enabled: bool) -> None:
+        """Choose whether the next backward pass exchanges gradients; off inside an accumulation window."""
+
+    @abstractmethod
+    def average_gradients(self, parameters: Sequence[Tensor]) -> None:
+        """Average the gradients of `parameters` over the processes; for manual optimisation."""
+
+    @abstractmethod
+    def reduce(self, tensor: Tensor, op: ReduceOp) -> Tensor:
+        """Return `tensor` combined elementwise over the processes, the same on each."""
+
+    @abstractmethod
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        """Return every process's `tensor` (equal shapes), in order of rank."""
+
+    @abstractmethod
+    def gather_bytes(self, payload: bytes) -> list[bytes]:
+        """Return every process's payload (any length), in order of rank."""
+
+    @abstractmethod
+    def teardown(self) -> None:
+        """Free what the run needed; the processes stay connected for the next run."""
+
+    def barrier(self) -> None:
+        """Wait until every process is here."""
+        self.gather_bytes(b"")
+
+    def agree(self, values: Sequence[int]) -> list[int]:
+        """Return the elementwise maximum of small integers over the processes."""
+        return [int(value) for value in values]
+
+    def broadcast_text(self, text: str) -> str:
+        """Return rank zero's text on every process."""
+        return self.gather_bytes(text.encode())[0].decode()

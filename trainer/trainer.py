@@ -1,0 +1,398 @@
+"""The Trainer: Lightning's flat arguments in, runs of a model out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from trainer import runner
+from trainer.accelerators import choose_devices
+from trainer.arguments import check_other_arguments
+from trainer.assembly import assemble_callbacks, assemble_loggers
+from trainer.callback import Callback
+from trainer.checkpoints import check_weights_only
+from trainer.environments import Environment, detect_environment, is_launched_by_us
+from trainer.errors import SIGTERMException
+from trainer.hooks import bind
+from trainer.loaders import TrainLoader, loader_length
+from trainer.loggers import Logger
+from trainer.metrics import MetricStore, Phase
+from trainer.options import (
+    DataOptions,
+    OptimisationOptions,
+    ReportingOptions,
+    ReproducibilityOptions,
+    ValidationOptions,
+    default_root,
+    read_length,
+)
+from trainer.precision import choose_precision
+from trainer.readings import Readings
+from trainer.resume import write_checkpoint
+from trainer.seed import capture_rng
+from trainer.sources import read_sources
+from trainer.state import RunningStage, RunState, StopFlags, TrainState
+from trainer.strategies import Strategy, choose_strategy
+from trainer.tables import print_results
+from trainer.types import PlainState
+
+if TYPE_CHECKING:
+    from trainer.datamodule import LightningDataModule
+    from trainer.evaluation import EvalKind
+    from trainer.module import LightningModule
+
+
+class Trainer(Readings):
+    """Trains, validates, tests and predicts with a LightningModule.
+
+    The keyword arguments are Lightning's; `trainer.arguments` lists what became of each. They are sorted into the
+    frozen groups `length`, `validation`, `optimisation`, `reporting`, `reproducibility` and `data`, whose fields have
+    the arguments' names, and checked at once.
+
+    Raises:
+        MisconfigurationException: a value, or a combination of values, cannot work.
+        TypeError: an argument is unknown.
+    """
+
+    def __init__(
+        self,
+        *,
+        accelerator: str = "auto",
+        devices: int | str | list[int] = "auto",
+        num_nodes: int = 1,
+        strategy: str | Strategy = "auto",
+        precision: str | int = "32-true",
+        logger: bool | Logger | Sequence[Logger] | None = None,
+        callbacks: Callback | Sequence[Callback] | None = None,
+        fast_dev_run: int | bool = False,
+        max_epochs: int | None = None,
+        min_epochs: int | None = None,
+        max_steps: int = -1,
+        min_steps: int | None = None,
+        max_time: str | timedelta | Mapping[str, int] | None = None,
+        limit_train_batches: float | None = None,
+        limit_val_batches: float | None = None,
+        limit_test_batches: float | None = None,
+        limit_predict_batches: float | None = None,
+        overfit_batches: float = 0.0,
+        val_check_interval: float | None = None,
+        check_val_every_n_epoch: int | None = 1,
+        num_sanity_val_steps: int | None = None,
+        log_every_n_steps: int | None = None,
+        enable_checkpointing: bool | None = None,
+        enable_progress_bar: bool | None = None,
+        enable_model_summary: bool | None = None,
+        accumulate_grad_batches: int = 1,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+        deterministic: bool | Literal["warn"] | None = None,
+        benchmark: bool | None = None,
+        inference_mode: bool = True,
+        use_distributed_sampler: bool = True,
+        detect_anomaly: bool = False,
+        barebones: bool = False,
+        reload_dataloaders_every_n_epochs: int = 0,
+        default_root_dir: str | Path | None = None,
+        **others: object,
+    ) -> None:
+        check_other_arguments(others, frozenset(Trainer.__init__.__kwdefaults__ or {}))
+        overfit = overfit_batches if overfit_batches else 1.0
+        given = (limit_train_batches, limit_val_batches, limit_test_batches, limit_predict_batches)
+        defaults = (1.0, overfit, 1.0, 1.0)
+        train, val, test, predict = (d if g is None else g for g, d in zip(given, defaults, strict=True))
+        self.length = read_length(
+            max_epochs=max_epochs,
+            max_steps=max_steps,
+            max_time=max_time,
+            fast_dev_run=fast_dev_run,
+            min_epochs=min_epochs,
+            min_steps=min_steps,
+            limits=(train, val, test, predict),
+            overfit_batches=overfit_batches,
+        )
+        sanity = (0 if barebones else 2) if num_sanity_val_steps is None else num_sanity_val_steps
+        self.validation = ValidationOptions(
+            val_check_interval=1.0 if val_check_interval is None or self.length.fast_dev_run else val_check_interval,
+            check_val_every_n_epoch=check_val_every_n_epoch,
+            num_sanity_val_steps=sanity,
+        )
+        self.optimisation = OptimisationOptions(
+            accumulate_grad_batches=accumulate_grad_batches,
+            gradient_clip_val=gradient_clip_val,
+            gradient_clip_algorithm=gradient_clip_algorithm,
+            detect_anomaly=detect_anomaly,
+        )
+        shows = not barebones
+        self.reporting = ReportingOptions(
+            log_every_n_steps=(50 if shows else 0) if log_every_n_steps is None else log_every_n_steps,
+            default_root_dir=default_root(default_root_dir),
+            enable_checkpointing=shows if enable_checkpointing is None else enable_checkpointing,
+            enable_progress_bar=shows if enable_progress_bar is None else enable_progress_bar,
+            enable_model_summary=shows if enable_model_summary is None else enable_model_summary,
+        )
+        self.reproducibility = ReproducibilityOptions(
+            deterministic=deterministic, benchmark=benchmark, inference_mode=inference_mode
+        )
+        self.data = DataOptions(
+            use_distributed_sampler=use_distributed_sampler,
+            reload_dataloaders_every_n_epochs=reload_dataloaders_every_n_epochs,
+        )
+        self._place(accelerator, devices, num_nodes, strategy, precision)
+        self.loggers = assemble_loggers(logger, self.reporting, enabled=shows and not self.length.fast_dev_run)
+        self.callbacks = assemble_callbacks(callbacks, self.reporting, self.length)
+        self.metrics = MetricStore()
+        self.train_state = TrainState()
+        self.state = RunState()
+        self.flags = StopFlags()
+        self.optimizers: list[Optimizer] = []
+        self.step_optimizers = []
+        self.lr_scheduler_configs = []
+        self.scaler: Any = None  # torch's GradScaler leaves `scale` untyped
+        self.train_loader: TrainLoader | None = None
+        self.evaluations = {}
+        self.ckpt_path: str | None = None
+        self._sources = None
+        self._run_dir = None
+        self._position: PlainState | None = None
+        self._warned: set[str] = set()
+
+    def _place(
+        self,
+        accelerator: str,
+        devices: int | str | list[int],
+        num_nodes: int,
+        strategy: str | Strategy,
+        precision: str | int,
+    ) -> None:
+        environment = detect_environment()
+        started = environment.created_externally
+        self.devices = choose_devices(
+            accelerator, devices, auto_count=environment.local_world_size if started else None
+        )
+        self.num_nodes = num_nodes
+        if self.devices.count * num_nodes == 1 and started and is_launched_by_us():
+            # A script that ran on several processes of ours may well test on one device afterwards.
+            environment = Environment()
+        processes = self.devices.count * num_nodes
+        self.strategy = choose_strategy(strategy, processes=processes, environment=environment)
+        self.precision_options = choose_precision(precision, self.devices.kind)
+
+    # Runs
+
+    def fit(
+        self,
+        model: LightningModule,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> None:
+        """Train `model` until a limit is reached.
+
+        Args:
+            model: what to train.
+            train_dataloaders: an iterable of batches; or a data module.
+            val_dataloaders: one or several iterables of batches.
+            datamodule: where the data comes from, instead of loaders.
+            ckpt_path: go on from this file, exactly as if the run had not been stopped. "last" takes the newest
+                checkpoint in the folders of the checkpoint callbacks and starts fresh where there is none.
+            weights_only: always true here: a checkpoint is read as plain data. False is refused.
+        """
+        check_weights_only(weights_only)
+        self._take(model, datamodule, train=train_dataloaders, val=val_dataloaders)
+        runner.run_stage(self, "fit", _text(ckpt_path), lambda resume: runner.fit(self, resume))
+
+    def validate(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        ckpt_path: str | Path | None = None,
+        verbose: bool = True,
+        datamodule: LightningDataModule | None = None,
+        weights_only: bool | None = None,
+    ) -> list[dict[str, float]]:
+        """Run one pass of validation; return the metrics for each loader.
+
+        Without a model, the one of the last run is taken, with its best checkpoint where there is one.
+        """
+        check_weights_only(weights_only)
+        return self._evaluate("validation", model, dataloaders, ckpt_path, verbose, datamodule)
+
+    def test(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        ckpt_path: str | Path | None = None,
+        verbose: bool = True,
+        datamodule: LightningDataModule | None = None,
+        weights_only: bool | None = None,
+    ) -> list[dict[str, float]]:
+        """Run one pass of testing; return the metrics for each loader. Arguments as for `validate`."""
+        check_weights_only(weights_only)
+        return self._evaluate("test", model, dataloaders, ckpt_path, verbose, datamodule)
+
+    def predict(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        return_predictions: bool = True,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> list[Any] | None:
+        """Predict every batch; return the predictions (a list for each loader where there are several)."""
+        check_weights_only(weights_only)
+        self._take(model, datamodule, predict=dataloaders)
+        path = self._default_checkpoint(model, ckpt_path)
+        _, outputs = runner.run_stage(
+            self, "predict", path, lambda _: runner.evaluate(self, "predict", keeps_outputs=return_predictions)
+        )
+        if not return_predictions:
+            return None
+        return outputs[0] if len(outputs) == 1 else outputs  # type: ignore[no-any-return]  # the user's outputs
+
+    def _evaluate(
+        self,
+        kind: Literal["validation", "test"],
+        model: LightningModule | None,
+        dataloaders: Any,
+        ckpt_path: str | Path | None,
+        verbose: bool,
+        datamodule: LightningDataModule | None,
+    ) -> list[dict[str, float]]:
+        if kind == "validation":
+            self._take(model, datamodule, val=dataloaders)
+        else:
+            self._take(model, datamodule, test=dataloaders)
+        path = self._default_checkpoint(model, ckpt_path)
+        stage: Literal["validate", "test"] = "validate" if kind == "validation" else "test"
+        loop, _ = runner.run_stage(self, stage, path, lambda _: runner.evaluate(self, kind))
+        results: list[dict[str, float]] = loop.results
+        if verbose and self.is_global_zero:
+            print_results(kind, results)
+        return results
+
+    def _take(self, model: LightningModule | None, datamodule: LightningDataModule | None, **loaders: Any) -> None:
+        before = self._sources
+        self._sources = read_sources(model, datamodule, loaders, before)
+        if before is not None and before.module is not self._sources.module:
+            self._position = None
+
+    def _default_checkpoint(self, model: LightningModule | None, ckpt_path: str | Path | None) -> str | None:
+        if ckpt_path is None and model is None and self.checkpoint_callback is not None:
+            return self.checkpoint_callback.best_model_path or None
+        return _text(ckpt_path)
+
+    # Data
+
+    def eval_limit(self, kind: EvalKind) -> tuple[float, str]:
+        """Return the limit of batches of a stage, and the name of its argument."""
+        name = "limit_val_batches" if kind == "validation" else f"limit_{kind}_batches"
+        return getattr(self.length, name), name
+
+    def make_train_loader(self) -> TrainLoader:
+        """Ask for the training loader and prepare it for this process."""
+        given = self.sources.loader("train")
+        if given is None:
+            self.sources.refuse_missing("train")
+        limit, name = self.length.train_limit
+        self.train_loader = TrainLoader(
+            given,
+            self.strategy,
+            limit=limit,
+            limit_name=name,
+            splits=self.data.use_distributed_sampler,
+            in_order=self.length.overfit_batches > 0,
+        )
+        return self.train_loader
+
+    @property
+    def estimated_stepping_batches(self) -> float:
+        """Return the optimizer steps of the whole fit; usable in `configure_optimizers`. Infinite without a limit."""
+        if self.max_epochs == -1:
+            return self.steps_in(float("inf"))
+        loader = self.train_loader if self.train_loader is not None else self.make_train_loader()
+        return self.steps_in(loader.num_batches if loader_length(loader.loader) else 0)
+
+    def take_position(self) -> PlainState | None:
+        """Return where the last fit of this trainer stopped inside an epoch, None where it did not."""
+        position, self._position = self._position, None
+        self.train_loader = None
+        return position
+
+    def keep_position(self) -> None:
+        """Remember where this fit stopped, if inside an epoch."""
+        if self.train_state.batches_done and self.train_loader is not None:
+            self._position = {**self.train_loader.state_dict(), "rng": capture_rng()}
+
+    # Services to loops, callbacks and modules
+
+    def save_checkpoint(self, filepath: str | Path, weights_only: bool = False) -> None:
+        """Write a checkpoint of the current run; all processes call it, rank zero writes.
+
+        Args:
+            filepath: the file, replaced only when the new one is whole.
+            weights_only: leave out what only a resume needs.
+        """
+        write_checkpoint(self, filepath, weights_only)
+
+    def log_step_values(self, phase: Phase, step: int) -> None:
+        """Pass the newest step values to the loggers."""
+        if self.metrics.has_step_values(phase):
+            self.log_values(self.metrics.step_values(phase, self.strategy), step)
+
+    def log_values(self, values: Mapping[str, float], step: int) -> None:
+        """Pass numbers to the loggers, with the epoch."""
+        if values and self.is_global_zero:
+            row = {"epoch": float(self.current_epoch), **values}
+            for logger in self.loggers:
+                logger.log_metrics(row, int(row.pop("step", step)))
+
+    def save_loggers(self) -> None:
+        """Let the loggers write what they hold."""
+        if self.is_global_zero:
+            for logger in self.loggers:
+                logger.save()
+
+    def enter_stage(self, stage: RunningStage) -> None:
+        """Say which kind of batches run from now on."""
+        self.state.stage = stage
+
+    def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Run a backward pass of manual optimisation."""
+        module = self.lightning_module
+        for hook in bind(self, "on_before_backward"):
+            hook(loss)
+        module.backward(loss if self.scaler is None else self.scaler.scale(loss), *args, **kwargs)
+        for hook in bind(self, "on_after_backward"):
+            hook()
+        if self.strategy.is_distributed:
+            self.strategy.average_gradients([p for p in module.parameters() if p.requires_grad])
+
+    def raise_if_terminated(self) -> None:
+        """Raise SIGTERMException if the process was asked to end."""
+        if self.flags.has(StopFlags.SIGTERM):
+            raise SIGTERMException()
+
+    def print(self, *values: object, **options: Any) -> None:
+        """Print on rank zero only, without breaking a progress bar."""
+        if self.is_global_zero:
+            bar = self.progress_bar_callback
+            (print if bar is None else bar.print)(*values, **options)
+
+    def warn_once(self, message: str) -> None:
+        """Warn, each message once for this trainer, on rank zero."""
+        if message not in self._warned and self.is_global_zero:
+            self._warned.add(message)
+            warnings.warn(message, stacklevel=2)
+
+
+def _text(path: str | Path | None) -> str | None:
+    return None if path is None else str(path)
