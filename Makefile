@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests run in this many processes, each on one thread.
+TEST_WORKERS ?= 2
 
 .PHONY: demo test check soak bench clean
 
@@ -13,7 +15,7 @@ demo: $(STAMP)  ## the whole path on simulated students, ending with a served an
 
 test: $(STAMP)  ## every check and every test but those that need a GPU
 	$(MAKE) check
-	$(BIN)/python -m pytest -m "not gpu and not soak"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu and not soak" -n $(TEST_WORKERS) --dist worksteal
 
 check: $(STAMP)  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

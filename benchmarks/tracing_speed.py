@@ -1,6 +1,6 @@
 """Training interactions per CPU second: knowledge tracing as homeroom trains it, beside two loops written plainly.
 
-    HOMEROOM_DATA=DATA python -m benchmarks.tracing_speed [--rounds 15] [--steps 8] [--json]
+    HOMEROOM_DATA=DATA python -m benchmarks.tracing_speed [--rounds 9] [--steps 40] [--json]
 
 On assist2015 (mean length 34) and assist2009_updated (64), fold 1. Ours is the whole of it: loader over mapped arrays,
 data module, model of the small configuration, trainer, clipping, schedule. Beside it, in blocks that alternate in one
@@ -219,8 +219,8 @@ def measure(folder: Path, rounds: int, steps: int) -> dict[str, Any]:
 def main() -> int:
     """Measure, print, and return 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if "HOMEROOM_DATA" not in os.environ:
