@@ -24,7 +24,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from components import disk
 from components.artifacts import (
     FORMAT_VERSION,
     Artifact,
@@ -36,11 +35,12 @@ from components.artifacts import (
 )
 from components.digests import digest_of_file
 from components.errors import ArtifactMissingError, DigestMismatchError, PipelineError, StoreConflictError, StoreError
-from components.explaining import FULL, explained, in_words, is_disk_full
 from components.manifest import MANIFEST, FileEntry, describes, files_below, files_in, identity_of, raw_identity
-from components.places import LocalPlace, Place
-from components.remote import RemotePlace
-from components.sweeping import claim
+from components.places import disk
+from components.places.explaining import FULL, explained, in_words, is_disk_full
+from components.places.place import LocalPlace, Place
+from components.places.remote import RemotePlace
+from components.upkeep.sweeping import claim
 
 A = TypeVar("A", bound=Artifact)
 

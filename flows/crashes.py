@@ -23,8 +23,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 from prefect.states import Crashed
 
-from components import leases
 from components.store import Store
+from components.upkeep import leases
 
 BEAT_S = 10.0
 WITHIN_S = 45

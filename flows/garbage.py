@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from components.errors import ConfigError, StoreError
-from components.garbage import Ages, Garbage, Kept, delete_garbage, find_garbage
-from components.places import Entry
+from components.places.place import Entry
 from components.store import Store
+from components.upkeep.garbage import Ages, Garbage, Kept, delete_garbage, find_garbage
 from flows.request import RunRequest
 
 _RELEASE_RECORD = re.compile(r"records/releases/([^/]+)/(known|history|current)")

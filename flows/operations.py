@@ -7,12 +7,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from components import leases
 from components.app import Application, load_application
 from components.artifacts import Evaluation
 from components.ingest.collect import collect
 from components.stage import Runner, StageEvent
 from components.store import Store
+from components.upkeep import leases
 from flows.pipeline import Call, run_pipeline
 from flows.promotion import promote_if_better
 from flows.request import RunRequest
@@ -55,7 +55,7 @@ def run_request(
 ) -> RunSummary:
     """Run an application from raw files to a release, promote the release if it may, and record the run.
 
-    While it runs it holds a lease on the store (`components.leases`): others see that it lives, or that it died.
+    While it runs it holds a lease on the store (`components.upkeep.leases`): others see that it lives, or that it died.
 
     Args:
         request: what to run.

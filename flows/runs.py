@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from components import leases
 from components.errors import ConfigError
-from components.leases import Lease
 from components.store import Store
+from components.upkeep import leases
+from components.upkeep.leases import Lease
 from flows.request import RunRequest
 
 

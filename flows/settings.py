@@ -15,7 +15,7 @@ class Settings(BaseSettings):
     """Environment variables that begin with `HOMEROOM_`.
 
     S3 credentials, region and endpoint come from the usual `AWS_*` variables, which botocore reads itself; how long S3
-    may take comes from `HOMEROOM_S3_*`, which `components/s3.py` reads where it asks S3.
+    may take comes from `HOMEROOM_S3_*`, which `components/places/s3.py` reads where it asks S3.
     """
 
     model_config = SettingsConfigDict(env_prefix="HOMEROOM_", frozen=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from components import disk
+from components.places import disk
 
 DISK_STEPS = ("make_folder", "create", "write", "copy", "flush", "rename", "link", "flush_folder")
-"""The steps of writing, as `components/disk.py` names them."""
+"""The steps of writing, as `components/places/disk.py` names them."""
 
 TWO_NAMES = ("copy", "rename", "link")
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from components.places import LocalPlace, Place
+from components.places.place import LocalPlace, Place
 
 CHILDREN_END_S = 20.0
 """How long the processes that a killed one had started may take to end by themselves."""

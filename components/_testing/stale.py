@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from components.places import Entry, Place
+from components.places.place import Entry, Place
 from components.store import Store
 
 

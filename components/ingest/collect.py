@@ -9,11 +9,11 @@ from typing import Any
 from components.artifacts import Lineage, RawFiles, Ref
 from components.digests import CHUNK_BYTES
 from components.errors import SchemaError, StoreError
-from components.explaining import CutShortError, reason_for
 from components.ingest.addresses import secret_in
-from components.s3 import S3Limits, chunks_of, is_s3, open_s3
+from components.places.explaining import CutShortError, reason_for
+from components.places.s3 import S3Limits, chunks_of, is_s3, open_s3
+from components.places.unreachable import BY_CODE
 from components.store import Store, raw_identity
-from components.unreachable import BY_CODE
 
 DATA_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".ndjson")
 """What is taken from a folder, each also with `.gz` behind it. A file that is named itself may end as it likes."""

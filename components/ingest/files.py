@@ -13,8 +13,8 @@ from typing import BinaryIO, Literal
 from components.artifacts import RawFiles
 from components.digests import CHUNK_BYTES, digest_of_file
 from components.errors import DigestMismatchError, SchemaError, StoreError
-from components.explaining import ELSE, in_words, remedy_for
 from components.ingest.collect import open_file_system, read_chunks
+from components.places.explaining import ELSE, in_words, remedy_for
 
 Format = Literal["parquet", "json", "text"]
 UTF8_MARK = b"\xef\xbb\xbf"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from components.garbage import Garbage
+    from components.upkeep.garbage import Garbage
 
 
 @click.command()

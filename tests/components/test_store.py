@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import StoreError
-from components.places import LocalPlace
+from components.places.place import LocalPlace
 from components.store import Store
 from tests.components.store_cases import DRAFT, StoreCases
 
@@ -42,7 +42,7 @@ class TestStoreInAFolder(StoreCases):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from components.places import LocalPlace
+from components.places.place import LocalPlace
 from components.store import Store
 sys.path.insert(0, {root!r})
 from tests.components.store_cases import DRAFT

@@ -8,7 +8,7 @@ import pytest
 
 from components.artifacts import FairnessReport
 from components.errors import DigestMismatchError, StoreError
-from components.remote import RemotePlace
+from components.places.remote import RemotePlace
 from components.store import Store
 from tests.components.store_cases import FILES, StoreCases
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components.s3 import S3Limits
+from components.places.s3 import S3Limits
 from flows.garbage import Retention
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "faults.md").read_text(encoding="utf-8")

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 import torch
 
-from components import leases
 from components._testing.kills import Killed, kill_after, kill_process
 from components.simulate.config import SimulateConfig
 from components.simulate.stage import simulate
 from components.stage import Runner
 from components.store import Store
+from components.upkeep import leases
 from flows.request import RunRequest
 from flows.settings import Settings
 from tests.conftest import Released

@@ -18,9 +18,9 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
 
-from components import leases
 from components._testing.kills import kill_at
 from components.store import Store
+from components.upkeep import leases
 from flows.guard import SERVER
 from flows.operations import run_request
 from flows.request import RunRequest

@@ -13,9 +13,9 @@ import pytest
 
 from components.artifacts import FairnessReport, Lineage
 from components.errors import ConfigError, StoreError
-from components.garbage import Garbage
 from components.stage import PENDING, StageEvent
 from components.store import Store
+from components.upkeep.garbage import Garbage
 from flows.__main__ import main
 from flows.garbage import Retention, delete_garbage_of, garbage_of, scheduled_requests
 from flows.lineage import lineage_tree

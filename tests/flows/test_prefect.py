@@ -16,7 +16,6 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from prefect.states import Running
 from prefect.testing.utilities import prefect_test_harness
 
-from components import leases
 from components._testing.kills import die_at_write
 from components.artifacts import SimulatedLogs
 from components.errors import SchemaError
@@ -24,6 +23,7 @@ from components.simulate.config import SimulateConfig
 from components.simulate.stage import simulate
 from components.stage import Runner, StageEvent
 from components.store import Store
+from components.upkeep import leases
 from flows import crashes
 from flows.__main__ import main
 from flows.pipeline import STAGES

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from components import leases
 from components._testing.kills import die_at_write
 from components.artifacts import JsonValue
 from components.errors import ConfigError
 from components.stage import StageEvent
 from components.store import Store
+from components.upkeep import leases
 from flows.__main__ import cli
 from flows.request import RunRequest
 from flows.runs import command_of, forget_continued, forget_run, list_runs, tell_of_dead_runs

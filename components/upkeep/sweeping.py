@@ -17,7 +17,7 @@ from typing import Self
 
 from components.artifacts import canonical_json
 from components.errors import StoreConflictError, StoreError
-from components.places import Place
+from components.places.place import Place
 
 NOTICE = "gc/sweep.json"
 STALE_S = 300.0

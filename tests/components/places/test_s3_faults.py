@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import components.remote
+import components.places.remote
 from components.artifacts import FairnessReport
 from components.errors import (
     ArtifactMissingError,
@@ -18,11 +18,11 @@ from components.errors import (
     StoreConflictError,
     StoreError,
 )
-from components.explaining import CutShortError
 from components.ingest.collect import collect
 from components.ingest.files import raw_file
-from components.remote import RemotePlace
-from components.s3 import S3Limits
+from components.places.explaining import CutShortError
+from components.places.remote import RemotePlace
+from components.places.s3 import S3Limits
 from components.store import Store
 from components.testing import (
     ALWAYS,
@@ -173,7 +173,7 @@ def test_an_answer_that_was_lost_is_no_conflict_with_oneself(s3: S3Server, opene
 @pytest.fixture
 def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
     """Return a function that writes a file of three parts; S3 takes none below 5 MiB but the last."""
-    monkeypatch.setattr(components.remote, "PART_BYTES", 5 << 20)
+    monkeypatch.setattr(components.places.remote, "PART_BYTES", 5 << 20)
     body = random.Random(0).randbytes(11 << 20)
 
     def make() -> Path:

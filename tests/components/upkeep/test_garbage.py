@@ -15,17 +15,17 @@ from pathlib import Path
 
 import pytest
 
-import components.remote
-import components.sweeping
+import components.places.remote
+import components.upkeep.sweeping
 from components.artifacts import FairnessReport, JsonValue, Lineage
 from components.errors import ArtifactMissingError, StoreError
-from components.garbage import Ages, Garbage, Kept, delete_garbage, find_garbage
-from components.leftovers import Leftover, delete_leftover
-from components.places import Entry
+from components.places.place import Entry
 from components.stage import Runner, StageEvent, job_name
 from components.store import Store
-from components.sweeping import NOTICE, SweepNotice
 from components.testing import S3Server, abandon_upload, stale_listings
+from components.upkeep.garbage import Ages, Garbage, Kept, delete_garbage, find_garbage
+from components.upkeep.leftovers import Leftover, delete_leftover
+from components.upkeep.sweeping import NOTICE, SweepNotice
 from tests.components.store_cases import DRAFT
 from tests.components.test_two_runs import CALLS, MAY_END, SlowConfig, slow
 
@@ -182,7 +182,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.multiprocess
 def test_what_a_killed_run_leaves_goes_and_its_checkpoints_later(store: Store) -> None:
-    done = subprocess.run([sys.executable, "-c", KILLED, store.url], check=False, cwd=Path(__file__).parents[2])
+    done = subprocess.run([sys.executable, "-c", KILLED, store.url], check=False, cwd=Path(__file__).parents[3])
     assert done.returncode == -signal.SIGKILL
     root = Path(store.url)
     assert found(store) == []
@@ -331,7 +331,7 @@ def test_one_collector_at_a_time_and_a_dead_ones_notice_runs_out(
     with SweepNotice(store.place, ()), pytest.raises(StoreError, match="Another garbage collection is at work"):
         collect(store)
     SweepNotice(store.place, [made.sha256]).__enter__()  # and dies
-    monkeypatch.setattr(components.sweeping, "STALE_S", 0.3)
+    monkeypatch.setattr(components.upkeep.sweeping, "STALE_S", 0.3)
     store.use(made)  # waits as long as that, and goes on
     age(Path(store.url))
     assert {one.artifact for one in collect(store)} == {made.sha256}
@@ -344,7 +344,7 @@ def test_one_collector_at_a_time_and_a_dead_ones_notice_runs_out(
 def test_on_s3_uploads_parts_and_copies_go_too(
     tmp_path: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(components.remote, "PART_BYTES", 5 << 20)
+    monkeypatch.setattr(components.places.remote, "PART_BYTES", 5 << 20)
     monkeypatch.setenv("HOMEROOM_S3_ATTEMPTS", "1")
     with S3Server() as s3:
         bucket = f"bucket-{random.randbytes(4).hex()}"

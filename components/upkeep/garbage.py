@@ -10,14 +10,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from components import leases
-from components.inventory import Inventory, StageRecord, StoredArtifact, take_inventory
-from components.leftovers import Leftover, delete_leftover, find_leftovers, stages_at_work
 from components.manifest import MANIFEST
-from components.places import Entry
+from components.places.place import Entry
 from components.stage import job_name
 from components.store import Store
-from components.sweeping import SweepNotice, mark_of
+from components.upkeep import leases
+from components.upkeep.inventory import Inventory, StageRecord, StoredArtifact, take_inventory
+from components.upkeep.leftovers import Leftover, delete_leftover, find_leftovers, stages_at_work
+from components.upkeep.sweeping import SweepNotice, mark_of
 
 Kind = Literal[
     "run", "release", "stage record", "artifact", "half artifact", "temporary", "upload", "mark", "job", "lock", "copy",

@@ -1,6 +1,6 @@
 """Where a store keeps its bytes: what every place promises, and a local folder with atomic writes.
 
-`components/remote.py` has the other one, an fsspec file system such as S3.
+`components/places/remote.py` has the other one, an fsspec file system such as S3.
 """
 
 import errno
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from components import disk
 from components.digests import digest_of_file
 from components.errors import StoreConflictError
-from components.explaining import explained
+from components.places import disk
+from components.places.explaining import explained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from components.errors import ArtifactMissingError, NoRoomError, StoreError
-from components.unreachable import why_unreachable
+from components.places.unreachable import why_unreachable
 
 _SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})

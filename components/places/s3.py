@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self, TypeVar
 
 from components.errors import ConfigError
-from components.explaining import CutShortError
+from components.places.explaining import CutShortError
 
 T = TypeVar("T")
 SLOWEST_BYTES_PER_S = 1 << 20

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from components.unreachable import why_unreachable
+from components.places.unreachable import why_unreachable
 
 
 class ClientError(Exception):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from components.errors import ArtifactMissingError, StoreConflictError, StoreError
-from components.places import LocalPlace, Place
-from components.remote import RemotePlace
+from components.places.place import LocalPlace, Place
+from components.places.remote import RemotePlace
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1

@@ -9,12 +9,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from components import leases
 from components._testing.kills import die_at_write
 from components.artifacts import JsonValue
-from components.leases import Lease
 from components.stage import StageEvent
 from components.store import Store
+from components.upkeep import leases
+from components.upkeep.leases import Lease
 
 REQUEST: dict[str, JsonValue] = {"application": "tracing", "data": ["a.csv"]}
 

@@ -14,7 +14,7 @@ from typing import Any
 from components.artifacts import FORMAT_VERSION
 from components.errors import StoreError
 from components.manifest import MANIFEST
-from components.places import Entry
+from components.places.place import Entry
 from components.store import Store
 
 

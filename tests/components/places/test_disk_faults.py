@@ -89,7 +89,7 @@ def test_every_step_of_publishing_and_recording_can_fail(
 
 def across_disks(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Let what comes from `folder` lie on another disk, as far as renaming goes."""
-    from components import disk
+    from components.places import disk
 
     original: Callable[[Path, Path], None] = disk.rename
 

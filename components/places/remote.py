@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from components.digests import CHUNK_BYTES, digest_of_chunks
 from components.errors import StoreConflictError, StoreError
-from components.explaining import CutShortError, explained
-from components.places import Entry, Place
-from components.s3 import S3Limits, chunks_of, is_s3, open_s3
+from components.places.explaining import CutShortError, explained
+from components.places.place import Entry, Place
+from components.places.s3 import S3Limits, chunks_of, is_s3, open_s3
 
 T = TypeVar("T")
 PART_BYTES = 16 << 20

@@ -1,7 +1,7 @@
 """The few steps by which a folder store writes, one function each: wherever a disk can fail or a power cut hit.
 
 The store calls them through this module (`disk.rename(...)`), so that `components.testing.DiskFaults` can put a fault
-at each. They raise what the system raises; `components/explaining.py` says it in words.
+at each. They raise what the system raises; `components/places/explaining.py` says it in words.
 """
 
 import os
