@@ -34,6 +34,7 @@ def evaluate(work: Work, data: SequenceDataset, model: Checkpoint, config: Evalu
     from components.evaluate.repeats import rows_without_repeats
     from components.evaluate.report import Report
     from components.evaluate.sequences import read_split
+    from components.parquet import write_parquet
 
     folder = work.folder(data)
     split = read_split(folder, config.split)
@@ -77,7 +78,7 @@ def evaluate(work: Work, data: SequenceDataset, model: Checkpoint, config: Evalu
     )
 
     out = work.output()
-    pl.DataFrame(
+    predictions = pl.DataFrame(
         {
             "student": names.gather(student).cast(pl.String),
             "position": pl.Series(split.position, dtype=pl.UInt32),
@@ -85,7 +86,8 @@ def evaluate(work: Work, data: SequenceDataset, model: Checkpoint, config: Evalu
             "label": pl.Series(label, dtype=pl.Float32),
             "probability": probability,
         }
-    ).write_parquet(out / PREDICTIONS)
+    )
+    write_parquet(predictions, out / PREDICTIONS)
     text = json.dumps(report.to_json(config), indent=2, allow_nan=False)
     (out / METRICS).write_text(text + "\n", encoding="utf-8")
     draft = Evaluation(

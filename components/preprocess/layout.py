@@ -14,6 +14,7 @@ import polars as pl
 
 from components import schema
 from components.errors import NotEnoughDataError
+from components.parquet import write_parquet
 from components.preprocess.config import PreprocessConfig
 from components.preprocess.encoder import SequenceEncoder
 from components.preprocess.parts import Part, divide
@@ -74,7 +75,7 @@ def write_dataset(source: Path, target: Path, encoder: SequenceEncoder, config: 
         np.save(folder / "lengths.npy", sizes)
         np.save(folder / "window_student.npy", part.students_S[sequence].astype(np.int32))
         steps[name], windows[name], counts[name] = len(part.rows_N), len(starts), len(part.students_S)
-    pl.DataFrame({"student": order}).write_parquet(target / "students.parquet")
+    write_parquet(pl.DataFrame({"student": order}), target / "students.parquet")
     return Layout(
         codec=codec.to_json(),
         arrays=tuple(sorted([*arrays, "scored"])),

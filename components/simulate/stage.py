@@ -18,13 +18,14 @@ def simulate(work: Work, config: SimulateConfig) -> SimulatedLogs:
     `probability` of a right answer, `probability_recorded` after label noise, `correct_before_noise`); `truth.json`
     with the configuration and the parameters drawn.
     """
+    from components.parquet import write_parquet
     from components.simulate.model import simulate_answers  # late: a run whose result is there needs neither
     from components.simulate.tables import answers_table, parameters, truth_table
 
     simulation = simulate_answers(config)
     folder = work.output()
-    answers_table(config, simulation).write_parquet(folder / ANSWERS)
-    truth_table(config, simulation).write_parquet(folder / TRUTH)
+    write_parquet(answers_table(config, simulation), folder / ANSWERS)
+    write_parquet(truth_table(config, simulation), folder / TRUTH)
     (folder / PARAMETERS).write_bytes(canonical_json({"config": as_plain(config), **parameters(simulation)}))
     return work.publish(
         SimulatedLogs(ref=PENDING, lineage=work.lineage, rows=len(simulation.student), students=config.students),
