@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from components.artifacts import Artifact
+from components.store import Store
 from flows.cli.run import print_summary
 from flows.report import write_report
 from flows.summary import RunSummary
@@ -104,3 +106,22 @@ def test_scores_without_repeats_stand_beside_those_over_all_rows(
     assert "without the 567 rows that repeat the problem of the row before" in out
     assert out.index(f"{plain['metrics']['auc']['value']:.4f}") < out.index("0.5432")
     assert "warning: The model is worse, not better than a baseline." in out
+
+
+def test_a_gap_that_cannot_be_estimated_is_said_so(released: Released, tmp_path: Path) -> None:
+    store, outcome = released.settings.open_store(), released.summary.outcome
+    groups: dict[str, Any] = json.loads((store.folder(outcome.fairness) / "groups.json").read_text())
+    attribute, found = next((name, found) for name, found in groups["attributes"].items() if found["gaps"])
+    measure = next(iter(found["gaps"]))
+    found["gaps"][measure] = {"status": "not_estimable", "groups": 1}
+    (tmp_path / "groups").mkdir()
+    (tmp_path / "groups" / "groups.json").write_text(json.dumps(groups))
+
+    class Altered(Store):
+        def folder(self, artifact: Artifact) -> Path:
+            return tmp_path / "groups" if artifact == outcome.fairness else super().folder(artifact)
+
+    write_report(released.summary, Altered(released.settings.store), tmp_path / "report")
+    page = text_of((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
+    row = page.split(f"<h3>{attribute}</h3>")[1].split(f"<td>{measure.replace('_', ' ')}</td>")[1].split("</tr>")[0]
+    assert "not estimable" in row
