@@ -6,6 +6,7 @@ median of the ratios of neighbouring blocks.
 
     python benchmarks/step.py                 Linear(32, 2), batches of 32, SGD: at most 1.25 times the bare loop
     python benchmarks/step.py --model lstm    Embedding, LSTM(128), Linear, 1600 tokens: at most 1.02 times
+    python benchmarks/step.py --fabric        the linear model in a loop of one's own under Fabric: at most 1.17 times
 
 Where `lightning` is installed it is measured too.
 """
@@ -33,6 +34,7 @@ from torch.nn import functional
 import trainer as L
 
 TARGETS = {"linear": 1.25, "lstm": 1.02}
+FABRIC_TARGET = 1.17
 COMPROMISED_LIGHTNING = ("2.6.2", "2.6.3")
 Batch = tuple[Tensor, Tensor]
 
@@ -213,6 +215,40 @@ def measure_ours(name: str, rounds: int, steps: int) -> Result:
     return summarise("trainer", clock, steps, same_weights(module.net, bare_model))
 
 
+def plain_loop(
+    model: nn.Module, optimizer: torch.optim.Optimizer, backward: Callable[[Tensor], object], batches: list[Batch]
+) -> Callable[[], None]:
+    """Return a function that runs one block of a loop as one writes it for Fabric."""
+
+    def run() -> None:
+        for features, target in batches:
+            optimizer.zero_grad()
+            backward(functional.mse_loss(model(features), target))
+            optimizer.step()
+
+    return run
+
+
+def measure_fabric(name: str, fabric: Any, rounds: int, steps: int) -> Result:
+    """Return the cost of a step under `fabric`, ours or Lightning's, beside the same loop without it."""
+    batches = make_batches("linear", steps)
+    models = []
+    loops = []
+    for is_bare in (False, True):
+        torch.manual_seed(0)
+        model: nn.Module = nn.Linear(32, 2)
+        models.append(model)
+        optimizer: Any = torch.optim.SGD(model.parameters(), lr=0.01)
+        if not is_bare:
+            model, optimizer = fabric.setup(model, optimizer)
+        loops.append(timed(plain_loop(model, optimizer, Tensor.backward if is_bare else fabric.backward, batches)))
+    clock = Clock([loops[1]])
+    for _ in range(rounds):
+        clock.blocks.append(loops[0]())
+        clock.other_blocks.append([loops[1]()])
+    return summarise(name, clock, steps, same_weights(models[0], models[1]))
+
+
 def same_weights(one: nn.Module, other: nn.Module) -> bool:
     """Return whether both models end with exactly the same weights."""
     pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
@@ -294,6 +330,7 @@ def main() -> int:
     """Measure, print, and return 1 where the target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=sorted(TARGETS), default="linear")
+    parser.add_argument("--fabric", action="store_true", help="measure Fabric, on the linear model")
     parser.add_argument("--rounds", type=int, default=None, help="blocks of each loop")
     parser.add_argument("--steps", type=int, default=None, help="steps in a block")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -303,10 +340,18 @@ def main() -> int:
     gc.freeze()
     rounds = options.rounds or (200 if options.model == "linear" else 40)
     steps = options.steps or (100 if options.model == "linear" else 10)
-    results = [measure_ours(options.model, rounds, steps)]
-    if lightning_version() is not None:
-        results.append(measure_lightning(options.model, max(10, rounds // 4), steps))
-    target = TARGETS[options.model]
+    if options.fabric:
+        results = [measure_fabric("Fabric", L.Fabric(accelerator="cpu", devices=1), rounds, steps)]
+        if lightning_version() is not None:
+            from lightning.fabric import Fabric
+
+            other = Fabric(accelerator="cpu", devices=1)
+            results.append(measure_fabric(f"lightning {lightning_version()}", other, rounds, steps))
+    else:
+        results = [measure_ours(options.model, rounds, steps)]
+        if lightning_version() is not None:
+            results.append(measure_lightning(options.model, max(10, rounds // 4), steps))
+    target = FABRIC_TARGET if options.fabric else TARGETS[options.model]
     machine = f"{platform.system()} {platform.machine()}, {processor_name()}, torch {torch.__version__}, 1 thread"
     if options.json:
         rows = [{field: getattr(result, field) for field in Result.__slots__} for result in results]

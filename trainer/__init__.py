@@ -6,20 +6,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trainer import callbacks, errors, loggers, strategies
+    from trainer import callbacks, errors, fabric, loggers, strategies
     from trainer.callback import Callback
     from trainer.datamodule import LightningDataModule
+    from trainer.fabric import Fabric
     from trainer.module import LightningModule
     from trainer.seed import seed_everything
     from trainer.trainer import Trainer
 
 __all__ = [
     "Callback",
+    "Fabric",
     "LightningDataModule",
     "LightningModule",
     "Trainer",
     "callbacks",
     "errors",
+    "fabric",
     "loggers",
     "seed_everything",
     "strategies",
@@ -27,12 +30,13 @@ __all__ = [
 
 _PLACES = {
     "Callback": "trainer.callback",
+    "Fabric": "trainer.fabric",
     "LightningDataModule": "trainer.datamodule",
     "LightningModule": "trainer.module",
     "Trainer": "trainer.trainer",
     "seed_everything": "trainer.seed",
 }
-_SUBPACKAGES = ("callbacks", "errors", "loggers", "strategies")
+_SUBPACKAGES = ("callbacks", "errors", "fabric", "loggers", "strategies")
 
 
 def __getattr__(name: str) -> object:

@@ -125,8 +125,8 @@ def check_weights_only(weights_only: bool | None) -> None:
         )
 
 
-def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> PlainState:
-    """Return the checkpoint at `path`, read with weights_only=True after its checksums were compared.
+def load_plain(path: str | Path, map_location: Any = "cpu") -> Any:  # plain data of any shape
+    """Return what the file at `path` holds, read with weights_only=True after its checksums were compared.
 
     Raises:
         CheckpointError: the file is missing, damaged, or holds more than plain data.
@@ -139,7 +139,7 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> PlainState:
             broken = archive.testzip()
         if broken is not None:
             raise zipfile.BadZipFile(f"the checksum of {broken} is wrong")
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"The checkpoint {path} holds more than plain data and is not read, as that could run code: {error}. "
@@ -147,6 +147,15 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> PlainState:
         ) from error
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise CheckpointError(_damaged(path, error)) from error
+
+
+def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> PlainState:
+    """Return the checkpoint at `path`, read as `load_plain` does.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, no checkpoint, or holds more than plain data.
+    """
+    checkpoint = load_plain(path, map_location)
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(
             f"The file {path} is no checkpoint: it holds a {type(checkpoint).__name__} without 'state_dict'. "

@@ -12,12 +12,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from trainer import runner
-from trainer.accelerators import choose_devices
 from trainer.arguments import check_other_arguments
 from trainer.assembly import assemble_callbacks, assemble_loggers
 from trainer.callback import Callback
 from trainer.checkpoints import check_weights_only
-from trainer.environments import Environment, detect_environment, is_launched_by_us
 from trainer.errors import SIGTERMException
 from trainer.hooks import bind
 from trainer.loaders import TrainLoader, loader_length
@@ -32,13 +30,13 @@ from trainer.options import (
     default_root,
     read_length,
 )
-from trainer.precision import choose_precision
+from trainer.placement import Placement
 from trainer.readings import Readings
 from trainer.resume import write_checkpoint
 from trainer.seed import capture_rng
 from trainer.sources import read_sources
 from trainer.state import RunningStage, RunState, StopFlags, TrainState
-from trainer.strategies import Strategy, choose_strategy
+from trainer.strategies import Strategy
 from trainer.tables import print_results
 from trainer.types import PlainState
 
@@ -170,18 +168,9 @@ class Trainer(Readings):
         strategy: str | Strategy,
         precision: str | int,
     ) -> None:
-        environment = detect_environment()
-        started = environment.created_externally
-        self.devices = choose_devices(
-            accelerator, devices, auto_count=environment.local_world_size if started else None
-        )
-        self.num_nodes = num_nodes
-        if self.devices.count * num_nodes == 1 and started and is_launched_by_us():
-            # A script that ran on several processes of ours may well test on one device afterwards.
-            environment = Environment()
-        processes = self.devices.count * num_nodes
-        self.strategy = choose_strategy(strategy, processes=processes, environment=environment)
-        self.precision_options = choose_precision(precision, self.devices.kind)
+        placement = Placement.chosen(accelerator, devices, num_nodes, strategy, precision)
+        self.devices, self.num_nodes = placement.devices, num_nodes
+        self.strategy, self.precision_options = placement.strategy, placement.precision
 
     # Runs
 

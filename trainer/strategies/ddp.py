@@ -6,6 +6,7 @@ import atexit
 import gc
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -120,14 +121,37 @@ class DDP(Strategy):
         if not module.automatic_optimization or not has_gradients:
             self._equalise(module)
             return module.training_step
-        self._wrapped = DistributedDataParallel(
-            _StepModule(module),
+        self._wrapped = self._parallel(_StepModule(module))
+        return self._wrapped
+
+    def _parallel(self, module: nn.Module) -> DistributedDataParallel:
+        return DistributedDataParallel(
+            module,
             device_ids=[self.device.index] if self.device.type == "cuda" else None,
             find_unused_parameters=self.find_unused_parameters,
             static_graph=self.static_graph,
             gradient_as_bucket_view=self.gradient_as_bucket_view,
         )
-        return self._wrapped
+
+    def wrap_module(self, module: nn.Module) -> nn.Module:
+        """Return the module inside DistributedDataParallel; one that learns nothing is made equal and left bare."""
+        if any(parameter.requires_grad for parameter in module.parameters()):
+            return self._parallel(module)
+        self._equalise(module)
+        return module
+
+    def no_sync(self, wrapped: nn.Module) -> AbstractContextManager[object]:
+        """Return DistributedDataParallel's own context."""
+        return wrapped.no_sync() if isinstance(wrapped, DistributedDataParallel) else nullcontext()
+
+    def broadcast(self, obj: Any, src: int = 0) -> Any:
+        """Return the object of process `src` on every process, tensors on this process's device."""
+        if isinstance(obj, Tensor):
+            obj = obj.detach().cpu()
+        objects = [obj]
+        dist.broadcast_object_list(objects, src=src, group=self._control)
+        found = objects[0]
+        return found.to(self.device) if isinstance(found, Tensor) else found
 
     def _equalise(self, module: nn.Module) -> None:
         with torch.no_grad():

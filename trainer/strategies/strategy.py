@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainer.accelerators import Devices
 from trainer.environments import Environment
@@ -64,6 +65,18 @@ class Strategy(ABC):
     @abstractmethod
     def teardown(self) -> None:
         """Free what the run needed; the processes stay connected for the next run."""
+
+    def wrap_module(self, module: nn.Module) -> nn.Module:
+        """Return what to call instead of `module`, which is on its device already; for Fabric."""
+        return module
+
+    def no_sync(self, wrapped: nn.Module) -> AbstractContextManager[object]:
+        """Return a context in which passes through what `wrap_module` returned exchange no gradients."""
+        return nullcontext()
+
+    def broadcast(self, obj: Any, src: int = 0) -> Any:  # whatever the user exchanges
+        """Return the object of process `src` on every process."""
+        return obj
 
     def barrier(self) -> None:
         """Wait until every process is here."""

@@ -1,0 +1,65 @@
+"""Fabric in two processes: the numbers of one, and every exchange."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+JOBS = Path(__file__).with_name("fabric_jobs.py")
+
+pytestmark = pytest.mark.multiprocess
+
+
+def run_job(job: str, folder: Path, devices: int = 2) -> list[dict[str, Any]]:
+    folder.mkdir(exist_ok=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JOB_DEVICES": str(devices), "OMP_NUM_THREADS": "1"}
+    process = subprocess.run(
+        [sys.executable, str(JOBS), job, str(folder)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("rank-*.json"))]
+
+
+@pytest.mark.parametrize("job", ["train", "accumulate"])
+def test_two_processes_have_the_losses_of_one(tmp_path: Path, job: str) -> None:
+    [alone] = run_job(job, tmp_path / "one", devices=1)
+    ranks = run_job(job, tmp_path / "two")
+    assert len(ranks) == 2
+    for rank in ranks:
+        assert rank["losses"] == pytest.approx(alone["losses"], abs=1e-6)
+        assert rank["weights"] == pytest.approx(alone["weights"], abs=1e-6)
+
+
+def test_a_launched_function_runs_in_each(tmp_path: Path) -> None:
+    assert run_job("launch", tmp_path) == [{"text": "given", "world_size": 2}] * 2
+
+
+def test_every_exchange(tmp_path: Path) -> None:
+    ranks = run_job("exchange", tmp_path)
+    for index, rank in enumerate(ranks):
+        assert rank["gathered"] == [[0, 10], [1, 10]]
+        assert rank["number"] == [0.0, 1.0]
+        assert (rank["mean"], rank["mean_of_whole"], rank["sum"], rank["max"]) == (0.5, 0.5, 3, 1)
+        assert rank["from_zero"] == {"rank": 0}
+        assert rank["from_one"] == [1.0, 1.0]
+        # each process's loss counts its own value once with 2 (rank 0) or 3 (rank 1), and both losses are summed
+        assert rank["gradient"] == [2 * [2.0, 3.0][index]]
+        assert rank["there"] is (index == 1)
+        assert rank["equal"][0] == rank["equal"][1]
+        assert rank["saved"] == 0
+        assert rank["names"] == ["layer.bias", "layer.weight"]
+        assert "mark_forward_method('other_step')" in rank["refused"]
+    assert ranks[0]["loss"] == ranks[1]["loss"]
+    assert sorted(ranks[0]["parts"] + ranks[1]["parts"]) == [0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
