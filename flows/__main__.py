@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"error: {failure.message}", err=True)
         _tell_json(arguments, failure.kind, failure.exit_code, failure.message)
         if traceback_wanted():
-            traceback.print_exception(error)
+            traceback.print_exception(getattr(error, "original", error))
         sys.exit(failure.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ SHOW = "HOMEROOM_TRACEBACK"
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 FULL_IN_WORDS = ("(os error 28)", "(os error 122)", "(os error 27)", "No space left on device", "Disk quota exceeded")
 """How libraries that pass no number on say the same."""
+OUTSIDE = frozenset({"prefect", "httpx", "httpcore"})
+"""Packages whose errors are about Prefect's server."""
 HERE = Path(__file__).resolve().parent.parent
 
 
@@ -27,18 +30,50 @@ class Failure:
     message: str
 
 
+class UnforeseenError(PipelineError):
+    """An error that nobody foresaw, without its text: that may quote students' data, and must reach no server or log.
+
+    Attributes:
+        failure: how the command line tells it.
+        original: the error itself, for whoever asks for its traceback.
+    """
+
+    def __init__(self, original: Exception) -> None:
+        self.failure = failure_of(original)
+        self.original = original
+        super().__init__(self.failure.message)
+
+    def __reduce__(self) -> tuple[type[PipelineError], tuple[str]]:
+        return PipelineError, (self.failure.message,)  # pickled, it goes elsewhere: without the original
+
+
+@contextmanager
+def text_withheld() -> Iterator[None]:
+    """Let no text of an unforeseen error out: Prefect writes what its tasks and flows raise to its server and log."""
+    try:
+        yield
+    except PipelineError:
+        raise
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] in OUTSIDE:
+            raise
+        raise UnforeseenError(error) from None
+
+
 def failure_of(error: BaseException) -> Failure:
     """Return how to tell an error.
 
     A full disk or memory is told as such whatever it is wrapped in. Of an error that nobody foresaw only its kind and
     place are told: its text may quote data.
     """
+    if isinstance(error, UnforeseenError):
+        return error.failure
     if not isinstance(error, NoRoomError) and _is_no_room(error):
         message = f"{error}\n{_room()}" if isinstance(error, PipelineError) else _room()
         return Failure(kind=NoRoomError.__name__, exit_code=NoRoomError.exit_code, message=message)
     if isinstance(error, PipelineError):
         return Failure(kind=type(error).__name__, exit_code=error.exit_code, message=str(error))
-    if any(type(one).__module__.partition(".")[0] in {"prefect", "httpx", "httpcore"} for one in _chain(error)):
+    if any(type(one).__module__.partition(".")[0] in OUTSIDE for one in _chain(error)):
         return Failure(kind=type(error).__name__, exit_code=StoreError.exit_code, message=_without_prefect(error))
     if isinstance(error, OSError) and error.filename is not None:
         return Failure(

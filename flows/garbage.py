@@ -17,6 +17,9 @@ from flows.request import RunRequest
 _RELEASE_RECORD = re.compile(r"records/releases/([^/]+)/(known|history|current)")
 
 
+MOST_DAYS = 36_500
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
     """How much is kept besides what releases and schedules need."""
@@ -40,6 +43,11 @@ class Retention:
             f"{name} is {value:g}; expected 0 or more"
             for name, value in (("keep_days", self.keep_days), ("grace_hours", self.grace_hours))
             if not value >= 0
+        ]
+        problems += [
+            f"{name} is {value:g}; expected at most {MOST_DAYS * per_day:,} ({MOST_DAYS / 365:.0f} years)"
+            for name, value, per_day in (("keep_days", self.keep_days, 1), ("grace_hours", self.grace_hours, 24))
+            if value > MOST_DAYS * per_day
         ]
         if problems:
             raise ConfigError("; ".join(problems) + ".")

@@ -4,11 +4,15 @@ from pathlib import Path
 
 from components.app import Application
 from components.artifacts import Evaluation, Release, StudentLogs
-from components.errors import PipelineError
+from components.errors import ArtifactMissingError, DigestMismatchError, PipelineError, StoreError
 from components.secrets import SecretKey
 from components.store import Store
+from serving.errors import BundleError, ReleaseNotFoundError
 from serving.registry import ReleaseRegistry
 from serving.release import FAIL, Decision, decide
+
+GONE = (ArtifactMissingError, DigestMismatchError, ReleaseNotFoundError, BundleError)
+"""What says that a release cannot serve any more; any other error may pass."""
 
 
 def promote_if_better(
@@ -45,7 +49,11 @@ def _promote_if_better(
     max_auc_drop: float,
 ) -> Decision:
     registry = ReleaseRegistry(store)
-    champion = registry.current(application.name)
+    try:
+        champion = registry.current(application.name)
+    except StoreError as error:
+        registry.register(release)
+        return Decision(promote=False, reason=str(error))
     if champion is not None and champion.version == release.version:
         return Decision(promote=True, reason="it is the current release already")
     if any(entry.version == release.version for entry in registry.history(application.name)):
@@ -60,8 +68,14 @@ def _promote_if_better(
         try:
             other = registry.find(champion.version)
             new, old = _same_students(store, application, (release, other), logs, evaluation, signing_key)
+        except GONE as error:
+            decision = Decision(promote=True, reason=f"the champion cannot serve any more ({type(error).__name__})")
         except PipelineError as error:
-            decision = Decision(promote=True, reason=f"the champion cannot be asked any more ({type(error).__name__})")
+            decision = Decision(
+                promote=False,
+                reason=f"it could not be compared with the current release ({type(error).__name__}); the next run "
+                f"tries again, and `homeroom releases {application.name} --promote {release.version}` does without",
+            )
         else:
             decision = decide(release.verdict, {"auc": new}, {"auc": old}, max_auc_drop)
     if decision.promote:

@@ -12,6 +12,7 @@ from prefect.client.schemas.sorting import DeploymentSort, FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.schedules import Cron, Schedule
 
+from components.artifacts import digest_of
 from components.errors import ConfigError
 from flows import crashes
 from flows.request import RunRequest
@@ -61,10 +62,19 @@ def see_dead_runs() -> None:
         ) from error
 
 
-def serve_on_schedule(request: RunRequest, cron: str, timezone: str) -> None:
+def schedule_name(request: RunRequest, store_url: str) -> str:
+    """Return the name of the deployment: the same for the same work on the same store, and for nothing else.
+
+    A server may hold the schedules of several stores. Two of one name would replace each other, and a run of the one
+    would be taken by the process of the other.
+    """
+    return f"{request.application}-{digest_of({'request': request.to_json(), 'store': store_url})[:8]}"
+
+
+def serve_on_schedule(request: RunRequest, cron: str, timezone: str, store_url: str) -> None:
     """Serve the schedule until the process is stopped; one run at a time."""
     application_flow.serve(
-        name=request.application,
+        name=schedule_name(request, store_url),
         schedule=check_schedule(cron, timezone),
         parameters=request.to_json(),
         limit=1,

@@ -19,7 +19,7 @@ from components.schema import INTERACTIONS, SKILL_SETS
 from components.stage import StageEvent
 from components.store import Store
 from flows.operations import make_runner
-from flows.releases import find_release
+from flows.releases import take_release
 from flows.settings import Settings
 from serving.bundle import load_bundle
 
@@ -60,7 +60,7 @@ def score_logs(
     if out.suffix not in SUFFIXES:
         raise ConfigError(f"--out {out.name} ends with {out.suffix!r}; expected .parquet or .csv. Rename it.")
     store = settings.open_store()
-    found = find_release(store, release)
+    found = take_release(store, release)
     application = load_application(found.application)
     reading = ingest_config(store, found, application, config, overrides)
     bundle = load_bundle(store.folder(found), settings.read_signing_key(), threads=os.cpu_count() or 1)

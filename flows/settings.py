@@ -1,12 +1,14 @@
 """Where things are and with whose rights: read from the environment once, never hashed, never logged."""
 
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_path, user_config_path, user_data_path
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from components.errors import ConfigError
+from components.ingest.addresses import secret_in
 from components.secrets import SecretKey, read_or_make_key, write_key
 from components.store import Store
 
@@ -30,6 +32,37 @@ class Settings(BaseSettings):
     """HOMEROOM_PSEUDONYM_KEY: hex; instead of a file in `keys`."""
     signing_key: SecretStr | None = None
     """HOMEROOM_SIGNING_KEY: hex; instead of a file in `keys`."""
+
+    def __init__(self, **values: Any) -> None:  # Any: what pydantic takes
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            # Not pydantic's own text, which quotes the value: it may hold a secret.
+            found = [str(one["msg"]).removeprefix("Value error, ") for one in error.errors(include_url=False)]
+            raise ConfigError(" ".join(found)) from None
+
+    @field_validator("store", mode="before")
+    @classmethod
+    def _check_store(cls, value: object) -> object:
+        if isinstance(value, str) and not value.strip():
+            raise ValueError(
+                "HOMEROOM_STORE is empty, which would mean the current folder. Name a folder or a URL such as "
+                "s3://bucket/prefix, or unset it."
+            )
+        if isinstance(value, str) and (secret := secret_in(value)) is not None:
+            raise ValueError(f"HOMEROOM_STORE is {secret}.")
+        return value
+
+    @field_validator("cache", "keys", mode="before")
+    @classmethod
+    def _as_place(cls, value: object, info: ValidationInfo) -> object:
+        """Expand `~` and make the path absolute: keys that depend on the current folder make other pseudonyms."""
+        if isinstance(value, str) and not value.strip():
+            raise ValueError(
+                f"HOMEROOM_{str(info.field_name).upper()} is empty, which would mean the current folder. Name a "
+                "folder, or unset it."
+            )
+        return Path(value).expanduser().absolute() if isinstance(value, str | Path) else value
 
     def open_store(self) -> Store:
         """Open the artifact store."""

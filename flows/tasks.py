@@ -25,6 +25,7 @@ from components.artifacts import Artifact
 from components.errors import ArtifactMissingError, ConfigError, DigestMismatchError
 from components.stage import Runner, StageEvent, spec_of
 from flows import crashes
+from flows.failures import UnforeseenError, text_withheld
 from flows.forks import leave_prefect_to_the_parent
 from flows.guard import guard_temporary_server
 from flows.operations import run_request
@@ -68,7 +69,8 @@ class TaskRunner:
             persist_result=False,
         )
         def stage_task() -> A:
-            return runner(function, *args)
+            with text_withheld():
+                return runner(function, *args)
 
         return stage_task()
 
@@ -76,6 +78,8 @@ class TaskRunner:
 def _is_worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:  # Any: Prefect's own, not looked at
     """Return whether the outside world failed; wrong data or a wrong configuration stay wrong."""
     error = state.result(raise_on_failure=False)
+    if isinstance(error, UnforeseenError):
+        error = error.original
     return isinstance(error, OSError) and not isinstance(error, ArtifactMissingError | DigestMismatchError)
 
 
@@ -104,7 +108,8 @@ def application_flow(
         overrides=tuple(overrides or ()),
         refresh=tuple(refresh or ()),
     )
-    return run_as_tasks(request, Settings()).to_json()
+    with text_withheld():
+        return run_as_tasks(request, Settings()).to_json()
 
 
 def run_as_tasks(
@@ -155,7 +160,8 @@ def run_as_flow(
         @flow(name="homeroom", flow_run_name=request.application, log_prints=False, persist_result=False)
         def here() -> RunSummary:
             try:
-                summary = run_as_tasks(request, settings, observe=observe, say=say)
+                with text_withheld():
+                    summary = run_as_tasks(request, settings, observe=observe, say=say)
             except Exception as error:
                 ended.append(error)
                 raise

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from components.artifacts import Release, artifact_from_json
-from components.errors import StoreConflictError
+from components.errors import StoreConflictError, StoreError
 from components.store import Store
 from serving.errors import ReleaseNotFoundError
 
@@ -89,9 +89,22 @@ class ReleaseRegistry:
         return self._point(release, reason, "promote")
 
     def current(self, application: str) -> Pointer | None:
-        """Return what serves, or None."""
-        value = self._store.read_record(f"{_folder(application)}/current.json")
-        return None if value is None else Pointer.from_json(value)
+        """Return what serves, or None.
+
+        Raises:
+            StoreError: the record that says so is damaged: what serves, and what it is compared with, is not known.
+        """
+        path = f"{_folder(application)}/current.json"
+        value = self._store.read_record(path)
+        if value is None and self._store.place.get_bytes(f"records/{path}") is None:
+            return None
+        try:
+            return Pointer.from_json(value)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise StoreError(
+                f"records/{path} in {self._store.url} is damaged, so nobody can say which release serves. Restore it "
+                f"from a backup, or say it anew: `homeroom releases {application} --promote VERSION`."
+            ) from error
 
     def history(self, application: str) -> list[Pointer]:
         """Return the changes that took place, oldest first; one whose process was killed before it did is left out."""
@@ -178,10 +191,17 @@ class ReleaseRegistry:
         with self._store.locked(f"releases-{release.application}", lambda: None):
             return self._point_alone(release, reason, action)
 
+    def _before(self, application: str) -> Pointer | None:
+        """Return what serves; where the pointer is damaged, the latest change that was written down."""
+        try:
+            return self.current(application)
+        except StoreError:
+            return next(iter(self._entries(application)[::-1]), None)
+
     def _point_alone(self, release: Release, reason: str, action: Literal["promote", "rollback"]) -> Pointer:
         folder = _folder_of(release)
         past = self._store.list_records(f"{folder}/history")
-        before = self.current(release.application)
+        before = self._before(release.application)
         now = datetime.now(UTC)
         if past:  # never before the latest entry, whatever this machine's clock says
             latest = past[-1].rpartition("/")[2].partition("-")[0]

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from components.digests import CHUNK_BYTES, digest_of_chunks
 from components.errors import StoreConflictError, StoreError
-from components.places.explaining import CutShortError, explained
+from components.places.explaining import CutShortError, explained, reason_for
 from components.places.place import Entry, Place
 from components.places.s3 import S3Limits, chunks_of, is_s3, open_s3
 
@@ -46,6 +46,8 @@ class RemotePlace(Place):
                 self._fs, self._root = fsspec.core.url_to_fs(self.url, **options)
         except (ImportError, ValueError) as error:
             raise StoreError(f"Cannot open the store {self.url}: {error}") from error
+        except Exception as error:  # file systems of a server connect here, and raise what they like
+            raise StoreError(f"Cannot open the store {self.url}: {reason_for(error)}") from error
 
     def put_file(self, source: Path, path: str) -> None:
         """Upload to a temporary key, check the size, copy on the server, delete the temporary key."""

@@ -17,6 +17,7 @@ from components.store import Store
 from components.upkeep import leases
 from components.upkeep.inventory import Inventory, StageRecord, StoredArtifact, take_inventory
 from components.upkeep.leftovers import Leftover, delete_leftover, find_leftovers, stages_at_work
+from components.upkeep.names import is_scratch, is_upload
 from components.upkeep.sweeping import SweepNotice, mark_of
 
 Kind = Literal[
@@ -190,20 +191,24 @@ def _marks(inventory: Inventory, needed: frozenset[str], ages: Ages, now: dateti
 
 def _on_the_place(store: Store, ages: Ages, now: datetime) -> Iterator[Garbage]:
     for entry in store.place.entries("records/probe"):
-        if _is_older(entry.modified, now, ages.grace):
+        if is_scratch(_name(entry).removesuffix(".json")) and _is_older(entry.modified, now, ages.grace):
             yield _temporary(entry, "left by a check that was killed")
     if store.local_root is None:
         for entry in store.place.entries("tmp"):
-            if _is_older(entry.modified, now, ages.grace):
+            if is_scratch(_name(entry)) and _is_older(entry.modified, now, ages.grace):
                 yield _temporary(entry, "left by an upload that was killed")
     for upload in store.place.uploads():
-        if _is_older(upload.modified, now, ages.grace):
+        if is_upload(upload.path) and _is_older(upload.modified, now, ages.grace):
             yield Garbage(
                 kind="upload",
                 path=f"{upload.path}#{upload.upload_id}",
                 bytes=upload.bytes,
                 reason="begun, and never completed; its parts are stored and invisible",
             )
+
+
+def _name(entry: Entry) -> str:
+    return entry.path.rpartition("/")[2]
 
 
 def _temporary(entry: Entry, reason: str) -> Garbage:

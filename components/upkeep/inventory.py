@@ -16,6 +16,10 @@ from components.errors import StoreError
 from components.manifest import MANIFEST
 from components.places.place import Entry
 from components.store import Store
+from components.upkeep.names import is_identity
+
+_PARTS = 5
+"""records/stages/<application>/<stage>/<key>.json"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +83,13 @@ def take_inventory(store: Store) -> Inventory:
     Raises:
         StoreError: the store cannot be read, or a newer homeroom wrote into it, whose references this one cannot know.
     """
-    marks = {entry.path.removeprefix("used/"): entry for entry in store.place.entries("used")}
+    used = {entry.path.removeprefix("used/"): entry for entry in store.place.entries("used")}
+    marks = {sha256: entry for sha256, entry in used.items() if is_identity(sha256)}
     grouped: dict[str, list[Entry]] = defaultdict(list)
     for entry in store.place.entries("artifacts"):
-        grouped[entry.path.split("/")[1]].append(entry)
+        name = entry.path.split("/")[1]
+        if is_identity(name):
+            grouped[name].append(entry)
     artifacts = {sha256: _artifact(store, sha256, entries, marks) for sha256, entries in grouped.items()}
     stages = [_stage_record(store, entry) for entry in store.place.entries("records/stages")]
     return Inventory(artifacts=artifacts, stages=tuple(s for s in stages if s is not None), marks=marks)
@@ -106,9 +113,10 @@ def _artifact(store: Store, sha256: str, entries: list[Entry], marks: Mapping[st
 
 
 def _stage_record(store: Store, entry: Entry) -> StageRecord | None:
-    if not entry.path.endswith(".json"):
+    parts = entry.path.split("/")
+    if not entry.path.endswith(".json") or len(parts) != _PARTS:
         return None
-    _, _, _, stage, name = entry.path.split("/")[:5]
+    *_, stage, name = parts
     record = _json(store, entry.path)
     handle: dict[str, Any] = record["artifact"] if record and "artifact" in record else {}  # Any: plain JSON
     return StageRecord(

@@ -7,13 +7,14 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
 from components.store import Store
+from components.upkeep import names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ def held_alone(path: Path) -> Iterator[bool]:
 def stages_at_work(store: Store) -> dict[str, datetime]:
     """Return the locks (`<stage>-<key>`) that running stages of this machine hold, and since when."""
     found = {}
-    for path in _children(store.local_folder / "locks"):
+    for path in _children(store.local_folder / "locks", names.is_lock):
         with held_alone(path) as alone:
             if not alone:
                 with contextlib.suppress(FileNotFoundError):
@@ -78,11 +79,11 @@ def find_leftovers(
     home = store.local_folder
     at_work = stages_at_work(store)
     found = []
-    for path in _children(home / "tmp"):
+    for path in _children(home / "tmp", names.is_scratch):
         with held_alone(path) as alone:
             if alone and now - _newest(path) > grace:
                 found.append(_leftover("temporary", path, "left by a run or a transfer that was killed"))
-    for path in _children(home / "jobs"):
+    for path in _children(home / "jobs", names.is_job):
         if path.name in at_work:
             continue
         if path.name in finished_jobs:
@@ -91,14 +92,14 @@ def find_leftovers(
             limit, reason = keep_for, "its run died, and no run went on from it since"
         if now - _newest(path) > limit:
             found.append(_leftover("job", path, reason))
-    for path in _children(home / "locks"):
+    for path in _children(home / "locks", names.is_lock):
         if path.name.removesuffix(".lock") not in at_work and now - _newest(path) > grace:
             found.append(_leftover("lock", path, "nobody holds it"))
-    for path in _children(home / "runs"):
+    for path in _children(home / "runs", names.is_report):
         if path.name not in kept_reports and now - _newest(path) > keep_for:
             found.append(_leftover("report", path, "its run is not kept"))
     if store.local_root is None:
-        for path in _children(home / "artifacts"):
+        for path in _children(home / "artifacts", names.is_identity):
             if now - datetime.fromtimestamp(path.stat().st_mtime, UTC) > keep_for:
                 found.append(_leftover("copy", path, "a copy that was not used since; it can be fetched again"))
     return found
@@ -133,9 +134,9 @@ def _leftover(kind: Literal["temporary", "job", "lock", "copy", "report"], path:
     return Leftover(kind=kind, path=path, bytes=sum(sizes), reason=reason)
 
 
-def _children(folder: Path) -> list[Path]:
+def _children(folder: Path, is_ours: Callable[[str], bool]) -> list[Path]:
     try:
-        return sorted(folder.iterdir())
+        return sorted(path for path in folder.iterdir() if is_ours(path.name))
     except (FileNotFoundError, NotADirectoryError):
         return []
 

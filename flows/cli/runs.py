@@ -22,13 +22,18 @@ def runs(application: str | None, everything: bool, as_json: bool, forget: str |
       homeroom runs
       homeroom runs knowledge_tracing --json
     """
+    from components.app import load_application
     from flows.runs import forget_run, list_runs
     from flows.settings import Settings
 
+    if application is not None and not application.isidentifier():
+        load_application(application)  # refuses it
     store = Settings().open_store()
     if forget is not None:
         forget_run(store, forget)
     found = list_runs(store, application, latest=None if everything else 20)
+    if application is not None and not found:
+        load_application(application)  # a misspelt one has no runs, and that would be believed
     if as_json:
         click.echo(json.dumps([run.to_json() for run in found], indent=1))
         return

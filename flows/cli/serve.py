@@ -30,14 +30,14 @@ def serve(release: str, host: str, port: int) -> None:
     Example:
       homeroom serve knowledge_tracing --port 3000
     """
-    from flows.releases import find_release
+    from flows.releases import take_release
     from flows.settings import Settings
     from serving.errors import ServerStartError
     from serving.run import start
 
     settings = Settings()
     store = settings.open_store()
-    found = find_release(store, release)
+    found = take_release(store, release)
     with _stoppable(), start(store.folder(found), port or None, host, key_file=settings.signing_key_file()) as server:
         click.echo(f"{found.version} is ready on {server.url} (API: {server.url}/, stop with Ctrl-C)", err=True)
         try:

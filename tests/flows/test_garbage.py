@@ -20,6 +20,7 @@ from flows.__main__ import main
 from flows.garbage import Retention, delete_garbage_of, garbage_of, scheduled_requests
 from flows.lineage import lineage_tree
 from flows.operations import run_request
+from flows.releases import take_release
 from flows.settings import Settings
 from flows.summary import RunSummary
 from serving.bundle import load_bundle
@@ -222,6 +223,21 @@ def test_beside_a_running_flow_nothing_that_it_uses_goes(released: Released, set
     assert sum(one.kind == "artifact" for one in gone) >= 200
     serves(settings)
     assert run_request(released.summary.request, settings).outcome.release == summary.outcome.release
+
+
+def test_a_release_that_was_taken_to_serve_is_registered_and_stays(settings: Settings, released: Released) -> None:
+    """As one made from code, which no run registered."""
+    store = settings.open_store()
+    release = released.summary.outcome.release
+    for name in ("releases", "runs"):
+        shutil.rmtree(Path(settings.store) / "records" / name)
+    assert any(one.artifact == release.sha256 for one in garbage_of(store, ALL))
+    assert take_release(store, release.version) == release
+    assert not any(one.artifact == release.sha256 for one in garbage_of(store, ALL))
+    age(store)
+    assert not any(one.artifact == release.sha256 for one in garbage_of(store, ALL))
+    delete_garbage_of(store, ALL)
+    store.verify(release)
 
 
 def test_a_young_result_and_what_it_was_made_from_stay(settings: Settings, released: Released) -> None:

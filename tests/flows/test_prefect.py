@@ -4,6 +4,8 @@ import asyncio
 import json
 import multiprocessing
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -12,6 +14,7 @@ import pytest
 from prefect import flow, get_run_logger
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Running
 from prefect.testing.utilities import prefect_test_harness
@@ -26,11 +29,13 @@ from components.store import Store
 from components.upkeep import leases
 from flows import crashes
 from flows.__main__ import main
+from flows.failures import UnforeseenError
 from flows.pipeline import STAGES
 from flows.request import RunRequest
 from flows.schedules import (
     check_schedule,
     run_scheduler_once,
+    schedule_name,
     scheduled_requests,
     scheduled_runs,
     scheduled_runs_appear,
@@ -165,6 +170,45 @@ def test_stages_run_as_tasks_and_are_skipped_the_second_time(tmp_path: Path) -> 
 
     assert district() == district()
     assert [e.status for e in events] == ["started", "finished", "skipped"]
+
+
+def test_no_text_of_an_unforeseen_error_reaches_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such a text may quote a student; Prefect keeps what tasks and flows raise, and logs it with its traceback."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("could not parse 'Anna Schmidt 1999'")
+
+    logs = tmp_path / "logs.csv"
+    logs.write_text("student,item,skills,correct\na,1,x,1\nb,2,x,0\n")
+    settings = Settings(store=str(tmp_path / "store"), cache=tmp_path / "cache", keys=tmp_path / "keys")
+    monkeypatch.setattr("components.ingest.logs.read_logs", broken)
+    since = datetime.now(UTC)
+    with pytest.raises(UnforeseenError, match="A fault in homeroom: ValueError") as caught:
+        run_as_flow(
+            RunRequest(application="knowledge_tracing", data=(str(logs),)), settings,
+            observe=lambda event: None, say=lambda line: None,
+        )  # fmt: skip
+    assert isinstance(caught.value.original, ValueError)  # for HOMEROOM_TRACEBACK
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=5)
+        messages = [
+            str(run.state.message) for run in runs if run.state is not None and run.created and run.created >= since
+        ]
+        tasks = client.read_task_runs(sort=TaskRunSort.END_TIME_DESC, limit=5)
+        messages += [str(run.state.message) for run in tasks if run.state is not None]
+    assert any("A fault in homeroom" in message for message in messages)
+    assert "Anna" not in "".join(messages) + caplog.text
+
+
+def test_each_store_and_request_has_a_deployment_of_its_own() -> None:
+    one = RunRequest(application="knowledge_tracing", data=("a.csv",))
+    other = replace(one, data=("b.csv",))
+    names = [schedule_name(one, "/a"), schedule_name(one, "/b"), schedule_name(other, "/a")]
+    assert len(set(names)) == 3
+    assert schedule_name(one, "/a") == names[0]
+    assert all(name.startswith("knowledge_tracing-") for name in names)
 
 
 def test_a_forked_child_ends_well_after_a_flow_ran() -> None:

@@ -7,6 +7,9 @@ import pytest
 
 from components._testing.kills import die_at_write
 from components.app import load_application
+from components.artifacts import Artifact
+from components.errors import StoreError
+from components.store import Store
 from flows.operations import run_request
 from flows.promotion import promote_if_better
 from flows.request import RunRequest
@@ -71,7 +74,57 @@ def test_a_champion_that_is_gone_does_not_stop_a_run(
         signing_key=copied.read_signing_key(),
         max_auc_drop=0.0,
     )
-    assert decision == Decision(promote=True, reason="the champion cannot be asked any more (ArtifactMissingError)")
+    assert decision == Decision(promote=True, reason="the champion cannot serve any more (ArtifactMissingError)")
+
+
+def test_an_error_that_may_pass_puts_no_other_release_in_its_place(
+    released: Released, places: tuple[Settings, RunRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, other = places
+    shutil.copytree(settings.store, tmp_path / "store")
+    copied = Settings(store=str(tmp_path / "store"), cache=tmp_path / "cache", keys=settings.keys)
+    outcome = run_request(other, settings).outcome
+    champion = released.summary.outcome.release
+    folder_of = Store.folder
+    registry = ReleaseRegistry(copied.open_store())
+    registry.promote(champion, "for this test")
+    for record in (tmp_path / "store").glob(f"records/releases/*/history/*{outcome.release.version}*"):
+        record.unlink()  # as if it had never served
+
+    def decide() -> Decision:
+        return promote_if_better(
+            copied.open_store(),
+            load_application("knowledge_tracing"),
+            outcome.release,
+            outcome.logs,
+            outcome.evaluation,
+            signing_key=copied.read_signing_key(),
+            max_auc_drop=0.0,
+        )
+
+    def unreachable(store: Store, artifact: Artifact) -> Path:
+        if artifact == champion:
+            raise StoreError("503")
+        return folder_of(store, artifact)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "folder", unreachable)
+        decision = decide()
+    assert not decision.promote
+    assert "could not be compared with the current release (StoreError); the next run tries again" in decision.reason
+    assert registry.find(outcome.release.version) == outcome.release  # it is registered
+
+    pointer = tmp_path / "store" / "records" / "releases" / "knowledge_tracing" / "current.json"
+    before = len(registry.history("knowledge_tracing"))
+    pointer.write_bytes(b"")
+    decision = decide()
+    assert not decision.promote
+    assert "current.json" in decision.reason
+    assert "is damaged, so nobody can say which release serves" in decision.reason
+    with pytest.raises(StoreError, match="is damaged"):
+        registry.history("knowledge_tracing")
+    registry.promote(champion, "said anew")  # what the message advises
+    assert len(registry.history("knowledge_tracing")) == before + 1
 
 
 @pytest.mark.multiprocess

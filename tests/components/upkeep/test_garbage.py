@@ -196,12 +196,36 @@ def test_what_a_killed_run_leaves_goes_and_its_checkpoints_later(store: Store) -
     assert [p for p in root.rglob("*") if p.is_file()] == []
 
 
+def test_what_homeroom_never_named_stays_however_old(store: Store, publish: Publish) -> None:
+    """A store's root may be somebody's project: folders of the same names are theirs."""
+    publish()
+    root = Path(store.url)
+    theirs = [
+        "tmp/thesis.docx",
+        "tmp/notes/a.txt",
+        "runs/exp1/events",
+        "jobs/j1/x",
+        "artifacts/model1/weights.pt",
+        "locks/keys.txt",
+        "locks/poetry.lock",
+        "used/car.json",
+        "records/probe/of-gold.json",
+        "records/stages/old.json",
+    ]
+    for name in theirs:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("theirs")
+    age(root)
+    assert {one.kind for one in collect(store)} == {"artifact"}
+    assert [name for name in theirs if not (root / name).exists()] == []
+
+
 def test_what_is_in_use_stays_however_old(store: Store, publish: Publish) -> None:
     root = Path(store.url)
     made = publish()
-    with store.scratch() as scratch, store.locked("train-1", lambda: None):
+    with store.scratch() as scratch, store.locked(f"train-{'1' * 32}", lambda: None):
         (scratch / "half").write_bytes(b"x")
-        (store.job_folder("train-1") / "last.ckpt").write_bytes(b"w")
+        (store.job_folder(f"train-{'1' * 32}") / "last.ckpt").write_bytes(b"w")
         age(root)  # a stage that has run for four days
         assert collect(store) == []
         assert (scratch / "half").exists()
@@ -219,14 +243,14 @@ def test_the_job_of_a_finished_stage_goes_after_the_grace(store: Store) -> None:
 
 
 def test_locks_still_let_one_in_at_a_time_while_their_files_are_collected(store: Store) -> None:
-    path = Path(store.url) / "locks" / "x.lock"
+    path = Path(store.url) / "locks" / f"x-{'0' * 32}.lock"
     inside = most = 0
     done = threading.Event()
 
     def work() -> None:
         nonlocal inside, most
         for _ in range(100):
-            with store.locked("x", lambda: None):
+            with store.locked(f"x-{'0' * 32}", lambda: None):
                 inside += 1
                 most = max(most, inside)
                 time.sleep(0.0005)
@@ -351,13 +375,13 @@ def test_on_s3_uploads_parts_and_copies_go_too(
         s3.make_bucket(bucket)
         store = Store(f"s3://{bucket}/store", cache=tmp_path / "cache", storage_options=s3.storage_options())
         kept, other = publish(b"1", into=store), publish(b"2", into=store)
-        store.place.put_bytes("tmp/killed.part", b"half")
+        store.place.put_bytes(f"tmp/{'0' * 32}.part", b"half")
         store.folder(kept)
         store.folder(other)
         s3.inject(*abandon_upload())
         (tmp_path / "large").write_bytes(bytes(11 << 20))
         with pytest.raises(StoreError):
-            store.place.put_file(tmp_path / "large", "artifacts/x/large")
+            store.place.put_file(tmp_path / "large", f"artifacts/{'0' * 64}/large")
         s3.clear()
         before = {one.kind for one in found(store)}
         assert before <= {"upload"}  # moto says of every upload that it began in 2010
@@ -375,7 +399,9 @@ def test_an_upload_that_goes_on_is_left_alone(store: Store, monkeypatch: pytest.
     """Moto has no upload younger than 2010, so the two are told apart here."""
     now = datetime.now(UTC)
     uploads = [
-        Entry(path=f"tmp/{hours}", bytes=0, modified=now - timedelta(hours=hours), upload_id="u") for hours in (0.5, 2)
+        Entry(path=f"tmp/{digit * 32}.part", bytes=0, modified=now - timedelta(hours=hours), upload_id="u")
+        for digit, hours in (("a", 0.5), ("b", 2))
     ]
+    uploads.append(Entry(path="theirs/film.mp4", bytes=0, modified=now - timedelta(hours=9), upload_id="u"))
     monkeypatch.setattr(store.place, "uploads", lambda: uploads)
-    assert [one.path for one in found(store)] == ["tmp/2#u"]
+    assert [one.path for one in found(store)] == [f"tmp/{'b' * 32}.part#u"]
