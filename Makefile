@@ -28,7 +28,7 @@ soak: $(STAMP)  ## the large counts; outcomes belong into benchmarks/results/
 
 bench: $(STAMP)  ## measurements, with the machine named
 	$(BIN)/python benchmarks/step.py
-	$(BIN)/python benchmarks/step.py --model lstm
+	$(BIN)/python -m benchmarks.trainer_startup
 	$(BIN)/python -m benchmarks.tracing_step
 	$(BIN)/python -m benchmarks.loader
 	test -z "$$HOMEROOM_DATA" || $(BIN)/python -m benchmarks.tracing_speed

@@ -1,12 +1,21 @@
-"""CPU time of one training step: the trainer beside a bare torch loop of the same model.
+"""CPU time of one step: the trainer beside a bare torch loop of the same model.
 
 Both run in one process on one thread, in blocks that alternate, so that a busy machine slows both alike. A block trains
 on batches made beforehand; what is measured is CPU time, not wall time. Printed are the medians over the blocks and the
 median of the ratios of neighbouring blocks.
 
-    python benchmarks/step.py                 Linear(32, 2), batches of 32, SGD: at most 1.25 times the bare loop
-    python benchmarks/step.py --model lstm    Embedding, LSTM(128), Linear, 1600 tokens: at most 1.02 times
-    python benchmarks/step.py --fabric        the linear model in a loop of one's own under Fabric: at most 1.17 times
+    python benchmarks/step.py                         every case
+    python benchmarks/step.py off log defaults        some of them, by name
+
+The cases, with what they may cost at most as a multiple of the bare loop:
+
+    off         Linear(32, 2), batches of 32, SGD, everything off                       1.25
+    log         the same with one `self.log` a step                                     1.5
+    defaults    progress bar, checkpoint and logger as they come, one `self.log`        1.75
+    validation  a validation step with one `self.log`, beside a forward pass            3
+    fabric      the same model in a loop of one's own under Fabric                      1.17
+    tokens      Embedding, LSTM(128), Linear, 1600 tokens, everything off               1.02
+    lstm        LSTM of 100 units over 200 steps, defaults, one `self.log`              1.02
 
 Where `lightning` is installed it is measured too.
 """
@@ -14,13 +23,16 @@ Where `lightning` is installed it is measured too.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import importlib.metadata
 import importlib.util
+import io
 import json
 import platform
 import statistics
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -33,10 +45,42 @@ from torch.nn import functional
 
 import trainer as L
 
-TARGETS = {"linear": 1.25, "lstm": 1.02}
-FABRIC_TARGET = 1.17
 COMPROMISED_LIGHTNING = ("2.6.2", "2.6.3")
 Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What is measured.
+
+    Attributes:
+        model: "linear", "tokens" or "lstm".
+        target: the most that it may cost, as a multiple of the bare loop.
+        logs: the step logs its loss.
+        defaults: progress bar, checkpoints, logger and summary as they come.
+        validates: validation steps are measured, not training steps.
+        rounds: blocks of each loop.
+        steps: steps in a block.
+    """
+
+    model: str = "linear"
+    target: float
+    logs: bool = False
+    defaults: bool = False
+    validates: bool = False
+    rounds: int = 150
+    steps: int = 100
+
+
+CASES = {
+    "off": Case(target=1.25),
+    "log": Case(target=1.5, logs=True),
+    "defaults": Case(target=1.75, logs=True, defaults=True),
+    "validation": Case(target=3.0, logs=True, validates=True),
+    "fabric": Case(target=1.17),
+    "tokens": Case(model="tokens", target=1.02, rounds=40, steps=10),
+    "lstm": Case(model="lstm", target=1.02, logs=True, defaults=True, rounds=12, steps=10),
+}
 
 
 class LinearNet(nn.Module):
@@ -68,18 +112,37 @@ class SequenceNet(nn.Module):
         return functional.cross_entropy(self.head(states).flatten(0, 1), target.flatten())
 
 
-def make_model(name: str) -> LinearNet | SequenceNet:
+class RecurrentNet(nn.Module):
+    """An LSTM of 100 units over sequences of 200 steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(32, 100, batch_first=True)
+        self.head = nn.Linear(100, 2)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the loss of sequences (32, 200, 32) and targets (32, 2)."""
+        features, target = batch
+        states, _ = self.lstm(features)
+        return functional.mse_loss(self.head(states[:, -1]), target)
+
+
+NETS: dict[str, Any] = {"linear": LinearNet, "tokens": SequenceNet, "lstm": RecurrentNet}
+
+
+def make_model(name: str) -> Any:  # one of the nets above
     """Return the model called `name`, always with the same weights."""
     torch.manual_seed(0)
-    return LinearNet() if name == "linear" else SequenceNet()
+    return NETS[name]()
 
 
 def make_batches(name: str, count: int) -> list[Batch]:
     """Return `count` batches for the model called `name`."""
     generator = torch.Generator().manual_seed(1)
-    if name == "linear":
+    if name != "tokens":
+        shape = (32, 32) if name == "linear" else (32, 200, 32)
         return [
-            (torch.randn(32, 32, generator=generator), torch.randn(32, 2, generator=generator)) for _ in range(count)
+            (torch.randn(shape, generator=generator), torch.randn(32, 2, generator=generator)) for _ in range(count)
         ]
     return [
         (
@@ -112,26 +175,73 @@ def bare_block(name: str, batches: list[Batch]) -> tuple[Callable[[], None], nn.
         for batch in batches:
             optimizer.zero_grad()
             loss = model.loss(batch)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            loss.backward()
             optimizer.step()
 
     return run, model
 
 
-class OurModule(L.LightningModule):
-    """The same model under this trainer."""
+def bare_validation(name: str, batches: list[Batch]) -> tuple[Callable[[], None], nn.Module]:
+    """Return a function that runs one block of forward passes and adds up the losses, and its model."""
+    model = make_model(name).eval()
 
-    def __init__(self, net: LinearNet | SequenceNet) -> None:
-        super().__init__()
-        self.net = net
+    def run() -> None:
+        total = torch.zeros(())
+        with torch.inference_mode():
+            for batch in batches:
+                total += model.loss(batch)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss."""
-        return self.net.loss(batch)
+    return run, model
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return the optimizer of the bare loop."""
-        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+def module_class(library: Any, case: Case) -> Any:
+    """Return the model of `case` as a LightningModule of `library`, this one or Lightning."""
+
+    class Module(library.LightningModule):  # type: ignore[misc]  # known at run time only
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = make_model(case.model)
+
+        def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+            loss: Tensor = self.net.loss(batch)
+            if case.logs and not case.validates:
+                self.log("loss", loss)
+            return loss
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.SGD(self.parameters(), lr=0.0 if case.validates else 0.01)
+
+    class Validated(Module):
+        def validation_step(self, batch: Batch, batch_idx: int) -> None:
+            self.log("val_loss", self.net.loss(batch))
+
+    return Validated if case.validates else Module
+
+
+def clock_class(library: Any, case: Case) -> Any:
+    """Return the clock as a callback of `library`."""
+
+    class Training(library.Callback):  # type: ignore[misc]  # as above
+        def __init__(self, clock: Clock) -> None:
+            self.clock = clock
+
+        def on_train_epoch_start(self, *_: Any) -> None:
+            self.clock.begin()
+
+        def on_train_epoch_end(self, *_: Any) -> None:
+            self.clock.end()
+
+    class Validation(library.Callback):  # type: ignore[misc]  # as above
+        def __init__(self, clock: Clock) -> None:
+            self.clock = clock
+
+        def on_validation_epoch_start(self, *_: Any) -> None:
+            self.clock.begin()
+
+        def on_validation_epoch_end(self, *_: Any) -> None:
+            self.clock.end()
+
+    return Validation if case.validates else Training
 
 
 OFF: dict[str, Any] = {
@@ -178,21 +288,6 @@ def timed(run: Callable[[], None]) -> Callable[[], float]:
     return measure
 
 
-class OurClock(L.Callback):
-    """The clock as a callback of this trainer."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the block."""
-        self.clock.begin()
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """End the block."""
-        self.clock.end()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What was measured: CPU time of a step in microseconds, and the median ratio to the bare loop."""
@@ -204,15 +299,28 @@ class Result:
     equal_weights: bool
 
 
-def measure_ours(name: str, rounds: int, steps: int) -> Result:
-    """Return the cost of this trainer's step."""
-    batches = make_batches(name, steps)
-    bare, bare_model = bare_block(name, batches)
+def measure(library: Any, label: str, case: Case, rounds: int) -> Result:
+    """Return the cost of a step under `library`, this one or Lightning."""
+    batches = make_batches(case.model, case.steps)
+    bare, bare_model = (bare_validation if case.validates else bare_block)(case.model, batches)
     clock = Clock([timed(bare)])
-    module = OurModule(make_model(name))
-    trainer = L.Trainer(max_epochs=rounds, callbacks=OurClock(clock), **OFF)
-    trainer.fit(module, Batches(batches))
-    return summarise("trainer", clock, steps, same_weights(module.net, bare_model))
+    module = module_class(library, case)()
+    options: dict[str, Any] = {"accelerator": "cpu", "devices": 1} if case.defaults else OFF
+    loaders: list[Any] = [Batches(batches)]
+    if case.validates:
+        options = {**options, "limit_train_batches": 1}
+        loaders.append(Batches(batches))
+    with (
+        warnings.catch_warnings(),
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        library.Trainer(
+            max_epochs=rounds, callbacks=[clock_class(library, case)(clock)], default_root_dir=folder, **options
+        ).fit(module, *loaders)
+    return summarise(label, clock, case.steps, same_weights(module.net, bare_model))
 
 
 def plain_loop(
@@ -282,39 +390,34 @@ def lightning_version() -> str | None:
     return None
 
 
-def measure_lightning(name: str, rounds: int, steps: int) -> Result:
-    """Return the cost of Lightning's step, with everything off too."""
+def lightning_modules() -> tuple[Any, Any]:
+    """Return Lightning and its Fabric, under either of its names."""
     if importlib.util.find_spec("lightning") is not None:
         import lightning.pytorch as pl
+        from lightning.fabric import Fabric
     else:
         import pytorch_lightning as pl  # type: ignore[import-not-found]  # the same library under its other name
-    batches = make_batches(name, steps)
-    bare, bare_model = bare_block(name, batches)
-    clock = Clock([timed(bare)])
+        from lightning_fabric import Fabric  # type: ignore[import-not-found]  # as above
+    return pl, Fabric
 
-    class Module(pl.LightningModule):  # type: ignore[misc]  # Lightning is not installed for type checks
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = make_model(name)
 
-        def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-            return self.net.loss(batch)
-
-        def configure_optimizers(self) -> torch.optim.Optimizer:
-            return torch.optim.SGD(self.parameters(), lr=0.01)
-
-    class Blocks(pl.Callback):  # type: ignore[misc]  # as above
-        def on_train_epoch_start(self, *_: Any) -> None:
-            clock.begin()
-
-        def on_train_epoch_end(self, *_: Any) -> None:
-            clock.end()
-
-    module = Module()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pl.Trainer(max_epochs=rounds, callbacks=[Blocks()], **OFF).fit(module, Batches(batches))
-    return summarise(f"lightning {lightning_version()}", clock, steps, same_weights(module.net, bare_model))
+def measure_case(name: str, rounds: int | None) -> list[Result]:
+    """Return the cost of one case under this library, then under Lightning where that is installed."""
+    case = CASES[name]
+    blocks = rounds or case.rounds
+    version = lightning_version()
+    if name == "fabric":
+        results = [measure_fabric("Fabric", L.Fabric(accelerator="cpu", devices=1), blocks, case.steps)]
+    else:
+        results = [measure(L, "trainer", case, blocks)]
+    if version is not None:
+        label, fewer = f"lightning {version}", max(10, blocks // 4)
+        library, fabric = lightning_modules()
+        if name == "fabric":
+            results.append(measure_fabric(label, fabric(accelerator="cpu", devices=1), fewer, case.steps))
+        else:
+            results.append(measure(library, label, case, fewer))
+    return results
 
 
 def processor_name() -> str:
@@ -327,44 +430,45 @@ def processor_name() -> str:
 
 
 def main() -> int:
-    """Measure, print, and return 1 where the target is missed."""
+    """Measure, print, and return 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=sorted(TARGETS), default="linear")
-    parser.add_argument("--fabric", action="store_true", help="measure Fabric, on the linear model")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all by default")
     parser.add_argument("--rounds", type=int, default=None, help="blocks of each loop")
-    parser.add_argument("--steps", type=int, default=None, help="steps in a block")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
+    unknown = [name for name in options.cases if name not in CASES]
+    if unknown:
+        parser.error(f"no case {unknown[0]!r}; there are: {', '.join(CASES)}")
     torch.set_num_threads(1)
     gc.collect()
     gc.freeze()
-    rounds = options.rounds or (200 if options.model == "linear" else 40)
-    steps = options.steps or (100 if options.model == "linear" else 10)
-    if options.fabric:
-        results = [measure_fabric("Fabric", L.Fabric(accelerator="cpu", devices=1), rounds, steps)]
-        if lightning_version() is not None:
-            from lightning.fabric import Fabric
-
-            other = Fabric(accelerator="cpu", devices=1)
-            results.append(measure_fabric(f"lightning {lightning_version()}", other, rounds, steps))
-    else:
-        results = [measure_ours(options.model, rounds, steps)]
-        if lightning_version() is not None:
-            results.append(measure_lightning(options.model, max(10, rounds // 4), steps))
-    target = FABRIC_TARGET if options.fabric else TARGETS[options.model]
     machine = f"{platform.system()} {platform.machine()}, {processor_name()}, torch {torch.__version__}, 1 thread"
-    if options.json:
-        rows = [{field: getattr(result, field) for field in Result.__slots__} for result in results]
-        print(json.dumps({"model": options.model, "machine": machine, "target": target, "results": rows}, indent=2))
-    else:
-        print(f"{options.model}: {rounds} rounds of {steps} steps; {machine}")
-        for result in results:
+    if not options.json:
+        print(machine)
+    found: dict[str, list[Result]] = {}
+    missed = False
+    for name in options.cases or CASES:
+        found[name] = measure_case(name, options.rounds)
+        ours = found[name][0]
+        missed |= ours.ratio > CASES[name].target or not ours.equal_weights
+        if options.json:
+            continue
+        for result in found[name]:
             print(
-                f"{result.name:<18} {result.step_us:9.1f} us a step, bare {result.bare_us:9.1f} us, "
+                f"{name:<10} {result.name:<16} {result.step_us:9.1f} us a step, bare {result.bare_us:9.1f} us, "
                 f"ratio {result.ratio:.3f}, weights {'equal' if result.equal_weights else 'DIFFERENT'}"
             )
-        print(f"target: at most {target}")
-    return int(results[0].ratio > target or not results[0].equal_weights)
+        print(f"{'':<10} at most {CASES[name].target}")
+    if options.json:
+        rows = {
+            name: {
+                "target": CASES[name].target,
+                "results": [{field: getattr(result, field) for field in Result.__slots__} for result in results],
+            }
+            for name, results in found.items()
+        }
+        print(json.dumps({"machine": machine, "cases": rows}, indent=2))
+    return int(missed)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,18 @@ from typing import Any
 import torch
 
 import trainer as L
-from benchmarks.step import OFF, Batches, Clock, OurClock, Result, processor_name, same_weights, summarise, timed
+from benchmarks.step import (
+    OFF,
+    Batches,
+    Case,
+    Clock,
+    Result,
+    clock_class,
+    processor_name,
+    same_weights,
+    summarise,
+    timed,
+)
 from flows.knowledge_tracing.config import DktConfig
 from flows.knowledge_tracing.model import DeepKnowledgeTracing
 
@@ -89,7 +100,9 @@ def measure(rounds: int, steps: int) -> Result:
     clock = Clock([timed(run)])
     Ours.total_steps = rounds * steps
     model = make(Ours)
-    fitter = L.Trainer(max_epochs=rounds, gradient_clip_val=1.0, callbacks=OurClock(clock), **OFF)
+    fitter = L.Trainer(
+        max_epochs=rounds, gradient_clip_val=1.0, callbacks=clock_class(L, Case(target=TARGET))(clock), **OFF
+    )
     fitter.fit(model, Batches(batches))  # type: ignore[arg-type]  # any iterable of batches
     return summarise("trainer", clock, steps, same_weights(model, bare))
 
