@@ -18,6 +18,7 @@ from trainer.state import RunningStage
 from trainer.steps import positional_arguments
 from trainer.transfer import choose_transfer
 from trainer.types import Hook
+from trainer.utilities.combined_loader import CombinedLoader, combined_length, rebuild
 
 if TYPE_CHECKING:
     from trainer.trainer import Trainer
@@ -73,8 +74,25 @@ class EvaluationLoop:
             )
             self._loaders.append(loader)
             self.num_batches.append(limit_batches(loader_length(loader), limit, argument))
+        if isinstance(self.given, CombinedLoader):
+            self._combine(self.given)
         [anywhere] = trainer.strategy.agree([sum(self.num_batches) > 0])
         self._has_batches = bool(anywhere)
+
+    def _combine(self, given: CombinedLoader) -> None:
+        """Read the loaders as `given` does: one after the other, or together as one."""
+        self.given = given.iterables
+        if given.limits is not None:
+            self.num_batches = [min(pair) for pair in zip(self.num_batches, given.limits, strict=True)]
+        if given.mode == "sequential":
+            return
+        if self.kind == "predict":
+            raise MisconfigurationException(
+                f"`predict` reads its loaders one after the other. Got CombinedLoader(mode={given.mode!r}); expected "
+                'mode="sequential". Pass the loaders as a list.'
+            )
+        self.num_batches = [combined_length(given.mode, self.num_batches)]
+        self._loaders = [_Together(given, self._loaders)]
 
     @property
     def has_batches(self) -> bool:
@@ -202,6 +220,18 @@ class EvaluationLoop:
             else:
                 for part, training in before:
                     part.training = training
+
+
+class _Together:
+    """Several loaders that give one batch together, in the form that the user's collection has."""
+
+    def __init__(self, given: CombinedLoader, loaders: list[Any]) -> None:
+        self._given = given
+        self._loaders = loaders
+
+    def __iter__(self) -> Iterator[Any]:
+        combined = CombinedLoader(rebuild(self._given.iterables, self._loaders), self._given.mode)
+        return (batch for batch, _, _ in combined)
 
 
 def _by_loader(values: dict[str, float], loaders: int) -> list[dict[str, float]]:

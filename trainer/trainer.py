@@ -17,10 +17,11 @@ from trainer.arguments import check_other_arguments
 from trainer.assembly import assemble_callbacks, assemble_loggers
 from trainer.callback import Callback
 from trainer.checkpoints import check_weights_only
+from trainer.combined_training import CombinedTrainLoader, is_combined
 from trainer.environments import Environment, detect_environment, is_launched_by_us
 from trainer.errors import SIGTERMException
 from trainer.hooks import bind
-from trainer.loaders import TrainLoader, loader_length
+from trainer.loaders import TrainLoader
 from trainer.loggers import Logger
 from trainer.metrics import MetricStore, Phase
 from trainer.options import (
@@ -303,7 +304,8 @@ class Trainer(Readings):
         if given is None:
             self.sources.refuse_missing("train")
         limit, name = self.length.train_limit
-        self.train_loader = TrainLoader(
+        kind = CombinedTrainLoader if is_combined(given) else TrainLoader
+        self.train_loader = kind(
             given,
             self.strategy,
             limit=limit,
@@ -319,7 +321,7 @@ class Trainer(Readings):
         if self.max_epochs == -1:
             return self.steps_in(float("inf"))
         loader = self.train_loader if self.train_loader is not None else self.make_train_loader()
-        return self.steps_in(loader.num_batches if loader_length(loader.loader) else 0)
+        return self.steps_in(loader.num_batches if loader.length else 0)
 
     def take_position(self) -> PlainState | None:
         """Return where the last fit of this trainer stopped inside an epoch, None where it did not."""
