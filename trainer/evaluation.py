@@ -124,25 +124,52 @@ class EvaluationLoop:
         """Run every loader, at most `max_batches` of each; return the outputs kept, by loader."""
         if not self._is_bound:
             self._bind()
-        trainer, metrics = self.trainer, self.trainer.metrics
-        if not trainer.is_sanity_checking:
-            trainer.enter_stage(_STAGES[self.kind])
-        metrics.reset("eval")
         outputs: list[list[Any]] = []
-        # What a model keeps from its validation inside a fit (a cached mask, say) has to be usable in training.
-        infers = trainer.reproducibility.inference_mode and not trainer.is_fitting
-        grad_off: AbstractContextManager[object] = torch.inference_mode() if infers else torch.no_grad()
-        with grad_off, self._evaluation_modes():
-            metrics.enter("eval", "epoch")
-            self._call("start")
-            self._call("epoch_start")
+        with self._gradients_off(), self._evaluation_modes():
+            self._start()
             for index, loader in enumerate(self._loaders):
-                outputs.append(self._one_loader(index, loader, min(self.num_batches[index], max_batches)))
+                kept: list[Any] = []
+                outputs.append(kept)
+                for output in self._one_loader(index, loader, min(self.num_batches[index], max_batches)):
+                    if self.keeps_outputs:
+                        kept.append(output)
             self._finish()
         return outputs
 
-    def _one_loader(self, index: int, loader: Any, count: float) -> list[Any]:
-        trainer, metrics, kept = self.trainer, self.trainer.metrics, []
+    def stream(self) -> Iterator[Any]:
+        """Run every loader and yield what each step returns, at once; gradients are on between the batches."""
+        self._bind()
+        with self._evaluation_modes():
+            with self._gradients_off():
+                self._start()
+            for index, loader in enumerate(self._loaders):
+                outputs = self._one_loader(index, loader, self.num_batches[index])
+                while True:
+                    with self._gradients_off():
+                        try:
+                            output = next(outputs)
+                        except StopIteration:
+                            break
+                    yield output
+            with self._gradients_off():
+                self._finish()
+
+    def _gradients_off(self) -> AbstractContextManager[object]:
+        # What a model keeps from its validation inside a fit (a cached mask, say) has to be usable in training.
+        infers = self.trainer.reproducibility.inference_mode and not self.trainer.is_fitting
+        return torch.inference_mode() if infers else torch.no_grad()
+
+    def _start(self) -> None:
+        if not self.trainer.is_sanity_checking:
+            self.trainer.enter_stage(_STAGES[self.kind])
+        self.trainer.metrics.reset("eval")
+        self.trainer.metrics.enter("eval", "epoch")
+        self._call("start")
+        self._call("epoch_start")
+
+    def _one_loader(self, index: int, loader: Any, count: float) -> Iterator[Any]:
+        """Run the batches of one loader and yield what each step returned."""
+        trainer, metrics = self.trainer, self.trainer.metrics
         several = len(self._loaders) > 1
         metrics.enter("eval", "batch", index if several else None)
         step, takes, move, context = self._step, self._takes, self._moves[index], self._context
@@ -164,17 +191,15 @@ class EvaluationLoop:
                     output = step(*arguments)
             for hook in batch_end:
                 hook(output, batch, batch_idx, *extra)
-            if self.keeps_outputs:
-                kept.append(output)
             if metrics.has_step_values("eval") and not trainer.is_sanity_checking:
                 trainer.log_step_values("eval", seen + batch_idx)
             if not trainer.strategy.is_distributed:
                 trainer.raise_if_terminated()
             done = batch_idx + 1
+            yield output
         metrics.batch = None
         if not trainer.is_sanity_checking:
             self._seen[index] = seen + done
-        return kept
 
     def _finish(self) -> None:
         trainer, metrics = self.trainer, self.trainer.metrics

@@ -39,9 +39,17 @@ _FIRST_STAGES: dict[Stage, RunningStage] = {
 
 
 def run_stage(trainer: Trainer, stage: Stage, ckpt_path: str | None, body: Callable[[Resume | None], Any]) -> Any:
-    """Set up the run of `stage`, call `body` with the checkpoint to continue from, and always tear down.
+    """Set up the run of `stage`, call `body` with the checkpoint to continue from, and always tear down."""
+    with stage_of(trainer, stage, ckpt_path) as resume:
+        return body(resume)
 
-    Exceptions reach the callbacks and the data module first and are then raised again.
+
+@contextlib.contextmanager
+def stage_of(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Iterator[Resume | None]:
+    """Set up the run of `stage` for the block, which gets the checkpoint to continue from, and always tear down.
+
+    Exceptions reach the callbacks and the data module first and are then raised again. Leaving a stream of
+    predictions early (GeneratorExit) is an ordinary end.
     """
     trainer.state.fn, trainer.state.status = stage, Status.RUNNING
     trainer.state.stage, trainer.state.is_last_batch = _FIRST_STAGES[stage], False
@@ -49,10 +57,10 @@ def run_stage(trainer: Trainer, stage: Stage, ckpt_path: str | None, body: Calla
         try:
             _begin(trainer)
             resume = _set_up(trainer, stage, ckpt_path)
-            result = body(resume)
+            with contextlib.suppress(GeneratorExit):
+                yield resume
             _tear_down(trainer, stage)
             trainer.state.status = Status.FINISHED
-            return result
         except BaseException as error:
             trainer.state.status = Status.INTERRUPTED
             reason = _first_cause(trainer, error)
@@ -267,6 +275,21 @@ def evaluate(
     outputs = loop.run() if loop.has_batches else []
     trainer.save_loggers()
     return loop, outputs
+
+
+def stream_predictions(trainer: Trainer, ckpt_path: str | None) -> Iterator[Any]:
+    """Yield each batch's prediction when it is made; the run is torn down at the end, or when the stream is closed."""
+    with stage_of(trainer, "predict", ckpt_path):
+        loop = EvaluationLoop(trainer, "predict")
+        trainer.evaluations["predict"] = loop
+        if trainer.length.limit_predict_batches == 0:
+            return
+        loop.load_data()
+        if not loop.num_batches:
+            trainer.sources.refuse_missing("predict")
+        if loop.has_batches:
+            yield from loop.stream()
+        trainer.save_loggers()
 
 
 # Surroundings of a run

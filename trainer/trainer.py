@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -82,7 +82,7 @@ class Trainer(Readings):
         limit_test_batches: float | None = None,
         limit_predict_batches: float | None = None,
         overfit_batches: float = 0.0,
-        val_check_interval: float | None = None,
+        val_check_interval: float | str | timedelta | Mapping[str, int] | None = None,
         check_val_every_n_epoch: int | None = 1,
         num_sanity_val_steps: int | None = None,
         log_every_n_steps: int | None = None,
@@ -239,19 +239,62 @@ class Trainer(Readings):
         check_weights_only(weights_only)
         return self._evaluate("test", model, dataloaders, ckpt_path, verbose, datamodule)
 
+    @overload
     def predict(
         self,
         model: LightningModule | None = None,
         dataloaders: Any = None,
         datamodule: LightningDataModule | None = None,
-        return_predictions: bool = True,
+        return_predictions: bool | None = None,
         ckpt_path: str | Path | None = None,
         weights_only: bool | None = None,
-    ) -> list[Any] | None:
-        """Predict every batch; return the predictions (a list for each loader where there are several)."""
+        *,
+        stream: Literal[False] = False,
+    ) -> list[Any] | None: ...
+
+    @overload
+    def predict(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        return_predictions: bool | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+        *,
+        stream: Literal[True],
+    ) -> Iterator[Any]: ...
+
+    def predict(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        return_predictions: bool | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+        *,
+        stream: bool = False,
+    ) -> list[Any] | Iterator[Any] | None:
+        """Predict every batch; return the predictions (a list for each loader where there are several).
+
+        Args:
+            model: as for `validate`.
+            dataloaders: one or several iterables of batches; or a data module.
+            datamodule: where the data comes from, instead of loaders.
+            return_predictions: keep the predictions and return them (default); False leaves them to callbacks.
+            ckpt_path: as for `fit`.
+            weights_only: always true here.
+            stream: return an iterator over the predictions of this process's batches, in the order of the loaders.
+                Each is made when it is asked for and none is kept, so memory stays flat. The run begins with the
+                first and ends with the last, or when the iterator is closed.
+        """
         check_weights_only(weights_only)
         self._take(model, datamodule, predict=dataloaders)
         path = self._default_checkpoint(model, ckpt_path)
+        if stream:
+            return runner.stream_predictions(self, path)
+        return_predictions = return_predictions is None or return_predictions
         _, outputs = runner.run_stage(
             self, "predict", path, lambda _: runner.evaluate(self, "predict", keeps_outputs=return_predictions)
         )
