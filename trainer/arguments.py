@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
-from collections.abc import Mapping
+import functools
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, ParamSpec
 
 from trainer.errors import MisconfigurationException, four_parts
 
@@ -45,7 +48,7 @@ ARGUMENTS: tuple[Argument, ...] = (
         "max_time", "limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches",
         "val_check_interval", "check_val_every_n_epoch", "enable_checkpointing", "enable_model_summary",
         "gradient_clip_val", "gradient_clip_algorithm", "deterministic", "benchmark", "inference_mode",
-        "detect_anomaly", "default_root_dir", "reload_dataloaders_every_n_epochs",
+        "detect_anomaly", "default_root_dir", "enable_autolog_hparams", "reload_dataloaders_every_n_epochs",
     ),
     _changed("accelerator", "cpu, cuda, gpu and auto; other accelerators are refused by name."),
     _changed("strategy", "auto, ddp and Strategy instances; sharded strategies are refused by name."),
@@ -58,14 +61,42 @@ ARGUMENTS: tuple[Argument, ...] = (
     _changed("accumulate_grad_batches", "The last, shorter window of an epoch is scaled by what it holds."),
     _changed("use_distributed_sampler", "Index streams are split, samplers stay; evaluation repeats nothing."),
     _changed("barebones", "Turns off what costs time, as in Lightning; nothing else gets faster by it."),
+    _changed("plugins", "Precision, CheckpointIO and LayerSync; processes of a cluster are found by their variables."),
     _refused("profiler", None, "Profilers are not in this version. Run torch.profiler around `fit`."),
-    _refused("plugins", None, "Plugins are not in this version. Pass `strategy` and `precision` themselves."),
-    _refused("sync_batchnorm", False, "Convert the model yourself in `configure_model`, on GPUs, with "
-             "torch.nn.SyncBatchNorm.convert_sync_batchnorm."),
-    _refused("enable_autolog_hparams", True, "Pass logger=False to `save_hyperparameters` instead."),
+    _changed("sync_batchnorm", "On GPUs, as torch's SyncBatchNorm needs; the layers are put back after the fit."),
     _refused("model_registry", None, "Nothing is uploaded to Lightning's platform. Leave it out."),
     _refused("suggest_integrations", None, "Nothing is suggested. Leave it out."),
 )  # fmt: skip
+
+
+ENVIRONMENT_PREFIX = "PL_TRAINER_"
+
+_P = ParamSpec("_P")
+
+
+def defaults_from_environment(init: Callable[_P, None]) -> Callable[_P, None]:
+    """Let variables such as `PL_TRAINER_MAX_EPOCHS=3` stand for arguments that were not given.
+
+    Values are read as Python literals where they are any, else as text; empty ones count as not given.
+    """
+    names = frozenset(init.__kwdefaults__ or {}) | {argument.name for argument in ARGUMENTS}
+
+    @functools.wraps(init)
+    def with_defaults(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        for variable, text in os.environ.items():
+            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+            if variable.startswith(ENVIRONMENT_PREFIX) and text and name in names:
+                kwargs.setdefault(name, _read_literal(text))
+        init(*args, **kwargs)
+
+    return with_defaults
+
+
+def _read_literal(text: str) -> object:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def check_other_arguments(others: Mapping[str, object], known: frozenset[str]) -> None:

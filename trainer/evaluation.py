@@ -117,7 +117,7 @@ class EvaluationLoop:
             for when in ("start", "end", "epoch_start", "epoch_end", "batch_start", "batch_end")
         }
         self._moves = [choose_transfer(trainer, index) for index in range(len(self._loaders))]
-        self._context = trainer.precision_options.step_context(trainer.strategy.device)
+        self._context = trainer.precision_options.step_context(trainer.strategy.device, kind)
         self._is_bound = True
 
     def run(self, max_batches: float = math.inf) -> list[list[Any]]:

@@ -96,7 +96,7 @@ class FitLoop:
                 batch = move(batch)
             index = state.batches_done
             is_last = run.is_last_batch = index + 1 == total or loader.peeked_last
-            metrics.batch = batch
+            metrics.batch, run.batch_idx = batch, index
             if batch_start and -1 in [hook(batch, index) for hook in batch_start]:
                 state.epoch_batches = index  # the rest of the epoch is skipped
                 break

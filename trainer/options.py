@@ -124,6 +124,8 @@ class ReportingOptions:
     enable_checkpointing: bool
     enable_progress_bar: bool
     enable_model_summary: bool
+    enable_autolog_hparams: bool = True
+    barebones: bool = False
 
     def __post_init__(self) -> None:
         if self.log_every_n_steps < 0:

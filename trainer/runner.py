@@ -122,6 +122,8 @@ def _set_up(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Resume | N
         resume.restore_weights()
     trainer.precision_options.convert_module(module)
     module.to(trainer.strategy.device)
+    if trainer.plugins.layer_sync is not None and stage == "fit" and trainer.strategy.is_distributed:
+        trainer.plugins.layer_sync.apply(module)
     return resume
 
 
@@ -136,6 +138,12 @@ def _tear_down(trainer: Trainer, stage: Stage) -> None:
     for callback in trainer.callbacks:
         callback._module = None
     trainer.strategy.teardown()
+    if trainer.precision_options.plugin is not None:
+        trainer.precision_options.plugin.teardown()
+    if trainer.plugins.layer_sync is not None and stage == "fit" and trainer.strategy.is_distributed:
+        trainer.plugins.layer_sync.revert(trainer.lightning_module)
+    if trainer.plugins.checkpoint_io is not None:
+        trainer.plugins.checkpoint_io.teardown()
 
 
 def _first_cause(trainer: Trainer, error: BaseException) -> BaseException:
@@ -205,6 +213,8 @@ def fit(trainer: Trainer, resume: Resume | None) -> None:
 
 def _log_hyperparameters(trainer: Trainer) -> None:
     """Pass the hyperparameters of data module and module to the loggers; the module's win."""
+    if not trainer.enable_autolog_hparams:
+        return
     owners = [owner for owner in (trainer.datamodule, trainer.lightning_module) if owner is not None]
     kept = [owner.hparams_initial for owner in owners if owner._log_hyperparams]
     if kept and trainer.is_global_zero:

@@ -104,6 +104,16 @@ class Settings:
         return self.reporting.log_every_n_steps
 
     @property
+    def barebones(self) -> bool:
+        """Return whether everything that costs time is off."""
+        return self.reporting.barebones
+
+    @property
+    def enable_autolog_hparams(self) -> bool:
+        """Return whether hyperparameters go to the loggers when fitting begins."""
+        return self.reporting.enable_autolog_hparams
+
+    @property
     def default_root_dir(self) -> str:
         """Return the folder for logs and checkpoints that have no other."""
         return self.reporting.default_root_dir

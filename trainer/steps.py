@@ -87,6 +87,7 @@ def build_step(trainer: Trainer, num_batches: float) -> TrainStep:
     from trainer.module import LightningModule
 
     written = is_overridden("optimizer_step", module, LightningModule)
+    written = written or trainer.precision_options.plugin is not None
     if written or isinstance(optimizer, LBFGS) or trainer.scaler is not None or window > 1:
         guarded = LightningOptimizer(optimizer, trainer, clip, counts=False)
         return _closure_step(trainer, run, clears, backward, guarded, Window(trainer, window, num_batches))
@@ -194,6 +195,7 @@ def _closure_step(
     """Return the step for accumulation, loss scaling, a written `optimizer_step` and optimizers that re-evaluate."""
     state, strategy, module = trainer.train_state, trainer.strategy, trainer.lightning_module
     before_backward, own_backward, after_backward = backward
+    plugin = trainer.precision_options.plugin
 
     def evaluate(batch: Batch, batch_idx: int, closes: bool, outputs: list[StepOutput]) -> Tensor | None:
         output: StepOutput = run(batch, batch_idx)
@@ -204,6 +206,11 @@ def _closure_step(
         scale = window.scale(batch_idx)
         if loss is not None:
             loss = loss / scale if scale != 1 else loss
+        if loss is not None and plugin is not None:
+            scaled = plugin.pre_backward(loss, module)
+            plugin.backward(scaled, module, optimizer)
+            plugin.post_backward(scaled, module)
+        elif loss is not None:
             for hook in before_backward:
                 hook(loss)
             scaled = loss if trainer.scaler is None else trainer.scaler.scale(loss)

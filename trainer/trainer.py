@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -13,13 +16,13 @@ from torch.optim import Optimizer
 
 from trainer import runner
 from trainer.accelerators import choose_devices
-from trainer.arguments import check_other_arguments
+from trainer.arguments import check_other_arguments, defaults_from_environment
 from trainer.assembly import assemble_callbacks, assemble_loggers
 from trainer.callback import Callback
 from trainer.checkpoints import check_weights_only
 from trainer.combined_training import CombinedTrainLoader, is_combined
 from trainer.environments import Environment, detect_environment, is_launched_by_us
-from trainer.errors import SIGTERMException
+from trainer.errors import MisconfigurationException, SIGTERMException, four_parts
 from trainer.hooks import bind
 from trainer.loaders import TrainLoader
 from trainer.loggers import Logger
@@ -33,7 +36,8 @@ from trainer.options import (
     default_root,
     read_length,
 )
-from trainer.precision import choose_precision
+from trainer.plugin_slots import Plugins
+from trainer.precision import NoInitialisation, PluginFormat, choose_precision, default_dtype
 from trainer.readings import Readings
 from trainer.resume import write_checkpoint
 from trainer.seed import capture_rng
@@ -61,6 +65,7 @@ class Trainer(Readings):
         TypeError: an argument is unknown.
     """
 
+    @defaults_from_environment
     def __init__(
         self,
         *,
@@ -68,7 +73,7 @@ class Trainer(Readings):
         devices: int | str | list[int] = "auto",
         num_nodes: int = 1,
         strategy: str | Strategy = "auto",
-        precision: str | int = "32-true",
+        precision: str | int | None = None,
         logger: bool | Logger | Sequence[Logger] | None = None,
         callbacks: Callback | Sequence[Callback] | None = None,
         fast_dev_run: int | bool = False,
@@ -97,12 +102,15 @@ class Trainer(Readings):
         inference_mode: bool = True,
         use_distributed_sampler: bool = True,
         detect_anomaly: bool = False,
+        plugins: object = None,
+        sync_batchnorm: bool = False,
         barebones: bool = False,
+        enable_autolog_hparams: bool = True,
         reload_dataloaders_every_n_epochs: int = 0,
         default_root_dir: str | Path | None = None,
         **others: object,
     ) -> None:
-        check_other_arguments(others, frozenset(Trainer.__init__.__kwdefaults__ or {}))
+        check_other_arguments(others, frozenset(inspect.signature(Trainer).parameters))
         overfit = overfit_batches if overfit_batches else 1.0
         given = (limit_train_batches, limit_val_batches, limit_test_batches, limit_predict_batches)
         defaults = (1.0, overfit, 1.0, 1.0)
@@ -136,6 +144,8 @@ class Trainer(Readings):
             enable_checkpointing=shows if enable_checkpointing is None else enable_checkpointing,
             enable_progress_bar=shows if enable_progress_bar is None else enable_progress_bar,
             enable_model_summary=shows if enable_model_summary is None else enable_model_summary,
+            enable_autolog_hparams=enable_autolog_hparams,
+            barebones=barebones,
         )
         self.reproducibility = ReproducibilityOptions(
             deterministic=deterministic, benchmark=benchmark, inference_mode=inference_mode
@@ -144,6 +154,11 @@ class Trainer(Readings):
             use_distributed_sampler=use_distributed_sampler,
             reload_dataloaders_every_n_epochs=reload_dataloaders_every_n_epochs,
         )
+        self.plugins = Plugins()
+        if plugins or sync_batchnorm:
+            from trainer.plugins.selection import read_plugins
+
+            self.plugins = read_plugins(plugins, sync_batchnorm=sync_batchnorm)
         self._place(accelerator, devices, num_nodes, strategy, precision)
         self.loggers = assemble_loggers(logger, self.reporting, enabled=shows and not self.length.fast_dev_run)
         self.callbacks = assemble_callbacks(callbacks, self.reporting, self.length)
@@ -169,7 +184,7 @@ class Trainer(Readings):
         devices: int | str | list[int],
         num_nodes: int,
         strategy: str | Strategy,
-        precision: str | int,
+        precision: str | int | None,
     ) -> None:
         environment = detect_environment()
         started = environment.created_externally
@@ -182,7 +197,17 @@ class Trainer(Readings):
             environment = Environment()
         processes = self.devices.count * num_nodes
         self.strategy = choose_strategy(strategy, processes=processes, environment=environment)
-        self.precision_options = choose_precision(precision, self.devices.kind)
+        own = self.plugins.precision
+        if own is not None and precision is not None:
+            raise MisconfigurationException(
+                four_parts("`precision` and a precision plugin were both given.", got=(precision, own),
+                           expected="one of them", remedy="Leave `precision` out.")
+            )  # fmt: skip
+        self.precision_options = (
+            choose_precision("32-true" if precision is None else precision, self.devices.kind)
+            if own is None
+            else PluginFormat(name=str(own.precision), own=own)
+        )
 
     # Runs
 
@@ -379,14 +404,30 @@ class Trainer(Readings):
 
     # Services to loops, callbacks and modules
 
-    def save_checkpoint(self, filepath: str | Path, weights_only: bool = False) -> None:
+    def save_checkpoint(
+        self, filepath: str | Path, weights_only: bool | None = None, storage_options: object = None
+    ) -> None:
         """Write a checkpoint of the current run; all processes call it, rank zero writes.
 
         Args:
             filepath: the file, replaced only when the new one is whole.
-            weights_only: leave out what only a resume needs.
+            weights_only: leave out what only a resume needs (default: keep it).
+            storage_options: passed to the checkpoint plugin; only plugins of the user's know any.
+
+        Raises:
+            AttributeError: the trainer has no model yet.
         """
-        write_checkpoint(self, filepath, weights_only)
+        if self._sources is None:
+            raise AttributeError(
+                "Saving a checkpoint needs a model, and this trainer has none. Call `fit`, `validate`, `test` or "
+                "`predict` first."
+            )
+        if storage_options is not None and self.plugins.checkpoint_io is None:
+            raise TypeError(
+                f"Files take no storage options. Got {storage_options!r}; expected None. Pass a CheckpointIO of your "
+                "own as a plugin of the trainer."
+            )
+        write_checkpoint(self, filepath, bool(weights_only), storage_options)
 
     def log_step_values(self, phase: Phase, step: int) -> None:
         """Pass the newest step values to the loggers."""
@@ -406,18 +447,40 @@ class Trainer(Readings):
             for logger in self.loggers:
                 logger.save()
 
+    @contextmanager
+    def init_module(self, empty_init: bool | None = None) -> Iterator[None]:
+        """Build what is built inside the block on this process's device, and in the dtype of `precision`.
+
+        Args:
+            empty_init: leave the weights uninitialised, where a checkpoint is loaded into them anyway.
+        """
+        device = self.devices.device(detect_environment().local_rank)
+        dtype = self.precision_options.parameters
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(device)
+            if dtype is not None:
+                stack.enter_context(default_dtype(dtype))
+            if empty_init:
+                stack.enter_context(NoInitialisation())
+            yield
+
     def enter_stage(self, stage: RunningStage) -> None:
         """Say which kind of batches run from now on."""
         self.state.stage = stage
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Run a backward pass of manual optimisation."""
-        module = self.lightning_module
-        for hook in bind(self, "on_before_backward"):
-            hook(loss)
-        module.backward(loss if self.scaler is None else self.scaler.scale(loss), *args, **kwargs)
-        for hook in bind(self, "on_after_backward"):
-            hook()
+        module, plugin = self.lightning_module, self.precision_options.plugin
+        if plugin is not None:
+            scaled = plugin.pre_backward(loss, module)
+            plugin.backward(scaled, module, None, *args, **kwargs)
+            plugin.post_backward(scaled, module)
+        else:
+            for hook in bind(self, "on_before_backward"):
+                hook(loss)
+            module.backward(loss if self.scaler is None else self.scaler.scale(loss), *args, **kwargs)
+            for hook in bind(self, "on_after_backward"):
+                hook()
         if self.strategy.is_distributed:
             self.strategy.average_gradients([p for p in module.parameters() if p.requires_grad])
 
