@@ -69,6 +69,40 @@ ARGUMENTS: tuple[Argument, ...] = (
 )  # fmt: skip
 
 
+_SPAWN = "Processes are started again from the script; pass strategy='ddp'."
+_FORK = "Forking after torch has started threads deadlocks; write a script and pass strategy='ddp'."
+_SHARDED = "Sharded parameters are not in this version; pass strategy='ddp'."
+_TPU = "TPUs need torch_xla, which this trainer does not drive; pass strategy='auto' on a GPU or CPU."
+_HPU = "HPUs need a vendor's build of torch, which this trainer does not drive; pass strategy='auto'."
+_DEEPSPEED = "DeepSpeed is not driven by this trainer; pass strategy='ddp'."
+_GONE = "Lightning itself no longer has it; pass strategy='ddp'."
+
+STRATEGIES: tuple[Argument, ...] = (
+    *_kept("auto", "single_device", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true"),
+    *(_refused(f"ddp_spawn{end}", "auto", _SPAWN)
+      for end in ("", "_find_unused_parameters_false", "_find_unused_parameters_true")),
+    *(_refused(f"ddp_{start}{end}", "auto", _FORK)
+      for start in ("fork", "notebook")
+      for end in ("", "_find_unused_parameters_false", "_find_unused_parameters_true")),
+    *(_refused(name, "auto", _SHARDED) for name in ("fsdp", "fsdp_cpu_offload", "fsdp_native", "model_parallel")),
+    *(_refused(f"deepspeed{end}", "auto", _DEEPSPEED)
+      for end in ("", "_stage_1", "_stage_1_offload", "_stage_2", "_stage_2_offload", "_stage_3", "_stage_3_offload",
+                  "_stage_3_offload_nvme")),
+    *(_refused(name, "auto", _TPU)
+      for name in ("xla", "xla_debug", "xla_fsdp", "single_xla", "tpu_spawn", "tpu_spawn_debug", "single_tpu")),
+    *(_refused(name, "auto", _HPU) for name in ("hpu_parallel", "hpu_single")),
+    _refused("dp", "auto", "Threads over devices were never faster than processes; pass strategy='ddp'."),
+    _refused("horovod", "auto", "Horovod is no longer developed; pass strategy='ddp'."),
+    *(_refused(name, "auto", _GONE) for name in ("ddp2", "ddp_sharded", "ddp_fully_sharded", "bagua", "colossalai")),
+)  # fmt: skip
+"""Every strategy name that Lightning has or had."""
+
+
+def refused_strategy(name: str) -> str | None:
+    """Return why the strategy called `name` is refused, None where nobody knows the name."""
+    return next((strategy.sentence or None for strategy in STRATEGIES if strategy.name == name), None)
+
+
 ENVIRONMENT_PREFIX = "PL_TRAINER_"
 
 _P = ParamSpec("_P")

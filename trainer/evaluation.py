@@ -15,7 +15,7 @@ from trainer.errors import MisconfigurationException
 from trainer.hooks import bind, is_overridden
 from trainer.loaders import limit_batches, list_loaders, loader_length, place_loader
 from trainer.state import RunningStage
-from trainer.steps import positional_arguments
+from trainer.steps import positional_arguments, refuse_loader_steps
 from trainer.transfer import choose_transfer
 from trainer.types import Hook
 from trainer.utilities.combined_loader import CombinedLoader, combined_length, rebuild
@@ -110,6 +110,7 @@ class EvaluationLoop:
                 f"{type(module).__name__} has no `{name}`, which this stage calls for every batch. Write one."
             )
         step = getattr(module, name)
+        refuse_loader_steps(step, name)
         self._takes = positional_arguments(step, any_number=3 if len(self._loaders) > 1 else 2)
         self._step: Hook = step
         self._hooks = {

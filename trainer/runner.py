@@ -14,6 +14,7 @@ import torch
 
 from trainer.callback import Callback
 from trainer.callbacks.model_checkpoint import ModelCheckpoint
+from trainer.compiled import compiled_steps
 from trainer.errors import SIGTERMException
 from trainer.evaluation import EvalKind, EvaluationLoop
 from trainer.hooks import call, callback_hooks, is_overridden
@@ -53,7 +54,8 @@ def stage_of(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Iterator[
     """
     trainer.state.fn, trainer.state.status = stage, Status.RUNNING
     trainer.state.stage, trainer.state.is_last_batch = _FIRST_STAGES[stage], False
-    with _sigterm_is_noted(trainer), _torch_settings(trainer):
+    compiling = compiled_steps(trainer.lightning_module, trainer.sources.compiler)
+    with _sigterm_is_noted(trainer), _torch_settings(trainer), compiling:
         try:
             _begin(trainer)
             resume = _set_up(trainer, stage, ckpt_path)

@@ -32,9 +32,27 @@ def positional_arguments(function: Callable[..., Any], any_number: int) -> int:
     return min(3, sum(parameter.kind in kinds for parameter in parameters))
 
 
+def refuse_loader_steps(step: Hook, name: str) -> None:
+    """Refuse a step that wants to fetch its batches itself.
+
+    Raises:
+        MisconfigurationException: it has an argument `dataloader_iter`.
+    """
+    if "dataloader_iter" in inspect.signature(step).parameters:
+        raise MisconfigurationException(
+            four_parts(
+                f"`{name}` asks for the iterator of its loader.",
+                got="the argument `dataloader_iter`",
+                expected="`batch` or `batch, batch_idx`",
+                remedy="Let the loader's collate function or a CombinedLoader make what one step needs.",
+            )
+        )
+
+
 def bind_training_step(trainer: Trainer) -> Hook:
     """Return the training step as `run(batch, batch_idx)`, inside what strategy and precision put around it."""
     module = trainer.lightning_module
+    refuse_loader_steps(module.training_step, "training_step")
     step = trainer.strategy.wrap(module)
     if positional_arguments(module.training_step, any_number=2) == 1:
         inner = step

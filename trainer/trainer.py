@@ -431,7 +431,7 @@ class Trainer(Readings):
 
     def log_step_values(self, phase: Phase, step: int) -> None:
         """Pass the newest step values to the loggers."""
-        if self.metrics.has_step_values(phase):
+        if self.metrics.has_step_values(phase) or (phase == "train" and self.strategy.is_distributed):
             self.log_values(self.metrics.step_values(phase, self.strategy), step)
 
     def log_values(self, values: Mapping[str, float], step: int) -> None:
