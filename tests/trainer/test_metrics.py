@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import trainer as L
 from tests.trainer.models import Regression, make_trainer, regression_loader
@@ -266,7 +266,9 @@ def test_logged_values_keep_no_graph_alive(tmp_path: Path) -> None:
     trainer, _ = run(tmp_path, Watching())
     assert all(not value.requires_grad for value in trainer.callback_metrics.values())
     gc.collect()
-    alive = [thing for thing in gc.get_objects() if issubclass(type(thing), Tensor) and thing.grad_fn is not None]
+    alive = [  # torch's compiler, used by another test, keeps tensors of a class of its own
+        thing for thing in gc.get_objects() if type(thing) in (Tensor, nn.Parameter) and thing.grad_fn is not None
+    ]
     assert alive == []
 
 
