@@ -100,21 +100,33 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
         self.eval()
 
     def on_validation_model_train(self) -> None:
-        """Write it to set modes after validation yourself; otherwise each submodule is as it was before."""
+        """Called after validation only where it is written; as it stands here, for `super()`, it puts all into training mode.
+
+        Where it is not written, each submodule is as it was before.
+        """
+        self.train()
 
     def on_test_model_eval(self) -> None:
         """Put the model into evaluation mode before a test."""
         self.eval()
 
     def on_test_model_train(self) -> None:
-        """Write it to set modes after a test yourself; otherwise each submodule is as it was before."""
+        """Called after a test only where it is written; as it stands here, for `super()`, it puts all into training mode.
+
+        Where it is not written, each submodule is as it was before.
+        """
+        self.train()
 
     def on_predict_model_eval(self) -> None:
         """Put the model into evaluation mode before predictions."""
         self.eval()
 
     def on_predict_model_train(self) -> None:
-        """Write it to set modes after predictions yourself; otherwise each submodule is as it was before."""
+        """Called after predictions only where it is written; as it stands here, for `super()`, it puts all into training mode.
+
+        Where it is not written, each submodule is as it was before.
+        """
+        self.train()
 
     # Logging
 

@@ -218,3 +218,15 @@ def test_streaming_keeps_no_prediction(tmp_path: Path) -> None:
     alive = [weakref.ref(prediction) for prediction in stream]
     gc.collect()
     assert sum(reference() is not None for reference in alive) == 0
+
+
+def test_a_written_hook_after_validation_may_leave_the_modes_to_its_base(tmp_path: Path) -> None:
+    modes: list[bool] = []
+
+    class Written(LoggingRegression):
+        def on_validation_model_train(self) -> None:
+            super().on_validation_model_train()
+            modes.append(self.net.training)
+
+    make_trainer(tmp_path, max_epochs=1).fit(Written(), regression_loader(), regression_loader(8))
+    assert modes == [True, True]  # after the sanity check and after the epoch

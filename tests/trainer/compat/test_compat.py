@@ -39,11 +39,17 @@ def compare(ours: Any, theirs: Any, place: str) -> list[str]:
     """Return every place where the two differ."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         missing = [f"{place}: only one has {key!r}" for key in sorted(set(map(str, ours)) ^ set(map(str, theirs)))]
-        return missing + [bad for key in ours if key in theirs for bad in compare(ours[key], theirs[key], f"{place}.{key}")]
+        return missing + [
+            bad for key in ours if key in theirs for bad in compare(ours[key], theirs[key], f"{place}.{key}")
+        ]
     if isinstance(ours, list | tuple) and isinstance(theirs, list | tuple):
         if len(ours) != len(theirs):
             return [f"{place}: {len(ours)} here, {len(theirs)} in Lightning: {ours} / {theirs}"]
-        return [bad for index, pair in enumerate(zip(ours, theirs, strict=True)) for bad in compare(*pair, f"{place}[{index}]")]
+        return [
+            bad
+            for index, pair in enumerate(zip(ours, theirs, strict=True))
+            for bad in compare(*pair, f"{place}[{index}]")
+        ]
     if isinstance(ours, Tensor) and isinstance(theirs, Tensor):
         same = ours.shape == theirs.shape and torch.allclose(ours.double(), theirs.double(), atol=1e-6)
     elif isinstance(ours, float) and isinstance(theirs, float):
