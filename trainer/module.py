@@ -100,9 +100,9 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
         self.eval()
 
     def on_validation_model_train(self) -> None:
-        """Called after validation only where it is written; as it stands here, for `super()`, it puts all into training mode.
+        """Write it to set modes after validation yourself; without it each submodule is as it was before.
 
-        Where it is not written, each submodule is as it was before.
+        As it stands here, for `super()`, it puts everything into training mode.
         """
         self.train()
 
@@ -111,9 +111,9 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
         self.eval()
 
     def on_test_model_train(self) -> None:
-        """Called after a test only where it is written; as it stands here, for `super()`, it puts all into training mode.
+        """Write it to set modes after a test yourself; without it each submodule is as it was before.
 
-        Where it is not written, each submodule is as it was before.
+        As it stands here, for `super()`, it puts everything into training mode.
         """
         self.train()
 
@@ -122,9 +122,9 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
         self.eval()
 
     def on_predict_model_train(self) -> None:
-        """Called after predictions only where it is written; as it stands here, for `super()`, it puts all into training mode.
+        """Write it to set modes after predictions yourself; without it each submodule is as it was before.
 
-        Where it is not written, each submodule is as it was before.
+        As it stands here, for `super()`, it puts everything into training mode.
         """
         self.train()
 

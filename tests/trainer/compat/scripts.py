@@ -23,22 +23,71 @@ class Api(NamedTuple):
 
 
 Seen = dict[str, Any]
-HOOKS = (
-    "setup teardown on_fit_start on_fit_end on_sanity_check_start on_sanity_check_end on_train_start on_train_end "
-    "on_train_epoch_start on_train_epoch_end on_train_batch_start on_train_batch_end on_validation_start "
-    "on_validation_end on_validation_epoch_start on_validation_epoch_end on_validation_batch_start "
-    "on_validation_batch_end on_test_start on_test_end on_test_epoch_start on_test_epoch_end on_test_batch_start "
-    "on_test_batch_end on_predict_start on_predict_end on_predict_epoch_start on_predict_epoch_end "
-    "on_predict_batch_start on_predict_batch_end on_before_zero_grad on_before_backward on_after_backward "
-    "on_before_optimizer_step on_save_checkpoint on_load_checkpoint"
-).split()
-MODULE_HOOKS = [name for name in HOOKS if "sanity" not in name] + (
-    "prepare_data configure_model configure_optimizers training_step validation_step test_step predict_step backward "
-    "optimizer_step optimizer_zero_grad lr_scheduler_step configure_gradient_clipping on_before_batch_transfer "
-    "transfer_batch_to_device on_after_batch_transfer on_validation_model_eval on_validation_model_train "
-    "on_test_model_eval on_test_model_train on_predict_model_eval "
-    "on_validation_model_zero_grad train_dataloader val_dataloader test_dataloader predict_dataloader"
-).split()
+HOOKS = [
+    "setup",
+    "teardown",
+    "on_fit_start",
+    "on_fit_end",
+    "on_sanity_check_start",
+    "on_sanity_check_end",
+    "on_train_start",
+    "on_train_end",
+    "on_train_epoch_start",
+    "on_train_epoch_end",
+    "on_train_batch_start",
+    "on_train_batch_end",
+    "on_validation_start",
+    "on_validation_end",
+    "on_validation_epoch_start",
+    "on_validation_epoch_end",
+    "on_validation_batch_start",
+    "on_validation_batch_end",
+    "on_test_start",
+    "on_test_end",
+    "on_test_epoch_start",
+    "on_test_epoch_end",
+    "on_test_batch_start",
+    "on_test_batch_end",
+    "on_predict_start",
+    "on_predict_end",
+    "on_predict_epoch_start",
+    "on_predict_epoch_end",
+    "on_predict_batch_start",
+    "on_predict_batch_end",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_save_checkpoint",
+    "on_load_checkpoint",
+]
+MODULE_HOOKS = [name for name in HOOKS if "sanity" not in name] + [
+    "prepare_data",
+    "configure_model",
+    "configure_optimizers",
+    "training_step",
+    "validation_step",
+    "test_step",
+    "predict_step",
+    "backward",
+    "optimizer_step",
+    "optimizer_zero_grad",
+    "lr_scheduler_step",
+    "configure_gradient_clipping",
+    "on_before_batch_transfer",
+    "transfer_batch_to_device",
+    "on_after_batch_transfer",
+    "on_validation_model_eval",
+    "on_validation_model_train",
+    "on_test_model_eval",
+    "on_test_model_train",
+    "on_predict_model_eval",
+    "on_validation_model_zero_grad",
+    "train_dataloader",
+    "val_dataloader",
+    "test_dataloader",
+    "predict_dataloader",
+]
 
 
 def noting(base: type[Any], names: list[str], calls: list[str], mark: str) -> type[Any]:
