@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
-from collections.abc import Mapping
+import functools
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, ParamSpec
 
 from trainer.errors import MisconfigurationException, four_parts
 
@@ -43,30 +46,91 @@ ARGUMENTS: tuple[Argument, ...] = (
     *_kept(
         "devices", "num_nodes", "callbacks", "fast_dev_run", "max_epochs", "min_epochs", "max_steps", "min_steps",
         "max_time", "limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches",
-        "check_val_every_n_epoch", "enable_checkpointing", "enable_model_summary", "gradient_clip_val",
-        "gradient_clip_algorithm", "deterministic", "benchmark", "inference_mode", "detect_anomaly",
-        "default_root_dir", "reload_dataloaders_every_n_epochs",
+        "val_check_interval", "check_val_every_n_epoch", "enable_checkpointing", "enable_model_summary",
+        "gradient_clip_val", "gradient_clip_algorithm", "deterministic", "benchmark", "inference_mode",
+        "detect_anomaly", "default_root_dir", "enable_autolog_hparams", "reload_dataloaders_every_n_epochs",
     ),
     _changed("accelerator", "cpu, cuda, gpu and auto; other accelerators are refused by name."),
     _changed("strategy", "auto, ddp and Strategy instances; sharded strategies are refused by name."),
     _changed("precision", "Transformer Engine is refused; float16 is refused on a CPU."),
     _changed("logger", "True means CSVLogger."),
     _changed("overfit_batches", "Training and validation each keep to their first batches, in order."),
-    _changed("val_check_interval", "A share of an epoch or a number of batches; times are refused."),
     _changed("num_sanity_val_steps", "The sanity check leaves no trace in the random generators."),
     _changed("log_every_n_steps", "The last step of an epoch is logged too."),
     _changed("enable_progress_bar", "Where the output is no terminal: one line per epoch."),
     _changed("accumulate_grad_batches", "The last, shorter window of an epoch is scaled by what it holds."),
     _changed("use_distributed_sampler", "Index streams are split, samplers stay; evaluation repeats nothing."),
     _changed("barebones", "Turns off what costs time, as in Lightning; nothing else gets faster by it."),
+    _changed("plugins", "Precision, CheckpointIO and LayerSync; processes of a cluster are found by their variables."),
     _refused("profiler", None, "Profilers are not in this version. Run torch.profiler around `fit`."),
-    _refused("plugins", None, "Plugins are not in this version. Pass `strategy` and `precision` themselves."),
-    _refused("sync_batchnorm", False, "Convert the model yourself in `configure_model`, on GPUs, with "
-             "torch.nn.SyncBatchNorm.convert_sync_batchnorm."),
-    _refused("enable_autolog_hparams", True, "Pass logger=False to `save_hyperparameters` instead."),
+    _changed("sync_batchnorm", "On GPUs, as torch's SyncBatchNorm needs; the layers are put back after the fit."),
     _refused("model_registry", None, "Nothing is uploaded to Lightning's platform. Leave it out."),
     _refused("suggest_integrations", None, "Nothing is suggested. Leave it out."),
 )  # fmt: skip
+
+
+_SPAWN = "Processes are started again from the script; pass strategy='ddp'."
+_FORK = "Forking after torch has started threads deadlocks; write a script and pass strategy='ddp'."
+_SHARDED = "Sharded parameters are not in this version; pass strategy='ddp'."
+_TPU = "TPUs need torch_xla, which this trainer does not drive; pass strategy='auto' on a GPU or CPU."
+_HPU = "HPUs need a vendor's build of torch, which this trainer does not drive; pass strategy='auto'."
+_DEEPSPEED = "DeepSpeed is not driven by this trainer; pass strategy='ddp'."
+_GONE = "Lightning itself no longer has it; pass strategy='ddp'."
+
+STRATEGIES: tuple[Argument, ...] = (
+    *_kept("auto", "single_device", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true"),
+    *(_refused(f"ddp_spawn{end}", "auto", _SPAWN)
+      for end in ("", "_find_unused_parameters_false", "_find_unused_parameters_true")),
+    *(_refused(f"ddp_{start}{end}", "auto", _FORK)
+      for start in ("fork", "notebook")
+      for end in ("", "_find_unused_parameters_false", "_find_unused_parameters_true")),
+    *(_refused(name, "auto", _SHARDED) for name in ("fsdp", "fsdp_cpu_offload", "fsdp_native", "model_parallel")),
+    *(_refused(f"deepspeed{end}", "auto", _DEEPSPEED)
+      for end in ("", "_stage_1", "_stage_1_offload", "_stage_2", "_stage_2_offload", "_stage_3", "_stage_3_offload",
+                  "_stage_3_offload_nvme")),
+    *(_refused(name, "auto", _TPU)
+      for name in ("xla", "xla_debug", "xla_fsdp", "single_xla", "tpu_spawn", "tpu_spawn_debug", "single_tpu")),
+    *(_refused(name, "auto", _HPU) for name in ("hpu_parallel", "hpu_single")),
+    _refused("dp", "auto", "Threads over devices were never faster than processes; pass strategy='ddp'."),
+    _refused("horovod", "auto", "Horovod is no longer developed; pass strategy='ddp'."),
+    *(_refused(name, "auto", _GONE) for name in ("ddp2", "ddp_sharded", "ddp_fully_sharded", "bagua", "colossalai")),
+)  # fmt: skip
+"""Every strategy name that Lightning has or had."""
+
+
+def refused_strategy(name: str) -> str | None:
+    """Return why the strategy called `name` is refused, None where nobody knows the name."""
+    return next((strategy.sentence or None for strategy in STRATEGIES if strategy.name == name), None)
+
+
+ENVIRONMENT_PREFIX = "PL_TRAINER_"
+
+_P = ParamSpec("_P")
+
+
+def defaults_from_environment(init: Callable[_P, None]) -> Callable[_P, None]:
+    """Let variables such as `PL_TRAINER_MAX_EPOCHS=3` stand for arguments that were not given.
+
+    Values are read as Python literals where they are any, else as text; empty ones count as not given.
+    """
+    names = frozenset(init.__kwdefaults__ or {}) | {argument.name for argument in ARGUMENTS}
+
+    @functools.wraps(init)
+    def with_defaults(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        for variable, text in os.environ.items():
+            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+            if variable.startswith(ENVIRONMENT_PREFIX) and text and name in names:
+                kwargs.setdefault(name, _read_literal(text))
+        init(*args, **kwargs)
+
+    return with_defaults
+
+
+def _read_literal(text: str) -> object:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def check_other_arguments(others: Mapping[str, object], known: frozenset[str]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import uuid
 import zipfile
 import zlib
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +20,7 @@ from trainer.types import PlainState
 
 FORMAT_KEY = "trainer_format"
 FORMAT = 1
+WRITERS: list[Callable[[], None]] = []  # each returns when what it is writing is written
 _PLAIN_SCALARS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
 _PLAIN_TENSORS = (torch.Tensor, torch.nn.Parameter)
 _PLAIN_MAPPINGS = (dict, OrderedDict, Counter)
@@ -87,12 +90,15 @@ def save_checkpoint(checkpoint: PlainState, path: str | Path) -> None:
             "Check the space left and the rights of the folder."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what went wrong above is what matters
+            temporary.unlink(missing_ok=True)
 
 
 def link_checkpoint(existing: str | Path, path: str | Path) -> None:
     """Give the file `existing` the second name `path`, replacing what had it; copies where links are impossible."""
     source, target = Path(existing), Path(path)
+    for wait in list(WRITERS):
+        wait()
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         try:

@@ -15,9 +15,10 @@ from trainer.errors import MisconfigurationException
 from trainer.hooks import bind, is_overridden
 from trainer.loaders import limit_batches, list_loaders, loader_length, place_loader
 from trainer.state import RunningStage
-from trainer.steps import positional_arguments
+from trainer.steps import positional_arguments, refuse_loader_steps
 from trainer.transfer import choose_transfer
 from trainer.types import Hook
+from trainer.utilities.combined_loader import CombinedLoader, combined_length, rebuild
 
 if TYPE_CHECKING:
     from trainer.trainer import Trainer
@@ -73,8 +74,25 @@ class EvaluationLoop:
             )
             self._loaders.append(loader)
             self.num_batches.append(limit_batches(loader_length(loader), limit, argument))
+        if isinstance(self.given, CombinedLoader):
+            self._combine(self.given)
         [anywhere] = trainer.strategy.agree([sum(self.num_batches) > 0])
         self._has_batches = bool(anywhere)
+
+    def _combine(self, given: CombinedLoader) -> None:
+        """Read the loaders as `given` does: one after the other, or together as one."""
+        self.given = given.iterables
+        if given.limits is not None:
+            self.num_batches = [min(pair) for pair in zip(self.num_batches, given.limits, strict=True)]
+        if given.mode == "sequential":
+            return
+        if self.kind == "predict":
+            raise MisconfigurationException(
+                f"`predict` reads its loaders one after the other. Got CombinedLoader(mode={given.mode!r}); expected "
+                'mode="sequential". Pass the loaders as a list.'
+            )
+        self.num_batches = [combined_length(given.mode, self.num_batches)]
+        self._loaders = [_Together(given, self._loaders)]
 
     @property
     def has_batches(self) -> bool:
@@ -92,6 +110,7 @@ class EvaluationLoop:
                 f"{type(module).__name__} has no `{name}`, which this stage calls for every batch. Write one."
             )
         step = getattr(module, name)
+        refuse_loader_steps(step, name)
         self._takes = positional_arguments(step, any_number=3 if len(self._loaders) > 1 else 2)
         self._step: Hook = step
         self._hooks = {
@@ -99,32 +118,59 @@ class EvaluationLoop:
             for when in ("start", "end", "epoch_start", "epoch_end", "batch_start", "batch_end")
         }
         self._moves = [choose_transfer(trainer, index) for index in range(len(self._loaders))]
-        self._context = trainer.precision_options.step_context(trainer.strategy.device)
+        self._context = trainer.precision_options.step_context(trainer.strategy.device, kind)
         self._is_bound = True
 
     def run(self, max_batches: float = math.inf) -> list[list[Any]]:
         """Run every loader, at most `max_batches` of each; return the outputs kept, by loader."""
         if not self._is_bound:
             self._bind()
-        trainer, metrics = self.trainer, self.trainer.metrics
-        if not trainer.is_sanity_checking:
-            trainer.enter_stage(_STAGES[self.kind])
-        metrics.reset("eval")
         outputs: list[list[Any]] = []
-        # What a model keeps from its validation inside a fit (a cached mask, say) has to be usable in training.
-        infers = trainer.reproducibility.inference_mode and not trainer.is_fitting
-        grad_off: AbstractContextManager[object] = torch.inference_mode() if infers else torch.no_grad()
-        with grad_off, self._evaluation_modes():
-            metrics.enter("eval", "epoch")
-            self._call("start")
-            self._call("epoch_start")
+        with self._gradients_off(), self._evaluation_modes():
+            self._start()
             for index, loader in enumerate(self._loaders):
-                outputs.append(self._one_loader(index, loader, min(self.num_batches[index], max_batches)))
+                kept: list[Any] = []
+                outputs.append(kept)
+                for output in self._one_loader(index, loader, min(self.num_batches[index], max_batches)):
+                    if self.keeps_outputs:
+                        kept.append(output)
             self._finish()
         return outputs
 
-    def _one_loader(self, index: int, loader: Any, count: float) -> list[Any]:
-        trainer, metrics, kept = self.trainer, self.trainer.metrics, []
+    def stream(self) -> Iterator[Any]:
+        """Run every loader and yield what each step returns, at once; gradients are on between the batches."""
+        self._bind()
+        with self._evaluation_modes():
+            with self._gradients_off():
+                self._start()
+            for index, loader in enumerate(self._loaders):
+                outputs = self._one_loader(index, loader, self.num_batches[index])
+                while True:
+                    with self._gradients_off():
+                        try:
+                            output = next(outputs)
+                        except StopIteration:
+                            break
+                    yield output
+            with self._gradients_off():
+                self._finish()
+
+    def _gradients_off(self) -> AbstractContextManager[object]:
+        # What a model keeps from its validation inside a fit (a cached mask, say) has to be usable in training.
+        infers = self.trainer.reproducibility.inference_mode and not self.trainer.is_fitting
+        return torch.inference_mode() if infers else torch.no_grad()
+
+    def _start(self) -> None:
+        if not self.trainer.is_sanity_checking:
+            self.trainer.enter_stage(_STAGES[self.kind])
+        self.trainer.metrics.reset("eval")
+        self.trainer.metrics.enter("eval", "epoch")
+        self._call("start")
+        self._call("epoch_start")
+
+    def _one_loader(self, index: int, loader: Any, count: float) -> Iterator[Any]:
+        """Run the batches of one loader and yield what each step returned."""
+        trainer, metrics = self.trainer, self.trainer.metrics
         several = len(self._loaders) > 1
         metrics.enter("eval", "batch", index if several else None)
         step, takes, move, context = self._step, self._takes, self._moves[index], self._context
@@ -146,17 +192,15 @@ class EvaluationLoop:
                     output = step(*arguments)
             for hook in batch_end:
                 hook(output, batch, batch_idx, *extra)
-            if self.keeps_outputs:
-                kept.append(output)
             if metrics.has_step_values("eval") and not trainer.is_sanity_checking:
                 trainer.log_step_values("eval", seen + batch_idx)
             if not trainer.strategy.is_distributed:
                 trainer.raise_if_terminated()
             done = batch_idx + 1
+            yield output
         metrics.batch = None
         if not trainer.is_sanity_checking:
             self._seen[index] = seen + done
-        return kept
 
     def _finish(self) -> None:
         trainer, metrics = self.trainer, self.trainer.metrics
@@ -202,6 +246,18 @@ class EvaluationLoop:
             else:
                 for part, training in before:
                     part.training = training
+
+
+class _Together:
+    """Several loaders that give one batch together, in the form that the user's collection has."""
+
+    def __init__(self, given: CombinedLoader, loaders: list[Any]) -> None:
+        self._given = given
+        self._loaders = loaders
+
+    def __iter__(self) -> Iterator[Any]:
+        combined = CombinedLoader(rebuild(self._given.iterables, self._loaders), self._given.mode)
+        return (batch for batch, _, _ in combined)
 
 
 def _by_loader(values: dict[str, float], loaders: int) -> list[dict[str, float]]:

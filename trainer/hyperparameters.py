@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import csv
 import inspect
+import json
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from trainer.checkpoints import find_unplain, load_checkpoint
 from trainer.errors import CheckpointError, MisconfigurationException, four_parts
@@ -33,6 +36,9 @@ class AttributeDict(dict[str, Any]):
 class HyperparametersMixin:
     """`save_hyperparameters`, `hparams` and `load_from_checkpoint`, for modules and data modules."""
 
+    CHECKPOINT_HYPER_PARAMS_KEY: ClassVar[str] = "hyper_parameters"
+    CHECKPOINT_HYPER_PARAMS_NAME: ClassVar[str] = "hparams_name"
+    CHECKPOINT_HYPER_PARAMS_TYPE: ClassVar[str] = "hparams_type"
     _hparams: AttributeDict | None = None
     _hparams_initial: AttributeDict | None = None
     _hparams_name: str | None = None
@@ -121,6 +127,36 @@ class HyperparametersMixin:
 def read_for_building(path: str | Path, map_location: Any = None) -> PlainState:
     """Return the checkpoint at `path`, on the CPU unless `map_location` says otherwise."""
     return load_checkpoint(path, map_location="cpu" if map_location is None else map_location)
+
+
+def read_hyperparameters(path: str | Path) -> dict[str, Any]:
+    """Return the hyperparameters in a .yaml, .json or .csv file (of lines "key,value", as old versions wrote).
+
+    Raises:
+        ValueError: the name of the file has another ending.
+    """
+    path = Path(path)
+    if path.suffix in (".yaml", ".yml"):
+        try:
+            import yaml
+        except ImportError as error:
+            raise ImportError(f"Reading {path} needs PyYAML. Install it with `pip install pyyaml`.") from error
+        return dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    if path.suffix == ".json":
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    if path.suffix == ".csv":
+        with open(path, newline="", encoding="utf-8") as file:
+            return {row["key"]: _literal(row["value"]) for row in csv.DictReader(file)}
+    raise ValueError(
+        f"`hparams_file` has an unknown ending. Got {path.name!r}; expected .yaml, .yml, .json or .csv. Convert it."
+    )
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def _init_arguments(instance: object, frame: FrameType | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -16,55 +16,32 @@ from trainer.errors import CheckpointError, MisconfigurationException, four_part
 from trainer.sampling import IndexStream, Split, is_split_already, view_loader
 from trainer.seed import SeedWorker, capture_rng, restore_rng, workers_are_seeded
 from trainer.types import Batch, PlainState, Stateful
+from trainer.utilities.combined_loader import CombinedLoader, flatten
 
 if TYPE_CHECKING:
     from trainer.strategies import Strategy
 
 
 def list_loaders(given: Any) -> list[Any]:
-    """Return the loaders in what a user gave for an evaluation: one, or a list or dict of them, in its order.
+    """Return the loaders in what a user gave: one, or nested dicts, lists and tuples of them, in their order.
 
     Raises:
         MisconfigurationException: a list of batches was given.
     """
     if given is None:
         return []
-    if isinstance(given, Mapping):
-        given = list(given.values())
-    loaders = list(given) if isinstance(given, list | tuple) else [given]
+    loaders = given.flattened if isinstance(given, CombinedLoader) else flatten(given)
     for loader in loaders:
         _refuse_batch(loader)
     return loaders
 
 
-def single_loader(given: Any) -> Any:
-    """Return the one training loader in what a user gave.
-
-    Raises:
-        MisconfigurationException: several loaders, or a list of batches, were given.
-    """
-    if isinstance(given, Mapping) or (isinstance(given, list | tuple) and len(given) != 1):
-        if isinstance(given, list | tuple):
-            list_loaders(given)
-        raise MisconfigurationException(
-            four_parts(
-                "Training reads one loader.",
-                got=f"{len(given)} loaders",
-                expected="one loader or any other iterable of batches",
-                remedy="Combine them into one iterable that yields what `training_step` takes.",
-            )
-        )
-    return list_loaders(given)[0]
-
-
 def _refuse_batch(loader: Any) -> None:
-    if isinstance(loader, Tensor) or (
-        isinstance(loader, list | tuple) and loader and all(isinstance(part, Tensor) for part in loader)
-    ):
+    if isinstance(loader, Tensor):
         raise MisconfigurationException(
             four_parts(
                 "A list of batches was given where a loader, or a list of loaders, is expected.",
-                got=f"a {type(loader).__name__} of tensors in the place of a loader",
+                got=f"a {type(loader).__name__} in the place of a loader",
                 expected="a DataLoader, or any other iterable that is not a list of tensors",
                 remedy="Wrap the batches: DataLoader(batches, batch_size=None).",
             )
@@ -148,7 +125,7 @@ def place_loader(
     Raises:
         MisconfigurationException: the loader has to be split and iterates in a way of its own.
     """
-    if not _has_index_stream(loader):
+    if not has_index_stream(loader):
         if splits and strategy.is_distributed and strategy.environment.rank == 0:
             warnings.warn(
                 f"{type(loader).__name__} has no indices to split: every process reads all of it. Split it by rank "
@@ -174,33 +151,36 @@ def place_loader(
     return view_loader(loader, split=split, in_order=in_order, worker_init=worker_init)
 
 
-def _has_index_stream(loader: Any) -> bool:
+def has_index_stream(loader: Any) -> bool:
+    """Return whether `loader` reads a dataset by indices."""
     return isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset)
 
 
 class TrainLoader:
-    """The training loader of a fit, with its place in the epoch.
+    """The training loader of a fit, with its place in the epoch; several at once are `CombinedTrainLoader`.
 
     Attributes:
         loader: what is iterated.
+        length: batches that the loader has, `math.inf` where not known.
         num_batches: batches of an epoch, `math.inf` where not known.
     """
 
     def __init__(
         self, given: Any, strategy: Strategy, *, limit: float, limit_name: str, splits: bool, in_order: bool
     ) -> None:
-        self.given = single_loader(given)
+        self.given = given
+        list_loaders(given)
         self.loader, self._stream = place_loader(self.given, strategy, training=True, splits=splits, in_order=in_order)
-        length = loader_length(self.loader)
-        self.num_batches = limit_batches(length, limit, limit_name)
-        self._is_limited = self.num_batches < length
+        self.length = loader_length(self.loader)
+        self.num_batches = limit_batches(self.length, limit, limit_name)
+        self._is_limited = self.num_batches < self.length
         self._epoch_start: PlainState = {}
         self._loader_state: PlainState | None = None
         self._peek: Lookahead | None = None
 
     def start_epoch(self, epoch: int) -> Iterator[Batch]:
         """Return the batches of a new epoch."""
-        self._epoch_start = {"rng": capture_rng(), "generators": _generator_states(self.given)}
+        self._epoch_start = {"rng": capture_rng(), "generators": generator_states(self.given)}
         set_epoch(self.given, epoch)
         return self._limited(iter(self.loader), done=0)
 
@@ -216,7 +196,7 @@ class TrainLoader:
         if position.get("loader") is not None and isinstance(self.given, Stateful):
             self.given.load_state_dict(position["loader"])
             return self._limited(iter(self.loader), done)
-        if _has_index_stream(self.loader) and type(self.loader).__iter__ is DataLoader.__iter__:
+        if has_index_stream(self.loader) and type(self.loader).__iter__ is DataLoader.__iter__:
             if self._stream is None:
                 self.loader, self._stream = view_loader(self.loader)
             self._stream.skip = done
@@ -270,7 +250,7 @@ class TrainLoader:
             loader_state = self.given.state_dict()
         return {
             "epoch_start": self._epoch_start,
-            "generators": _generator_states(self.given),
+            "generators": generator_states(self.given),
             "loader": loader_state,
         }
 
@@ -338,7 +318,8 @@ def _parts(loader: Any) -> dict[str, Any]:
     return parts
 
 
-def _generator_states(loader: Any) -> PlainState:
+def generator_states(loader: Any) -> PlainState:
+    """Return the states of the generators that the loader and its samplers have of their own."""
     found = {name: getattr(part, "generator", None) for name, part in _parts(loader).items()}
     return {name: generator.get_state() for name, generator in found.items() if isinstance(generator, torch.Generator)}
 

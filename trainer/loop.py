@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,8 @@ class FitLoop:
         self.last_logged = self.state.stepped_batches
         self.log_every = max(1, trainer.reporting.log_every_n_steps)
         self.validates_every = trainer.validation.batches_between(loader.num_batches)
+        self.seconds_between = trainer.validation.seconds_between
+        self.validated_at_s = 0.0
         self.epoch_start = bind(trainer, "on_train_epoch_start")
         self.batch_start = bind(trainer, "on_train_batch_start")
         self.batch_end = bind(trainer, "on_train_batch_end")
@@ -69,6 +72,7 @@ class FitLoop:
             return
         self.step = build_step(trainer, self.loader.num_batches)
         self.move = choose_transfer(trainer)
+        self.validated_at_s = time.monotonic()
         trainer.metrics.enter("train", "epoch")
         for hook in bind(trainer, "on_train_start"):
             hook()
@@ -92,7 +96,7 @@ class FitLoop:
                 batch = move(batch)
             index = state.batches_done
             is_last = run.is_last_batch = index + 1 == total or loader.peeked_last
-            metrics.batch = batch
+            metrics.batch, run.batch_idx = batch, index
             if batch_start and -1 in [hook(batch, index) for hook in batch_start]:
                 state.epoch_batches = index  # the rest of the epoch is skipped
                 break
@@ -165,6 +169,7 @@ class FitLoop:
             self._agree(is_last)
         if self.evaluation is not None and state.validated_at != now and self._validates_now(is_last):
             self.evaluation.run()
+            self.validated_at_s = time.monotonic()
             trainer.enter_stage(RunningStage.TRAINING)
             trainer.metrics.enter("train", "batch")
         if steps and self.schedulers.plateau_after_step:
@@ -177,11 +182,15 @@ class FitLoop:
             self.trainer.log_step_values("train", self.last_logged - 1)
 
     def _validates_now(self, is_last: bool) -> bool:
-        state, every_epochs = self.state, self.trainer.validation.check_val_every_n_epoch
+        trainer, state = self.trainer, self.state
+        every_epochs = trainer.validation.check_val_every_n_epoch
         if every_epochs is not None and (state.epoch + 1) % every_epochs:
             return False
-        if self.trainer.flags.bits and self._may_stop_early():
+        if trainer.flags.bits and self._may_stop_early():
             return True
+        if self.seconds_between is not None:
+            is_due = time.monotonic() - self.validated_at_s >= self.seconds_between
+            return bool(trainer.strategy.agree([is_due])[0]) if self.is_distributed else is_due
         if math.isinf(self.validates_every):
             return is_last
         count = state.total_batches if every_epochs is None else state.batches_done

@@ -49,8 +49,16 @@ class LightningOptimizer:
 
     def step(self, closure: Callable[[], Any] | None = None, **options: Any) -> Any:
         """Step the optimizer: the closure first, then the hooks and clipping, then the update."""
-        scaler = self._trainer.scaler
-        if scaler is not None:
+        scaler, plugin = self._trainer.scaler, self._trainer.precision_options.plugin
+        if plugin is not None:
+            # It runs the hooks and clips itself.
+            result = plugin.optimizer_step(
+                self._optimizer,
+                model=self._trainer.lightning_module,
+                closure=closure if closure is not None else _nothing,
+                **options,
+            )
+        elif scaler is not None:
             result = None if closure is None else closure()
             scaler.unscale_(self._optimizer)
             self._prepare()
@@ -97,3 +105,7 @@ class LightningOptimizer:
         finally:
             module.untoggle_optimizer(self)
             self._trainer.strategy.set_gradient_sync(True)
+
+
+def _nothing() -> None:
+    """Stand in for a closure where the user's code ran everything already."""

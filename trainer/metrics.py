@@ -142,7 +142,8 @@ class MetricStore:
         entries = [entry for entry in self._stepping(phase) if entry.fresh and entry.logger]
         values = read_numbers({entry.step_key: entry.last for entry in entries if entry.last is not None})
         shared = [entry for entry in entries if entry.sync_dist and not entry.rank_zero_only]
-        if phase == "train" and strategy.is_distributed and shared:
+        # Processes may have logged different names; who has none takes part all the same, or the others would wait.
+        if phase == "train" and strategy.is_distributed and strategy.agree([bool(shared)])[0]:
             parts = [_part(e, e.step_key, values[e.step_key], 1.0) for e in shared if e.step_key in values]
             values |= {part.key: part.value for part in _combine(parts, strategy)}
         self._logged |= values

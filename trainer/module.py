@@ -16,7 +16,7 @@ from trainer.checkpoints import check_weights_only
 from trainer.clipping import clip_gradients
 from trainer.data_hooks import DataHooks
 from trainer.errors import MisconfigurationException
-from trainer.hyperparameters import HyperparametersMixin, read_for_building
+from trainer.hyperparameters import HyperparametersMixin, read_for_building, read_hyperparameters
 from trainer.module_hooks import ModuleHooks
 from trainer.optimizers import default_scheduler_step
 from trainer.transfer import map_tensors
@@ -100,21 +100,33 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
         self.eval()
 
     def on_validation_model_train(self) -> None:
-        """Write it to set modes after validation yourself; otherwise each submodule is as it was before."""
+        """Write it to set modes after validation yourself; without it each submodule is as it was before.
+
+        As it stands here, for `super()`, it puts everything into training mode.
+        """
+        self.train()
 
     def on_test_model_eval(self) -> None:
         """Put the model into evaluation mode before a test."""
         self.eval()
 
     def on_test_model_train(self) -> None:
-        """Write it to set modes after a test yourself; otherwise each submodule is as it was before."""
+        """Write it to set modes after a test yourself; without it each submodule is as it was before.
+
+        As it stands here, for `super()`, it puts everything into training mode.
+        """
+        self.train()
 
     def on_predict_model_eval(self) -> None:
         """Put the model into evaluation mode before predictions."""
         self.eval()
 
     def on_predict_model_train(self) -> None:
-        """Write it to set modes after predictions yourself; otherwise each submodule is as it was before."""
+        """Write it to set modes after predictions yourself; without it each submodule is as it was before.
+
+        As it stands here, for `super()`, it puts everything into training mode.
+        """
+        self.train()
 
     # Logging
 
@@ -164,10 +176,27 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
             batch_size,
         )
 
-    def log_dict(self, dictionary: Mapping[str, Any], **options: Any) -> None:
-        """Record several values with the same options as for `log`."""
+    def log_dict(
+        self,
+        dictionary: Mapping[str, Any],
+        prog_bar: bool = False,
+        logger: bool | None = None,
+        on_step: bool | None = None,
+        on_epoch: bool | None = None,
+        reduce_fx: str | Callable[..., Any] = "mean",
+        enable_graph: bool = False,
+        sync_dist: bool | None = None,
+        sync_dist_group: Any = None,
+        add_dataloader_idx: bool = True,
+        batch_size: int | None = None,
+        rank_zero_only: bool = False,
+    ) -> None:
+        """Record several values with the same options, which are those of `log`."""
         for name, value in dictionary.items():
-            self.log(name, value, **options)
+            self.log(
+                name, value, prog_bar, logger, on_step, on_epoch, reduce_fx, enable_graph, sync_dist, sync_dist_group,
+                add_dataloader_idx, batch_size, rank_zero_only=rank_zero_only,
+            )  # fmt: skip
 
     def print(self, *values: object, **options: Any) -> None:
         """Print on rank zero only, without breaking a progress bar."""
@@ -180,10 +209,14 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
 
     @property
     def trainer(self) -> Trainer:
-        """Return the trainer of the current run."""
+        """Return the trainer of the current run; it may be set, as tests of steps do."""
         if self._trainer is None:
             raise RuntimeError(f"{type(self).__name__} is not attached to a Trainer. Use `trainer.fit(model)` first.")
         return self._trainer
+
+    @trainer.setter
+    def trainer(self, trainer: Trainer | None) -> None:
+        self._trainer = trainer
 
     @property
     def device(self) -> torch.device:
@@ -196,6 +229,16 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
     def dtype(self) -> torch.dtype:
         """Return the dtype of the first floating parameter, torch's default where there is none."""
         return next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.get_default_dtype())
+
+    @property
+    def on_gpu(self) -> bool:
+        """Return whether the model is on a CUDA device."""
+        return self.device.type == "cuda"
+
+    @property
+    def device_mesh(self) -> Any:  # torch's DeviceMesh
+        """Return the mesh of devices of a strategy that has one, else None."""
+        return None if self._trainer is None else getattr(self._trainer.strategy, "device_mesh", None)
 
     @property
     def current_epoch(self) -> int:
@@ -267,7 +310,10 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip the gradients of `optimizer`'s parameters by their total norm, or each by value."""
-        if gradient_clip_val is not None:
+        plugin = None if self._trainer is None else self._trainer.precision_options.plugin
+        if gradient_clip_val is not None and plugin is not None:
+            plugin.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm or "norm")
+        elif gradient_clip_val is not None:
             clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm or "norm")
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
@@ -343,6 +389,7 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
         cls,
         checkpoint_path: str | Path,
         map_location: Any = None,
+        hparams_file: str | Path | None = None,
         strict: bool | None = None,
         weights_only: bool | None = None,
         **kwargs: Any,
@@ -352,12 +399,15 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
         Args:
             checkpoint_path: a file that the trainer wrote.
             map_location: where tensors go, as for `torch.load`; the CPU by default.
+            hparams_file: take the hyperparameters from this .yaml, .json or .csv file instead.
             strict: refuse missing or unexpected weights (default: the class's `strict_loading`).
             weights_only: always true here: a checkpoint is read as plain data. False is refused.
             kwargs: arguments of `__init__` that win over the saved ones.
         """
         check_weights_only(weights_only)
         checkpoint = read_for_building(checkpoint_path, map_location)
+        if hparams_file is not None:
+            checkpoint["hyper_parameters"] = read_hyperparameters(hparams_file)
         model = cls._build(checkpoint, kwargs)
         model.configure_model()
         model.on_load_checkpoint(checkpoint)

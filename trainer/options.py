@@ -49,18 +49,21 @@ class LengthOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationOptions:
-    """When validation runs."""
+    """When validation runs; `val_check_interval` may be a length of time."""
 
-    val_check_interval: float
+    val_check_interval: float | str | timedelta | Mapping[str, int]
     check_val_every_n_epoch: int | None
     num_sanity_val_steps: int
 
     def __post_init__(self) -> None:
         interval = self.val_check_interval
-        if isinstance(interval, bool) or not isinstance(interval, int | float):
-            refuse("val_check_interval", interval, "a share of an epoch or a number of batches",
-                   "Times are not supported yet; pass a number of batches.")  # fmt: skip
-        if interval <= 0 or (isinstance(interval, float) and interval > 1.0):
+        if isinstance(interval, bool) or not isinstance(interval, int | float | str | timedelta | Mapping):
+            refuse("val_check_interval", interval, "a share of an epoch, a number of batches or a length of time",
+                   "Pass a number of batches, or '00:00:15:00' for a quarter of an hour.")  # fmt: skip
+        if isinstance(interval, str | timedelta | Mapping):
+            if read_duration(interval) <= timedelta():
+                refuse("val_check_interval", interval, "a length of time above zero", "Correct it.")
+        elif interval <= 0 or (isinstance(interval, float) and interval > 1.0):
             refuse("val_check_interval", interval, "a float up to 1.0 or a positive int", "Correct it.")
         if self.check_val_every_n_epoch is None and isinstance(interval, float):
             refuse("val_check_interval", interval, "a number of batches when check_val_every_n_epoch=None",
@@ -69,6 +72,12 @@ class ValidationOptions:
             refuse("check_val_every_n_epoch", self.check_val_every_n_epoch, "a positive int or None",
                    "Pass limit_val_batches=0 to turn validation off.")  # fmt: skip
 
+    @property
+    def seconds_between(self) -> float | None:
+        """Return the seconds after which validation runs, None where batches are counted."""
+        interval = self.val_check_interval
+        return None if isinstance(interval, int | float) else read_duration(interval).total_seconds()
+
     def batches_between(self, num_batches: float) -> float:
         """Return after how many batches validation runs, `math.inf` for the end of the epoch.
 
@@ -76,6 +85,8 @@ class ValidationOptions:
             MisconfigurationException: a share of an unknown length, or more batches than an epoch has.
         """
         interval = self.val_check_interval
+        if not isinstance(interval, int | float):
+            return math.inf
         if isinstance(interval, int):
             if self.check_val_every_n_epoch is not None and interval > num_batches > 0:
                 refuse("val_check_interval", interval, f"at most the {int(num_batches)} batches of an epoch",
@@ -113,6 +124,8 @@ class ReportingOptions:
     enable_checkpointing: bool
     enable_progress_bar: bool
     enable_model_summary: bool
+    enable_autolog_hparams: bool = True
+    barebones: bool = False
 
     def __post_init__(self) -> None:
         if self.log_every_n_steps < 0:
@@ -145,6 +158,30 @@ def check_share(name: str, value: float) -> None:
     """Refuse a limit that is neither a number of batches nor a share of them."""
     if isinstance(value, bool) or value < 0 or (isinstance(value, float) and value > 1.0):
         refuse(name, value, "an int of at least 0 (batches) or a float from 0.0 to 1.0 (share)", "Correct it.")
+
+
+def read_duration(duration: str | timedelta | Mapping[str, int]) -> timedelta:
+    """Return the length of time meant by "DD:HH:MM:SS", a timedelta, or timedelta's arguments in a dict.
+
+    Raises:
+        MisconfigurationException: it cannot be read.
+    """
+    try:
+        if isinstance(duration, timedelta):
+            return duration
+        if isinstance(duration, Mapping):
+            return timedelta(**duration)
+        days, hours, minutes, seconds = (int(part) for part in duration.split(":"))
+        return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise MisconfigurationException(
+            four_parts(
+                "A length of time cannot be read.",
+                got=duration,
+                expected="'DD:HH:MM:SS', a timedelta, or a dict of timedelta's arguments",
+                remedy="For one hour pass '00:01:00:00'.",
+            )
+        ) from error
 
 
 def refuse(name: str, value: object, expected: str, remedy: str) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 
 from trainer.accelerators import Devices, choose_devices
 from trainer.environments import Environment, detect_environment, is_launched_by_us
-from trainer.precision import Precision, choose_precision
+from trainer.errors import MisconfigurationException, four_parts
+from trainer.precision import PluginFormat, Precision, choose_precision
 from trainer.strategies import SingleDevice, Strategy, choose_strategy
+
+if TYPE_CHECKING:
+    from trainer.plugins.precision import Precision as PrecisionPlugin
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,13 +43,24 @@ class Placement:
         devices: int | str | list[int],
         num_nodes: int,
         strategy: str | Strategy,
-        precision: str | int,
+        precision: str | int | None,
+        *,
+        precision_plugin: PrecisionPlugin | None = None,
     ) -> Placement:
         """Return what the arguments mean here.
 
         Raises:
-            MisconfigurationException: a value cannot work on this machine.
+            MisconfigurationException: a value cannot work on this machine, or a precision was given twice.
         """
+        if precision_plugin is not None and precision is not None:
+            raise MisconfigurationException(
+                four_parts(
+                    "`precision` and a precision plugin were both given.",
+                    got=(precision, precision_plugin),
+                    expected="one of them",
+                    remedy="Leave `precision` out.",
+                )
+            )
         environment = detect_environment()
         started = environment.created_externally
         there = choose_devices(accelerator, devices, auto_count=environment.local_world_size if started else None)
@@ -56,7 +72,11 @@ class Placement:
             devices=there,
             num_nodes=num_nodes,
             strategy=choose_strategy(strategy, processes=processes, environment=environment),
-            precision=choose_precision(precision, there.kind),
+            precision=(
+                choose_precision("32-true" if precision is None else precision, there.kind)
+                if precision_plugin is None
+                else PluginFormat(name=str(precision_plugin.precision), own=precision_plugin)
+            ),
             found=environment,
         )
 

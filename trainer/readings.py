@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -14,7 +14,9 @@ from trainer.callback import Callback
 from trainer.callbacks.early_stopping import EarlyStopping
 from trainer.callbacks.model_checkpoint import ModelCheckpoint
 from trainer.callbacks.progress import ProgressBar
+from trainer.hooks import is_overridden
 from trainer.loggers import Logger
+from trainer.loop_views import FitLoopView
 from trainer.metrics import MetricStore
 from trainer.optimizers import LRSchedulerConfig
 from trainer.precision import Precision
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from trainer.loaders import TrainLoader
     from trainer.manual import LightningOptimizer
     from trainer.module import LightningModule
+    from trainer.plugins.precision import Precision as PrecisionPlugin
+    from trainer.trainer import Trainer
 
 
 class Readings(Settings):
@@ -43,6 +47,7 @@ class Readings(Settings):
     train_state: TrainState
     state: RunState
     flags: StopFlags
+    scaler: Any
     optimizers: list[Optimizer]
     step_optimizers: list[LightningOptimizer]
     lr_scheduler_configs: list[LRSchedulerConfig]
@@ -209,6 +214,21 @@ class Readings(Settings):
         """Return the name of the number format."""
         return self.precision_options.name
 
+    @property
+    def precision_plugin(self) -> PrecisionPlugin:
+        """Return the number format as a plugin: the user's own, or one like it."""
+        own = self.precision_options.plugin
+        if own is not None:
+            return own
+        from trainer.plugins import precision as plugins
+
+        name: Any = self.precision_options.name
+        if name.endswith("-mixed"):
+            return plugins.MixedPrecision(name, self.devices.kind, self.scaler)
+        if name == "64-true":
+            return plugins.DoublePrecision()
+        return plugins.Precision() if name == "32-true" else plugins.HalfPrecision(name)
+
     # Processes
 
     @property
@@ -250,6 +270,40 @@ class Readings(Settings):
     def device_ids(self) -> list[int]:
         """Return the indices of this machine's devices that the run uses."""
         return list(self.devices.indices)
+
+    @property
+    def distributed_sampler_kwargs(self) -> dict[str, int] | None:
+        """Return this process's part of the data, as a DistributedSampler's arguments; None for one process."""
+        if not self.strategy.is_distributed:
+            return None
+        return {"num_replicas": self.world_size, "rank": self.global_rank}
+
+    # Loops
+
+    @property
+    def fit_loop(self) -> FitLoopView:
+        """Return the epochs of the fit, under the names of Lightning's loop."""
+        return FitLoopView(cast("Trainer", self))
+
+    def _loop(self, kind: str) -> EvaluationLoop:
+        if kind not in self.evaluations:
+            raise RuntimeError(f"This trainer has run no {kind} yet, so there is no loop to look at. Run it first.")
+        return self.evaluations[kind]
+
+    @property
+    def validate_loop(self) -> EvaluationLoop:
+        """Return the loop of the current or last validation."""
+        return self._loop("validation")
+
+    @property
+    def test_loop(self) -> EvaluationLoop:
+        """Return the loop of the current or last test."""
+        return self._loop("test")
+
+    @property
+    def predict_loop(self) -> EvaluationLoop:
+        """Return the loop of the current or last prediction."""
+        return self._loop("predict")
 
     # Data
 
@@ -303,6 +357,24 @@ class Readings(Settings):
     def num_predict_batches(self) -> list[float]:
         """Return the batches to predict of each loader."""
         return self._eval_batches("predict")
+
+    @property
+    def val_check_batch(self) -> float | None:
+        """Return after how many batches validation runs, `math.inf` at the end of a loader without length."""
+        if self.train_loader is None or self.validation.seconds_between is not None:
+            return None
+        between = self.validation.batches_between(self.num_training_batches)
+        return self.num_training_batches if math.isinf(between) else between
+
+    @property
+    def enable_validation(self) -> bool:
+        """Return whether a fit of the current or last model validates."""
+        if self._sources is None:
+            return True
+        from trainer.module import LightningModule
+
+        written = is_overridden("validation_step", self.sources.module, LightningModule)
+        return written and self.sources.has("val") and self.limit_val_batches > 0
 
     @property
     def has_validation(self) -> bool:

@@ -43,6 +43,8 @@ def dump_checkpoint(trainer: Trainer, weights_only: bool) -> PlainState:
         checkpoint["loops"] = {"train_state": trainer.train_state.state_dict(), "metrics": trainer.metrics.state_dict()}
         checkpoint["world_size"] = trainer.world_size
         checkpoint["ranks"] = _rank_states(trainer)
+        if trainer.precision_options.plugin is not None and (held := trainer.precision_options.plugin.state_dict()):
+            checkpoint[type(trainer.precision_options.plugin).__qualname__] = held
         if trainer.scaler is not None:
             checkpoint["scaler"] = trainer.scaler.state_dict()
         if trainer.train_state.window_batches:
@@ -53,13 +55,18 @@ def dump_checkpoint(trainer: Trainer, weights_only: bool) -> PlainState:
     return checkpoint
 
 
-def write_checkpoint(trainer: Trainer, path: str | Path, weights_only: bool) -> None:
+def write_checkpoint(trainer: Trainer, path: str | Path, weights_only: bool, storage_options: object = None) -> None:
     """Write a checkpoint of the current run; rank zero writes, and all processes hear of a failure."""
     checkpoint = dump_checkpoint(trainer, weights_only)
     problem = ""
     if trainer.is_global_zero:
         try:
-            save_checkpoint(checkpoint, path)
+            if trainer.plugins.checkpoint_io is None:
+                save_checkpoint(checkpoint, path)
+            elif storage_options is None:
+                trainer.plugins.checkpoint_io.save_checkpoint(checkpoint, path)
+            else:
+                trainer.plugins.checkpoint_io.save_checkpoint(checkpoint, path, storage_options=storage_options)
         except CheckpointError as error:
             if not trainer.strategy.is_distributed:
                 raise
@@ -160,7 +167,8 @@ class Resume:
     def __init__(self, trainer: Trainer, path: str) -> None:
         self.trainer = trainer
         self.path = path
-        self.checkpoint = load_checkpoint(path)
+        own = trainer.plugins.checkpoint_io
+        self.checkpoint = load_checkpoint(path) if own is None else own.load_checkpoint(path)
 
     def restore_callbacks(self, *, fits: bool) -> None:
         """Give module, callbacks and data module their states; the model is built.
@@ -207,6 +215,9 @@ class Resume:
         self._restore_each("lr_schedulers", [config.scheduler for config in trainer.lr_scheduler_configs])
         trainer.train_state.load_state_dict(checkpoint["loops"]["train_state"])
         trainer.metrics.load_state_dict(checkpoint["loops"]["metrics"])
+        plugin = trainer.precision_options.plugin
+        if plugin is not None:
+            plugin.load_state_dict(checkpoint.get(type(plugin).__qualname__, {}))
         if trainer.scaler is not None and "scaler" in checkpoint:
             trainer.scaler.load_state_dict(checkpoint["scaler"])
         for name, parameter in trainer.lightning_module.named_parameters():

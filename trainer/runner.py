@@ -14,6 +14,7 @@ import torch
 
 from trainer.callback import Callback
 from trainer.callbacks.model_checkpoint import ModelCheckpoint
+from trainer.compiled import compiled_steps
 from trainer.errors import SIGTERMException
 from trainer.evaluation import EvalKind, EvaluationLoop
 from trainer.hooks import call, callback_hooks, is_overridden
@@ -39,20 +40,29 @@ _FIRST_STAGES: dict[Stage, RunningStage] = {
 
 
 def run_stage(trainer: Trainer, stage: Stage, ckpt_path: str | None, body: Callable[[Resume | None], Any]) -> Any:
-    """Set up the run of `stage`, call `body` with the checkpoint to continue from, and always tear down.
+    """Set up the run of `stage`, call `body` with the checkpoint to continue from, and always tear down."""
+    with stage_of(trainer, stage, ckpt_path) as resume:
+        return body(resume)
 
-    Exceptions reach the callbacks and the data module first and are then raised again.
+
+@contextlib.contextmanager
+def stage_of(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Iterator[Resume | None]:
+    """Set up the run of `stage` for the block, which gets the checkpoint to continue from, and always tear down.
+
+    Exceptions reach the callbacks and the data module first and are then raised again. Leaving a stream of
+    predictions early (GeneratorExit) is an ordinary end.
     """
     trainer.state.fn, trainer.state.status = stage, Status.RUNNING
     trainer.state.stage, trainer.state.is_last_batch = _FIRST_STAGES[stage], False
-    with _sigterm_is_noted(trainer), _torch_settings(trainer):
+    compiling = compiled_steps(trainer.lightning_module, trainer.sources.compiler)
+    with _sigterm_is_noted(trainer), _torch_settings(trainer), compiling:
         try:
             _begin(trainer)
             resume = _set_up(trainer, stage, ckpt_path)
-            result = body(resume)
+            with contextlib.suppress(GeneratorExit):
+                yield resume
             _tear_down(trainer, stage)
             trainer.state.status = Status.FINISHED
-            return result
         except BaseException as error:
             trainer.state.status = Status.INTERRUPTED
             reason = _first_cause(trainer, error)
@@ -114,6 +124,8 @@ def _set_up(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Resume | N
         resume.restore_weights()
     trainer.precision_options.convert_module(module)
     module.to(trainer.strategy.device)
+    if trainer.plugins.layer_sync is not None and stage == "fit" and trainer.strategy.is_distributed:
+        trainer.plugins.layer_sync.apply(module)
     return resume
 
 
@@ -128,6 +140,12 @@ def _tear_down(trainer: Trainer, stage: Stage) -> None:
     for callback in trainer.callbacks:
         callback._module = None
     trainer.strategy.teardown()
+    if trainer.precision_options.plugin is not None:
+        trainer.precision_options.plugin.teardown()
+    if trainer.plugins.layer_sync is not None and stage == "fit" and trainer.strategy.is_distributed:
+        trainer.plugins.layer_sync.revert(trainer.lightning_module)
+    if trainer.plugins.checkpoint_io is not None:
+        trainer.plugins.checkpoint_io.teardown()
 
 
 def _first_cause(trainer: Trainer, error: BaseException) -> BaseException:
@@ -197,6 +215,8 @@ def fit(trainer: Trainer, resume: Resume | None) -> None:
 
 def _log_hyperparameters(trainer: Trainer) -> None:
     """Pass the hyperparameters of data module and module to the loggers; the module's win."""
+    if not trainer.enable_autolog_hparams:
+        return
     owners = [owner for owner in (trainer.datamodule, trainer.lightning_module) if owner is not None]
     kept = [owner.hparams_initial for owner in owners if owner._log_hyperparams]
     if kept and trainer.is_global_zero:
@@ -267,6 +287,21 @@ def evaluate(
     outputs = loop.run() if loop.has_batches else []
     trainer.save_loggers()
     return loop, outputs
+
+
+def stream_predictions(trainer: Trainer, ckpt_path: str | None) -> Iterator[Any]:
+    """Yield each batch's prediction when it is made; the run is torn down at the end, or when the stream is closed."""
+    with stage_of(trainer, "predict", ckpt_path):
+        loop = EvaluationLoop(trainer, "predict")
+        trainer.evaluations["predict"] = loop
+        if trainer.length.limit_predict_batches == 0:
+            return
+        loop.load_data()
+        if not loop.num_batches:
+            trainer.sources.refuse_missing("predict")
+        if loop.has_batches:
+            yield from loop.stream()
+        trainer.save_loggers()
 
 
 # Surroundings of a run

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import timedelta
+
 from trainer.options import DataOptions, LengthOptions, OptimisationOptions, ReportingOptions, ValidationOptions
 
 
@@ -65,8 +68,8 @@ class Settings:
         return self.length.overfit_batches
 
     @property
-    def val_check_interval(self) -> float:
-        """Return how often validation runs: every so many batches (int) or so large a share of an epoch (float)."""
+    def val_check_interval(self) -> float | str | timedelta | Mapping[str, int]:
+        """Return how often validation runs: batches (int), a share of an epoch (float), or a length of time."""
         return self.validation.val_check_interval
 
     @property
@@ -99,6 +102,16 @@ class Settings:
     def log_every_n_steps(self) -> int:
         """Return every how many steps values go to the loggers."""
         return self.reporting.log_every_n_steps
+
+    @property
+    def barebones(self) -> bool:
+        """Return whether everything that costs time is off."""
+        return self.reporting.barebones
+
+    @property
+    def enable_autolog_hparams(self) -> bool:
+        """Return whether hyperparameters go to the loggers when fitting begins."""
+        return self.reporting.enable_autolog_hparams
 
     @property
     def default_root_dir(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from trainer.compiled import unwrap_compiled
 from trainer.data_hooks import DataHooks
 from trainer.errors import MisconfigurationException
 from trainer.hooks import is_overridden
@@ -22,11 +23,13 @@ class Sources:
         module: the model.
         datamodule: asked for loaders before the module.
         given: loaders given as arguments, by "train", "val", "test" or "predict"; these win.
+        compiler: compiles the steps, where the model was given as `torch.compile(model)`.
     """
 
     module: LightningModule
     datamodule: LightningDataModule | None = None
     given: dict[str, Any] = field(default_factory=dict)  # any iterables
+    compiler: Any = None  # torch leaves its type unnamed
 
     def loader(self, source: str) -> Any:
         """Return the loader, or the loaders, of `source`; None where nobody has one."""
@@ -52,13 +55,11 @@ class Sources:
         )
 
 
-def read_sources(
-    model: LightningModule | None, datamodule: Any, loaders: dict[str, Any], before: Sources | None
-) -> Sources:
+def read_sources(model: object, datamodule: Any, loaders: dict[str, Any], before: Sources | None) -> Sources:
     """Return the sources that the arguments of `fit` and its like mean.
 
     Args:
-        model: None takes the one of the run before.
+        model: perhaps compiled; None takes the one of the run before.
         datamodule: a data module; without one and without loaders, the one of the run before stays.
         loaders: by source; a data module may stand in the place of a loader.
         before: the sources of the run before.
@@ -77,13 +78,14 @@ def read_sources(
         raise MisconfigurationException(
             "Loaders and a data module were both given. Got both; expected one of them. Leave one out."
         )
+    module, compiler = unwrap_compiled(model)
     if model is None and before is not None:
-        model = before.module
-    if not isinstance(model, LightningModule):
+        module, compiler = before.module, before.compiler
+    if not isinstance(module, LightningModule):
         raise MisconfigurationException(
-            f"The model is no LightningModule. Got {type(model).__name__}; expected a subclass of "
+            f"The model is no LightningModule. Got {type(module).__name__}; expected a subclass of "
             "trainer.LightningModule. Wrap the network in one that has the steps."
         )
-    if datamodule is None and not has_loaders and before is not None and before.module is model:
+    if datamodule is None and not has_loaders and before is not None and before.module is module:
         datamodule = before.datamodule
-    return Sources(module=model, datamodule=datamodule, given=loaders)
+    return Sources(module=module, datamodule=datamodule, given=loaders, compiler=compiler)

@@ -121,3 +121,4 @@ class RunState:
     status: Status = Status.INITIALIZING
     stage: RunningStage | None = None
     is_last_batch: bool = False
+    batch_idx: int = -1

@@ -32,9 +32,27 @@ def positional_arguments(function: Callable[..., Any], any_number: int) -> int:
     return min(3, sum(parameter.kind in kinds for parameter in parameters))
 
 
+def refuse_loader_steps(step: Hook, name: str) -> None:
+    """Refuse a step that wants to fetch its batches itself.
+
+    Raises:
+        MisconfigurationException: it has an argument `dataloader_iter`.
+    """
+    if "dataloader_iter" in inspect.signature(step).parameters:
+        raise MisconfigurationException(
+            four_parts(
+                f"`{name}` asks for the iterator of its loader.",
+                got="the argument `dataloader_iter`",
+                expected="`batch` or `batch, batch_idx`",
+                remedy="Let the loader's collate function or a CombinedLoader make what one step needs.",
+            )
+        )
+
+
 def bind_training_step(trainer: Trainer) -> Hook:
     """Return the training step as `run(batch, batch_idx)`, inside what strategy and precision put around it."""
     module = trainer.lightning_module
+    refuse_loader_steps(module.training_step, "training_step")
     step = trainer.strategy.wrap(module)
     if positional_arguments(module.training_step, any_number=2) == 1:
         inner = step
@@ -87,6 +105,7 @@ def build_step(trainer: Trainer, num_batches: float) -> TrainStep:
     from trainer.module import LightningModule
 
     written = is_overridden("optimizer_step", module, LightningModule)
+    written = written or trainer.precision_options.plugin is not None
     if written or isinstance(optimizer, LBFGS) or trainer.scaler is not None or window > 1:
         guarded = LightningOptimizer(optimizer, trainer, clip, counts=False)
         return _closure_step(trainer, run, clears, backward, guarded, Window(trainer, window, num_batches))
@@ -194,6 +213,7 @@ def _closure_step(
     """Return the step for accumulation, loss scaling, a written `optimizer_step` and optimizers that re-evaluate."""
     state, strategy, module = trainer.train_state, trainer.strategy, trainer.lightning_module
     before_backward, own_backward, after_backward = backward
+    plugin = trainer.precision_options.plugin
 
     def evaluate(batch: Batch, batch_idx: int, closes: bool, outputs: list[StepOutput]) -> Tensor | None:
         output: StepOutput = run(batch, batch_idx)
@@ -204,6 +224,11 @@ def _closure_step(
         scale = window.scale(batch_idx)
         if loss is not None:
             loss = loss / scale if scale != 1 else loss
+        if loss is not None and plugin is not None:
+            scaled = plugin.pre_backward(loss, module)
+            plugin.backward(scaled, module, optimizer)
+            plugin.post_backward(scaled, module)
+        elif loss is not None:
             for hook in before_backward:
                 hook(loss)
             scaled = loss if trainer.scaler is None else trainer.scaler.scale(loss)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from torch import Tensor
 from torch.optim import Optimizer
 
 from trainer import runner
-from trainer.arguments import check_other_arguments
+from trainer.arguments import check_other_arguments, defaults_from_environment
 from trainer.assembly import assemble_callbacks, assemble_loggers
 from trainer.callback import Callback
 from trainer.checkpoints import check_weights_only
+from trainer.combined_training import CombinedTrainLoader, is_combined
 from trainer.errors import SIGTERMException
 from trainer.hooks import bind
-from trainer.loaders import TrainLoader, loader_length
+from trainer.loaders import TrainLoader
 from trainer.loggers import Logger
 from trainer.metrics import MetricStore, Phase
 from trainer.options import (
@@ -31,6 +35,8 @@ from trainer.options import (
     read_length,
 )
 from trainer.placement import Placement
+from trainer.plugin_slots import Plugins
+from trainer.precision import NoInitialisation, default_dtype
 from trainer.readings import Readings
 from trainer.resume import write_checkpoint
 from trainer.seed import capture_rng
@@ -58,6 +64,7 @@ class Trainer(Readings):
         TypeError: an argument is unknown.
     """
 
+    @defaults_from_environment
     def __init__(
         self,
         *,
@@ -65,7 +72,7 @@ class Trainer(Readings):
         devices: int | str | list[int] = "auto",
         num_nodes: int = 1,
         strategy: str | Strategy = "auto",
-        precision: str | int = "32-true",
+        precision: str | int | None = None,
         logger: bool | Logger | Sequence[Logger] | None = None,
         callbacks: Callback | Sequence[Callback] | None = None,
         fast_dev_run: int | bool = False,
@@ -79,7 +86,7 @@ class Trainer(Readings):
         limit_test_batches: float | None = None,
         limit_predict_batches: float | None = None,
         overfit_batches: float = 0.0,
-        val_check_interval: float | None = None,
+        val_check_interval: float | str | timedelta | Mapping[str, int] | None = None,
         check_val_every_n_epoch: int | None = 1,
         num_sanity_val_steps: int | None = None,
         log_every_n_steps: int | None = None,
@@ -94,12 +101,15 @@ class Trainer(Readings):
         inference_mode: bool = True,
         use_distributed_sampler: bool = True,
         detect_anomaly: bool = False,
+        plugins: object = None,
+        sync_batchnorm: bool = False,
         barebones: bool = False,
+        enable_autolog_hparams: bool = True,
         reload_dataloaders_every_n_epochs: int = 0,
         default_root_dir: str | Path | None = None,
         **others: object,
     ) -> None:
-        check_other_arguments(others, frozenset(Trainer.__init__.__kwdefaults__ or {}))
+        check_other_arguments(others, frozenset(inspect.signature(Trainer).parameters))
         overfit = overfit_batches if overfit_batches else 1.0
         given = (limit_train_batches, limit_val_batches, limit_test_batches, limit_predict_batches)
         defaults = (1.0, overfit, 1.0, 1.0)
@@ -133,6 +143,8 @@ class Trainer(Readings):
             enable_checkpointing=shows if enable_checkpointing is None else enable_checkpointing,
             enable_progress_bar=shows if enable_progress_bar is None else enable_progress_bar,
             enable_model_summary=shows if enable_model_summary is None else enable_model_summary,
+            enable_autolog_hparams=enable_autolog_hparams,
+            barebones=barebones,
         )
         self.reproducibility = ReproducibilityOptions(
             deterministic=deterministic, benchmark=benchmark, inference_mode=inference_mode
@@ -141,6 +153,11 @@ class Trainer(Readings):
             use_distributed_sampler=use_distributed_sampler,
             reload_dataloaders_every_n_epochs=reload_dataloaders_every_n_epochs,
         )
+        self.plugins = Plugins()
+        if plugins or sync_batchnorm:
+            from trainer.plugins.selection import read_plugins
+
+            self.plugins = read_plugins(plugins, sync_batchnorm=sync_batchnorm)
         self._place(accelerator, devices, num_nodes, strategy, precision)
         self.loggers = assemble_loggers(logger, self.reporting, enabled=shows and not self.length.fast_dev_run)
         self.callbacks = assemble_callbacks(callbacks, self.reporting, self.length)
@@ -166,9 +183,12 @@ class Trainer(Readings):
         devices: int | str | list[int],
         num_nodes: int,
         strategy: str | Strategy,
-        precision: str | int,
+        precision: str | int | None,
     ) -> None:
-        placement = Placement.chosen(accelerator, devices, num_nodes, strategy, precision)
+        placement = Placement.chosen(
+            accelerator, devices, num_nodes, strategy, precision, precision_plugin=self.plugins.precision
+        )
+        self._placement = placement
         self.devices, self.num_nodes = placement.devices, num_nodes
         self.strategy, self.precision_options = placement.strategy, placement.precision
 
@@ -227,19 +247,62 @@ class Trainer(Readings):
         check_weights_only(weights_only)
         return self._evaluate("test", model, dataloaders, ckpt_path, verbose, datamodule)
 
+    @overload
     def predict(
         self,
         model: LightningModule | None = None,
         dataloaders: Any = None,
         datamodule: LightningDataModule | None = None,
-        return_predictions: bool = True,
+        return_predictions: bool | None = None,
         ckpt_path: str | Path | None = None,
         weights_only: bool | None = None,
-    ) -> list[Any] | None:
-        """Predict every batch; return the predictions (a list for each loader where there are several)."""
+        *,
+        stream: Literal[False] = False,
+    ) -> list[Any] | None: ...
+
+    @overload
+    def predict(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        return_predictions: bool | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+        *,
+        stream: Literal[True],
+    ) -> Iterator[Any]: ...
+
+    def predict(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        return_predictions: bool | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+        *,
+        stream: bool = False,
+    ) -> list[Any] | Iterator[Any] | None:
+        """Predict every batch; return the predictions (a list for each loader where there are several).
+
+        Args:
+            model: as for `validate`.
+            dataloaders: one or several iterables of batches; or a data module.
+            datamodule: where the data comes from, instead of loaders.
+            return_predictions: keep the predictions and return them (default); False leaves them to callbacks.
+            ckpt_path: as for `fit`.
+            weights_only: always true here.
+            stream: return an iterator over the predictions of this process's batches, in the order of the loaders.
+                Each is made when it is asked for and none is kept, so memory stays flat. The run begins with the
+                first and ends with the last, or when the iterator is closed.
+        """
         check_weights_only(weights_only)
         self._take(model, datamodule, predict=dataloaders)
         path = self._default_checkpoint(model, ckpt_path)
+        if stream:
+            return runner.stream_predictions(self, path)
+        return_predictions = return_predictions is None or return_predictions
         _, outputs = runner.run_stage(
             self, "predict", path, lambda _: runner.evaluate(self, "predict", keeps_outputs=return_predictions)
         )
@@ -292,7 +355,8 @@ class Trainer(Readings):
         if given is None:
             self.sources.refuse_missing("train")
         limit, name = self.length.train_limit
-        self.train_loader = TrainLoader(
+        kind = CombinedTrainLoader if is_combined(given) else TrainLoader
+        self.train_loader = kind(
             given,
             self.strategy,
             limit=limit,
@@ -308,7 +372,7 @@ class Trainer(Readings):
         if self.max_epochs == -1:
             return self.steps_in(float("inf"))
         loader = self.train_loader if self.train_loader is not None else self.make_train_loader()
-        return self.steps_in(loader.num_batches if loader_length(loader.loader) else 0)
+        return self.steps_in(loader.num_batches if loader.length else 0)
 
     def take_position(self) -> PlainState | None:
         """Return where the last fit of this trainer stopped inside an epoch, None where it did not."""
@@ -323,18 +387,34 @@ class Trainer(Readings):
 
     # Services to loops, callbacks and modules
 
-    def save_checkpoint(self, filepath: str | Path, weights_only: bool = False) -> None:
+    def save_checkpoint(
+        self, filepath: str | Path, weights_only: bool | None = None, storage_options: object = None
+    ) -> None:
         """Write a checkpoint of the current run; all processes call it, rank zero writes.
 
         Args:
             filepath: the file, replaced only when the new one is whole.
-            weights_only: leave out what only a resume needs.
+            weights_only: leave out what only a resume needs (default: keep it).
+            storage_options: passed to the checkpoint plugin; only plugins of the user's know any.
+
+        Raises:
+            AttributeError: the trainer has no model yet.
         """
-        write_checkpoint(self, filepath, weights_only)
+        if self._sources is None:
+            raise AttributeError(
+                "Saving a checkpoint needs a model, and this trainer has none. Call `fit`, `validate`, `test` or "
+                "`predict` first."
+            )
+        if storage_options is not None and self.plugins.checkpoint_io is None:
+            raise TypeError(
+                f"Files take no storage options. Got {storage_options!r}; expected None. Pass a CheckpointIO of your "
+                "own as a plugin of the trainer."
+            )
+        write_checkpoint(self, filepath, bool(weights_only), storage_options)
 
     def log_step_values(self, phase: Phase, step: int) -> None:
         """Pass the newest step values to the loggers."""
-        if self.metrics.has_step_values(phase):
+        if self.metrics.has_step_values(phase) or (phase == "train" and self.strategy.is_distributed):
             self.log_values(self.metrics.step_values(phase, self.strategy), step)
 
     def log_values(self, values: Mapping[str, float], step: int) -> None:
@@ -350,18 +430,40 @@ class Trainer(Readings):
             for logger in self.loggers:
                 logger.save()
 
+    @contextmanager
+    def init_module(self, empty_init: bool | None = None) -> Iterator[None]:
+        """Build what is built inside the block on this process's device, and in the dtype of `precision`.
+
+        Args:
+            empty_init: leave the weights uninitialised, where a checkpoint is loaded into them anyway.
+        """
+        device = self._placement.device
+        dtype = self.precision_options.parameters
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(device)
+            if dtype is not None:
+                stack.enter_context(default_dtype(dtype))
+            if empty_init:
+                stack.enter_context(NoInitialisation())
+            yield
+
     def enter_stage(self, stage: RunningStage) -> None:
         """Say which kind of batches run from now on."""
         self.state.stage = stage
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Run a backward pass of manual optimisation."""
-        module = self.lightning_module
-        for hook in bind(self, "on_before_backward"):
-            hook(loss)
-        module.backward(loss if self.scaler is None else self.scaler.scale(loss), *args, **kwargs)
-        for hook in bind(self, "on_after_backward"):
-            hook()
+        module, plugin = self.lightning_module, self.precision_options.plugin
+        if plugin is not None:
+            scaled = plugin.pre_backward(loss, module)
+            plugin.backward(scaled, module, None, *args, **kwargs)
+            plugin.post_backward(scaled, module)
+        else:
+            for hook in bind(self, "on_before_backward"):
+                hook(loss)
+            module.backward(loss if self.scaler is None else self.scaler.scale(loss), *args, **kwargs)
+            for hook in bind(self, "on_after_backward"):
+                hook()
         if self.strategy.is_distributed:
             self.strategy.average_gradients([p for p in module.parameters() if p.requires_grad])
 

@@ -54,6 +54,7 @@ def choose_transfer(trainer: Trainer, dataloader_idx: int = 0) -> Hook | None:
     from trainer.data_hooks import DataHooks
     from trainer.hooks import is_overridden
 
+    plugin = trainer.precision_options.plugin
     device, dtype = trainer.strategy.device, trainer.precision_options.parameters
     sources = [source for source in (trainer.datamodule, trainer.lightning_module) if source is not None]
     owner = {
@@ -61,11 +62,13 @@ def choose_transfer(trainer: Trainer, dataloader_idx: int = 0) -> Hook | None:
         for name in _HOOKS
     }
     written = any(is_overridden(name, source, DataHooks) for name, source in owner.items())
-    if device.type == "cpu" and dtype is None and not written:
+    if device.type == "cpu" and dtype is None and plugin is None and not written:
         return None
     before, transfer, after = (getattr(owner[name], name) for name in _HOOKS)
 
     def move(batch: Batch) -> Batch:
+        if plugin is not None:
+            batch = plugin.convert_input(batch)
         moved = transfer(before(batch, dataloader_idx), device, dataloader_idx)
         if dtype is not None:
             moved = map_tensors(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor, moved)

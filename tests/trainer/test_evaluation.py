@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +156,77 @@ def test_loaders_in_a_dict_are_evaluated_in_its_order(tmp_path: Path) -> None:
     results = trainer.validate(LoggingRegression(), loaders, verbose=False)
     assert trainer.num_val_batches == [1, 3]
     assert [sorted(values) for values in results] == [["val_loss/dataloader_idx_0"], ["val_loss/dataloader_idx_1"]]
+
+
+def test_streamed_predictions_are_those_of_a_list(tmp_path: Path) -> None:
+    model, events = LoggingRegression(), []
+
+    class Watch(L.Callback):
+        def on_predict_batch_end(self, *arguments: Any) -> None:
+            events.append("batch")
+
+        def teardown(self, *arguments: Any) -> None:
+            events.append("teardown")
+
+    trainer = make_trainer(tmp_path, callbacks=Watch())
+    loaders = [regression_loader(8, 4), regression_loader(6, 3)]
+    kept = trainer.predict(model, loaders)
+    assert isinstance(kept, list)
+    expected = [prediction for loader in kept for prediction in loader]
+    events.clear()
+    stream = trainer.predict(model, loaders, stream=True)
+    assert events == []
+    for index, prediction in enumerate(stream):
+        assert torch.equal(prediction, expected[index])
+        assert events == ["batch"] * (index + 1)  # nothing is computed ahead
+        assert not torch.is_inference_mode_enabled()
+        assert torch.is_grad_enabled()
+    assert index == 3
+    assert events == ["batch"] * 4 + ["teardown"]
+    assert model.training
+
+
+def test_a_stream_that_is_left_early_ends_its_run(tmp_path: Path) -> None:
+    ended: list[str] = []
+
+    class Watch(L.Callback):
+        def on_exception(self, *arguments: Any) -> None:
+            ended.append("exception")
+
+        def teardown(self, *arguments: Any) -> None:
+            ended.append("teardown")
+
+    model = LoggingRegression()
+    trainer = make_trainer(tmp_path, callbacks=Watch())
+    stream = trainer.predict(model, regression_loader(), stream=True)
+    assert isinstance(stream, Generator)
+    next(stream)
+    assert trainer.predicting
+    stream.close()
+    assert ended == ["teardown"]
+    assert model.training
+    assert not trainer.predicting
+    assert trainer.state.status == "finished"
+
+
+def test_streaming_keeps_no_prediction(tmp_path: Path) -> None:
+    class Wide(LoggingRegression):
+        def predict_step(self, batch: Any, batch_idx: int) -> Any:
+            return torch.zeros(50_000)
+
+    stream = make_trainer(tmp_path).predict(Wide(), regression_loader(64, 1), stream=True)
+    alive = [weakref.ref(prediction) for prediction in stream]
+    gc.collect()
+    assert sum(reference() is not None for reference in alive) == 0
+
+
+def test_a_written_hook_after_validation_may_leave_the_modes_to_its_base(tmp_path: Path) -> None:
+    modes: list[bool] = []
+
+    class Written(LoggingRegression):
+        def on_validation_model_train(self) -> None:
+            super().on_validation_model_train()
+            modes.append(self.net.training)
+
+    make_trainer(tmp_path, max_epochs=1).fit(Written(), regression_loader(), regression_loader(8))
+    assert modes == [True, True]  # after the sanity check and after the epoch

@@ -150,3 +150,22 @@ def test_hyperparameters_reach_the_loggers(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, max_epochs=1, logger=True)
     trainer.fit(Regression(seed=4), regression_loader())
     assert '"seed": 4' in (tmp_path / "lightning_logs" / "version_0" / "hparams.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("h.yaml", "width: 4\nlr: 0.5\n"),
+        ("h.json", '{"width": 4, "lr": 0.5}'),
+        ("h.csv", "key,value\nwidth,4\nlr,0.5\n"),
+    ],
+)
+def test_hyperparameters_may_come_from_a_file(tmp_path: Path, name: str, text: str) -> None:
+    trainer = make_trainer(tmp_path, max_epochs=1, limit_train_batches=1)
+    trainer.fit(Regression(lr=0.25), regression_loader())
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    (tmp_path / name).write_text(text)
+    assert Regression.load_from_checkpoint(tmp_path / "a.ckpt").lr == 0.25
+    assert Regression.load_from_checkpoint(tmp_path / "a.ckpt", hparams_file=tmp_path / name).lr == 0.5
+    with pytest.raises(ValueError, match="unknown ending"):
+        Regression.load_from_checkpoint(tmp_path / "a.ckpt", hparams_file="h.txt")

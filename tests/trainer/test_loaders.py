@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from tests.trainer.models import Regression, make_trainer, regression_loader
 from trainer.errors import MisconfigurationException
-from trainer.loaders import Lookahead, limit_batches, list_loaders, loader_length, single_loader
+from trainer.loaders import Lookahead, limit_batches, list_loaders, loader_length
 
 
 class Endless(IterableDataset[Any]):
@@ -69,11 +69,7 @@ def test_loaders_are_one_or_a_list() -> None:
     assert list_loaders(None) == []
     assert list_loaders(loader) == [loader]
     assert list_loaders([loader, loader]) == [loader, loader]
-    assert list_loaders({"b": loader, "a": [loader]}) == [loader, [loader]]
-    assert single_loader([loader]) is loader
-    for given in ([loader, loader], {"a": loader}):
-        with pytest.raises(MisconfigurationException, match="Training reads one loader"):
-            single_loader(given)
+    assert list_loaders({"b": loader, "a": [loader]}) == [loader, loader]
     with pytest.raises(MisconfigurationException, match="cannot be iterated"):
         list_loaders(3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,35 @@ def run(tmp_path: Path, **options: Any) -> tuple[L.Trainer, Steps]:
 def test_validation_runs_when_asked_for(tmp_path: Path, options: dict[str, Any], expected: list[int]) -> None:
     _, steps = run(tmp_path, max_epochs=2, **options)
     assert steps.validations == expected
+
+
+@pytest.mark.parametrize(
+    ("interval", "every", "expected"),
+    [
+        ("00:00:00:10", 1, [3, 6, 9, 12]),
+        (timedelta(seconds=12), 1, [3, 6, 9, 12]),
+        ({"seconds": 13}, None, [4, 8, 12]),
+        ({"seconds": 10}, 2, [7, 10]),  # what was due in the first epoch runs as soon as the second allows it
+    ],
+)
+def test_validation_runs_by_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interval: Any, every: int | None, expected: list[int]
+) -> None:
+    class Ticking(LoggingRegression):
+        now = 0.0
+
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            Ticking.now += 4.0  # seconds that a step takes
+            return super().training_step(batch, batch_idx)
+
+    monkeypatch.setattr("trainer.loop.time.monotonic", lambda: Ticking.now)
+    steps = Steps()
+    trainer = make_trainer(
+        tmp_path, callbacks=steps, max_epochs=2, val_check_interval=interval, check_val_every_n_epoch=every
+    )
+    trainer.fit(Ticking(), regression_loader(24, 4), regression_loader(8, 4))
+    assert steps.validations == expected
+    assert trainer.val_check_interval == interval
 
 
 def test_an_interval_longer_than_the_epoch_is_refused(tmp_path: Path) -> None:

@@ -8,36 +8,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from trainer.callback import Callback
-from trainer.errors import MisconfigurationException, four_parts
+from trainer.options import read_duration
 from trainer.types import Batch, PlainState, StepOutput
 
 if TYPE_CHECKING:
     from trainer.module import LightningModule
     from trainer.trainer import Trainer
-
-
-def read_duration(duration: str | timedelta | Mapping[str, int]) -> timedelta:
-    """Return the length of time meant by "DD:HH:MM:SS", a timedelta, or timedelta's arguments in a dict.
-
-    Raises:
-        MisconfigurationException: it cannot be read.
-    """
-    try:
-        if isinstance(duration, timedelta):
-            return duration
-        if isinstance(duration, Mapping):
-            return timedelta(**duration)
-        days, hours, minutes, seconds = (int(part) for part in duration.split(":"))
-        return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise MisconfigurationException(
-            four_parts(
-                "A length of time cannot be read.",
-                got=duration,
-                expected="'DD:HH:MM:SS', a timedelta, or a dict of timedelta's arguments",
-                remedy="For one hour pass '00:01:00:00'.",
-            )
-        ) from error
 
 
 class Timer(Callback):

@@ -21,6 +21,7 @@ from trainer.fabric.files import load_raw_state, load_state, save_state
 from trainer.fabric.loaders import set_up_loader
 from trainer.fabric.wrappers import _FabricDataLoader, _FabricModule, _FabricOptimizer, unwrap, unwrap_compiled
 from trainer.placement import Placement
+from trainer.precision import NoInitialisation, default_dtype
 from trainer.seed import seed_everything
 from trainer.transfer import move_to_device
 
@@ -69,9 +70,7 @@ class Fabric:
                     remedy="Pass `strategy` and `precision` themselves.",
                 )
             )
-        self._placement = Placement.chosen(
-            accelerator, devices, num_nodes, strategy, "32-true" if precision is None else precision
-        )
+        self._placement = Placement.chosen(accelerator, devices, num_nodes, strategy, precision)
         self._callbacks: list[Any] = [] if callbacks is None else _listed(callbacks)
         self._loggers: list[Any] = [] if loggers is None else _listed(loggers)
         self._launched = False
@@ -372,20 +371,14 @@ class Fabric:
     def init_tensor(self) -> Generator[None]:
         """Make new tensors on this process's device, in the precision's type where that is a true one."""
         dtype = self._placement.precision.parameters
-        before = torch.get_default_dtype()
-        with self.device:
-            if dtype is not None:
-                torch.set_default_dtype(dtype)
-            try:
-                yield
-            finally:
-                torch.set_default_dtype(before)
+        with self.device, nullcontext() if dtype is None else default_dtype(dtype):
+            yield
 
     @contextmanager
     def init_module(self, empty_init: bool | None = None) -> Generator[None]:
         """Make the parameters of new modules as `init_tensor` does, without values where `empty_init`."""
         self._check_launched()
-        with _no_initialisation() if empty_init else nullcontext(), self.init_tensor():
+        with NoInitialisation() if empty_init else nullcontext(), self.init_tensor():
             yield
 
     def sharded_model(self) -> AbstractContextManager[object]:
@@ -591,21 +584,3 @@ def _warn_of_several_devices(module: nn.Module) -> None:
             "pass move_to_device=False to leave them.",
             stacklevel=4,
         )
-
-
-@contextmanager
-def _no_initialisation() -> Generator[None]:
-    """Leave new parameters without values: what torch.nn.init would write is left out."""
-    from torch.overrides import TorchFunctionMode
-
-    class Skip(TorchFunctionMode):
-        def __torch_function__(
-            self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-        ) -> Any:
-            kwargs = kwargs or {}
-            if getattr(func, "__module__", None) == "torch.nn.init":
-                return kwargs["tensor"] if "tensor" in kwargs else args[0]
-            return func(*args, **kwargs)
-
-    with Skip():
-        yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trainer.arguments import refused_strategy
 from trainer.environments import Environment
 from trainer.errors import MisconfigurationException, four_parts
 from trainer.strategies.ddp import DDP
@@ -12,14 +13,6 @@ _DDP_NAMES = {
     "ddp": False,
     "ddp_find_unused_parameters_false": False,
     "ddp_find_unused_parameters_true": True,
-}
-_REFUSED = {
-    "ddp_spawn": "Processes are started again from the script; pass strategy='ddp'.",
-    "ddp_fork": "Forking after torch has started threads deadlocks; pass strategy='ddp'.",
-    "ddp_notebook": "Forking after torch has started threads deadlocks; write a script and pass strategy='ddp'.",
-    "fsdp": "Sharded parameters are not in this version; pass strategy='ddp'.",
-    "deepspeed": "DeepSpeed is not driven by this trainer; pass strategy='ddp'.",
-    "dp": "Threads over devices were never faster than processes; pass strategy='ddp'.",
 }
 
 
@@ -38,12 +31,12 @@ def choose_strategy(strategy: str | Strategy, *, processes: int, environment: En
         return SingleDevice()
     if strategy in _DDP_NAMES:
         return DDP(find_unused_parameters=_DDP_NAMES[strategy])
-    reason = next((text for name, text in _REFUSED.items() if strategy.startswith(name)), "Correct the name.")
+    reason = refused_strategy(strategy) if isinstance(strategy, str) else None
     raise MisconfigurationException(
         four_parts(
             "`strategy` is not supported.",
             got=strategy,
             expected=f"'auto', 'single_device' (one device), one of {sorted(_DDP_NAMES)}, or a Strategy",
-            remedy=reason,
+            remedy=reason or "Correct the name.",
         )
     )

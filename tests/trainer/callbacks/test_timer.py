@@ -10,7 +10,7 @@ import pytest
 
 from tests.trainer.models import Regression, make_trainer, regression_loader
 from trainer.callbacks import Timer
-from trainer.callbacks.timer import read_duration
+from trainer.options import read_duration
 
 
 @pytest.mark.parametrize("given", ["00:01:02:03", {"hours": 1, "minutes": 2, "seconds": 3}, timedelta(seconds=3723)])

@@ -220,6 +220,29 @@ def resume(folder: Path) -> None:
     write(folder, trainer, equal=[torch.equal(one, other) for one, other in pairs])
 
 
+def lonely(folder: Path) -> None:
+    class Lonely(Recording):
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            if self.global_rank == 1 and batch_idx == 1:
+                self.log("rare", float(batch_idx + 6), on_step=True, sync_dist=True)
+            return self.loss(batch)
+
+    rows: list[dict[str, float]] = []
+
+    class Rows(L.loggers.Logger):
+        name = version = "rows"
+
+        def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+            rows.append(dict(metrics))
+
+        def log_hyperparams(self, params: Any) -> None:
+            pass
+
+    trainer = make(folder, max_epochs=1, logger=Rows())
+    trainer.fit(Lonely(), regression_loader(24, 4))
+    write(folder, trainer, rare=[row["rare"] for row in rows if "rare" in row])
+
+
 def terminate(folder: Path) -> None:
     class Slow(Recording):
         def training_step(self, batch: Any, batch_idx: int) -> Tensor:

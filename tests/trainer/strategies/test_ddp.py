@@ -140,3 +140,9 @@ def test_sigterm_ends_all_processes_after_the_same_batch(tmp_path: Path) -> None
     assert process.returncode == 143, process.stderr
     notes = [path.read_text() for path in sorted(tmp_path.glob("ended-*"))]
     assert notes == ["SIGTERMException 3"] * 2
+
+
+def test_a_step_value_that_one_process_alone_logs_stops_nobody(tmp_path: Path) -> None:
+    process = run_job("lonely", tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert results(tmp_path)[0]["rare"] == [7.0, 7.0]  # the newest value of the epoch, in the rows from then on
