@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import trainer as L
 from tests.trainer.models import Regression, make_trainer, regression_loader
