@@ -1,6 +1,7 @@
 """The command line: help that teaches, errors that help, and exit codes."""
 
 import importlib
+import json
 from pathlib import Path
 
 import click
@@ -119,3 +120,24 @@ def test_a_warning_stays_on_a_terminal_whose_bar_moves_on(
         progress.say("writing")
     lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
     assert "warning: 3 answers are dated in the future" in lines
+
+
+@pytest.mark.parametrize("signal", [KeyboardInterrupt, click.Abort])
+def test_an_interrupt_is_one_json_object_too(
+    signal: type[BaseException], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*args: object, **options: object) -> None:
+        raise signal
+
+    monkeypatch.setattr("flows.runs.list_runs", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main(["runs", "--json"])
+    assert ended.value.code == 130
+    out, err = capsys.readouterr()
+    told = json.loads(out)["error"]
+    assert (told["kind"], told["exit_code"]) == ("Interrupted", 130)
+    assert told["message"] in err
+    with pytest.raises(SystemExit) as ended:
+        main(["runs"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().out == ""
