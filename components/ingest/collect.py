@@ -32,8 +32,9 @@ def collect(
     Args:
         store: records the handle, so that lineage can be walked back to it.
         uris: files, folders (searched through; hidden files and READMEs are left out), patterns with `*`, `?` and
-            `[...]`, on this machine or at any fsspec URL such as `s3://bucket/logs/`. Addresses are recorded, so one
-            that carries a secret is refused, and the message shows its scheme and host only.
+            `[...]` unless a file has just that name, on this machine or at any fsspec URL such as `s3://bucket/logs/`.
+            Addresses are recorded, so one that carries a secret is refused, and the message shows its scheme and host
+            only.
         test_uris: the same for files that are held out whole for testing.
         valid_uris: the same for files whose students choose the best epoch.
 

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 from collections.abc import Callable, Iterable
 from glob import glob
 from typing import Any, TypeVar
@@ -64,7 +65,7 @@ def check_local_files(names: Iterable[str]) -> None:
     Raises:
         StoreError: lists them.
     """
-    missing = [n for n in names if "://" not in n and not glob(n, recursive=True)]
+    missing = [n for n in names if "://" not in n and not (os.path.exists(n) or glob(n, recursive=True))]
     if missing:
         from components.errors import StoreError
 

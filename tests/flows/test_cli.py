@@ -8,7 +8,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from components.errors import StoreError
 from flows.__main__ import COMMANDS, cli, main
+from flows.cli.options import check_local_files
 from flows.cli.progress import Progress
 
 
@@ -141,3 +143,10 @@ def test_an_interrupt_is_one_json_object_too(
         main(["runs"])
     assert ended.value.code == 130
     assert capsys.readouterr().out == ""
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_there(tmp_path: Path) -> None:
+    (tmp_path / "d[1].csv").write_text("student,item,skills,correct\n")
+    check_local_files([str(tmp_path / "d[1].csv"), str(tmp_path / "*.csv")])
+    with pytest.raises(StoreError, match=r"1 of the named sources .*\n  - .*d\[2\]\.csv: no such file"):
+        check_local_files([str(tmp_path / "d[2].csv")])
