@@ -12,7 +12,7 @@ from components.app import Application, load_application
 from components.artifacts import Release, StudentLogs
 from components.config import make_config
 from components.errors import ArtifactMissingError, ConfigError
-from components.ingest.collect import collect
+from components.ingest.collect import collect, local_files
 from components.ingest.config import IngestConfig
 from components.ingest.stage import ingest
 from components.schema import INTERACTIONS, SKILL_SETS
@@ -55,10 +55,12 @@ def score_logs(
         say: shows one line of progress.
 
     Raises:
-        ConfigError: `out` is an address or ends with neither .parquet nor .csv, or the configuration is wrong.
+        ConfigError: `out` is an address, ends with neither .parquet nor .csv, or is one of the logs; or the
+            configuration is wrong.
         PipelineError: the release is not there or not whole, the logs cannot be read, or `out` cannot be written.
     """
     out = check_output(out, SUFFIXES)
+    _check_not_read(out, data)
     store = settings.open_store()
     found = find_release(store, release)
     application = load_application(found.application)
@@ -77,6 +79,19 @@ def score_logs(
     )
     _write(table.with_columns(pl.lit(found.version).alias("release")), out)
     return table.height
+
+
+def _check_not_read(out: Path, data: Sequence[str]) -> None:
+    """Refuse to overwrite a log, by whatever name or link it is given.
+
+    Raises:
+        ConfigError: `out` is one of the files behind `data`.
+    """
+    if out.exists() and any(log.samefile(out) for log in local_files(data) if log.exists()):
+        raise ConfigError(
+            f"--out {out} is one of the logs that --data names, and would be overwritten; expected a file that is none "
+            "of them. Name another with --out, outside the folders and patterns of --data."
+        )
 
 
 def ingest_config(

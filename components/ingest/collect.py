@@ -1,9 +1,11 @@
 """Collecting: names of files, folders and patterns -> a handle on raw files, by their contents."""
 
+import contextlib
 import hashlib
 import posixpath
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from components.artifacts import Lineage, RawFiles, Ref
@@ -105,6 +107,17 @@ def collect(
         roles=kinds,
     )
     return store.register(raw)
+
+
+def local_files(names: Sequence[str]) -> list[Path]:
+    """Return the files of this machine behind `names`; names that cannot be used are left for `collect` to tell of."""
+    found: list[str] = []
+    for name in names:
+        if "://" in name and not name.startswith(("file://", "local://")):
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            found += _expand(name)
+    return [Path(path) for path in found]
 
 
 def open_file_system(uri: str) -> tuple[Any, str, bool]:  # Any: fsspec ships no types

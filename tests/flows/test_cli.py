@@ -205,3 +205,35 @@ def test_what_is_left_of_an_address_in_a_path_is_an_address_still() -> None:
     with pytest.raises(ConfigError, match="is an address"):
         check_output(Path("s3://district/a.parquet"), (".parquet",))
     assert check_output(Path("C:a.parquet"), (".parquet",)) == Path("C:a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("data", "out"),
+    [
+        ("a.csv", "a.csv"),
+        ("a.csv", "deep/../a.csv"),
+        (".", "deep/b.csv"),
+        ("*.csv", "a.csv"),
+        ("file://{here}/a.csv", "{here}/a.csv"),
+        ("a.csv", "link.csv"),
+        ("link.csv", "a.csv"),
+        ("a.csv", "hard.csv"),
+    ],
+)
+def test_scoring_does_not_overwrite_the_logs_that_it_reads(
+    data: str, out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOMEROOM_STORE", str(tmp_path / "store"))
+    (tmp_path / "deep").mkdir()
+    for name in ("a.csv", "deep/b.csv"):
+        (tmp_path / name).write_text(f"student,item,skills,correct\n{name},i,s,1\n")
+    (tmp_path / "link.csv").symlink_to("a.csv")
+    (tmp_path / "hard.csv").hardlink_to("a.csv")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.csv")}
+    with pytest.raises(SystemExit) as ended:
+        main(["score", "knowledge_tracing", "--data", data.format(here=tmp_path), "--out", out.format(here=tmp_path)])
+    assert ended.value.code == 2
+    assert "is one of the logs that --data names" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.csv")} == before
+    assert not (tmp_path / "store").exists()
