@@ -116,6 +116,7 @@ def test_a_gap_that_cannot_be_estimated_is_said_so(released: Released, tmp_path:
     attribute, found = next((name, found) for name, found in groups["attributes"].items() if found["gaps"])
     measure = next(iter(found["gaps"]))
     found["gaps"][measure] = {"status": "not_estimable", "groups": 1}
+    found["too_few"] = 7
     (tmp_path / "groups").mkdir()
     (tmp_path / "groups" / "groups.json").write_text(json.dumps(groups))
 
@@ -127,6 +128,7 @@ def test_a_gap_that_cannot_be_estimated_is_said_so(released: Released, tmp_path:
     page = text_of((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
     row = page.split(f"<h3>{attribute}</h3>")[1].split(f"<td>{measure.replace('_', ' ')}</td>")[1].split("</tr>")[0]
     assert "not estimable" in row
+    assert "Groups with too few students or answers to be shown: 7." in page
 
 
 @pytest.mark.parametrize(("confidence", "shown"), [(0.9, "90 %"), (0.995, "99.5 %")])
