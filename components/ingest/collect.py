@@ -25,7 +25,12 @@ PURPOSES = {"any": "training", "test": "testing", "valid": "validation"}
 
 
 def collect(
-    store: Store, uris: Sequence[str], test_uris: Sequence[str] = (), valid_uris: Sequence[str] = ()
+    store: Store,
+    uris: Sequence[str],
+    test_uris: Sequence[str] = (),
+    valid_uris: Sequence[str] = (),
+    *,
+    record: bool = True,
 ) -> RawFiles:
     """Return a handle on the files behind `uris`, after reading each once for its digest.
 
@@ -39,6 +44,7 @@ def collect(
             only.
         test_uris: the same for files that are held out whole for testing.
         valid_uris: the same for files whose students choose the best epoch.
+        record: whether the handle is written to the store; not for a dry run.
 
     Raises:
         StoreError: nothing to read, a name behind which there is nothing, an address with a secret in it, or a file
@@ -106,7 +112,7 @@ def collect(
         digests=digests,
         roles=kinds,
     )
-    return store.register(raw)
+    return store.register(raw) if record else raw
 
 
 def local_files(names: Sequence[str]) -> list[Path]:

@@ -74,7 +74,7 @@ def check_local_files(names: Iterable[str]) -> None:
 
 
 def request_from(application: str, options: dict[str, Any]) -> RunRequest:
-    """Return the request that the options of `run_options` describe."""
+    """Return the request that the options of `run_options` describe, with absolute paths: it is recorded."""
     from flows.pipeline import STAGES
 
     for name in options["refresh"]:
@@ -88,4 +88,4 @@ def request_from(application: str, options: dict[str, Any]) -> RunRequest:
         config=options["config"],
         overrides=tuple(options["overrides"]),
         refresh=tuple(options["refresh"]),
-    )
+    ).absolute()
