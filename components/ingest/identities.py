@@ -26,7 +26,8 @@ MOST_DIFFERENT_SHARE = 0.2
 FEWEST_ALONE = 3
 """Of two values each may belong to one student by chance: a log to be scored may hold two students in all."""
 MOST_ALONE_SHARE = 0.5
-"""Share of a group's values that may belong to a single student each, however few students there are."""
+"""Share of a group's values that may belong to a single student each, however few students there are; unless these are
+few among the students (`MOST_DIFFERENT_SHARE`), as speakers of rare languages are."""
 MOST_CONSTANT_SHARE = 0.95
 
 
@@ -140,6 +141,8 @@ def _alone(pairs: pl.DataFrame) -> str | None:
     different = pairs["value"].n_unique()
     alone = pairs.group_by("value").agg(pl.col("student").n_unique()).filter(pl.col("student") == 1).height
     if different < FEWEST_ALONE or alone <= MOST_ALONE_SHARE * different:
+        return None
+    if alone <= MOST_DIFFERENT_SHARE * pairs["student"].n_unique():
         return None
     return f"{alone} of its {different} different values belong to a single student each and identify people"
 

@@ -13,7 +13,7 @@ from flows.cli.options import request_from, run_options
 @click.argument("application", default="knowledge_tracing")
 @run_options(required=False)
 @click.pass_context
-def explain(context: click.Context, name: str, application: str, **options: Any) -> None:
+def explain(context: click.Context, /, name: str, application: str, **options: Any) -> None:
     """Say which part of STAGE's key changed since it last finished. Runs nothing.
 
     Without --data, the request of the application's latest run is taken, with what is given here in place of its own;

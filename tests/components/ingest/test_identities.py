@@ -131,6 +131,16 @@ def test_groups_whose_values_belong_to_one_student_each_are_refused(
         assert f"cohort: {alone} of its {different} different values belong to a single student each" in message
 
 
+@pytest.mark.parametrize(("rare", "fits"), [(10, True), (11, False)])
+def test_a_few_rare_values_among_many_students_are_kept(tmp_path: Path, rare: int, fits: bool) -> None:
+    # of 50 students 20 %, which is 10, may each speak a language of their own
+    body = TIMED + "".join(f"pupil-{n},t,add,1,{n},{f'language {n}x' if n < rare else 'de'}\n" for n in range(50))
+    if fits:
+        assert ingest_files(tmp_path, {"a.csv": body}, config("cohort")).logs.rows == 50
+    else:
+        assert "cohort: 11 of its 12 different values" in refusal(tmp_path, body, "cohort", secret="language 3x")
+
+
 @pytest.mark.parametrize(("columns", "source"), [(("Kim {n}", "add"), "task"), (("t{a}", "Kim {n}"), "topic")])
 def test_items_and_skills_that_are_one_per_student_are_refused(
     tmp_path: Path, columns: tuple[str, str], source: str
