@@ -263,7 +263,7 @@ class Evaluation(Artifact):
 
     metrics: Mapping[str, float]
     intervals: Mapping[str, tuple[float, float]]
-    """95 % bootstrap interval of each metric, resampled by student."""
+    """Bootstrap interval of each metric, resampled by student, at the confidence in `metrics.json`."""
     scored: int
     students: int
     protocol: str

@@ -28,6 +28,7 @@ COMMANDS = {
     "gc": ("flows.cli.gc:gc", "Show what the store no longer needs, or delete it."),
     "doctor": ("flows.cli.doctor:doctor", "Check this installation."),
 }
+STOPPED = "Stopped. The same command goes on where this one ended."
 
 
 class LazyGroup(click.Group):
@@ -96,8 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error.show()
         _tell_json(arguments, type(error).__name__, error.exit_code, error.format_message())
         sys.exit(error.exit_code)
-    except click.Abort:
-        click.echo("Stopped. The same command goes on where this one ended.", err=True)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(STOPPED, err=True)
+        _tell_json(arguments, "Interrupted", 130, STOPPED)
         sys.exit(130)
     except BrokenPipeError:  # whoever read standard output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -71,6 +71,7 @@ def run_request(
     from flows.report import write_report  # late: a template engine is not needed to find that nothing changed
 
     clock = time.perf_counter()
+    request = request.absolute()  # what is recorded must mean the same in another folder
     application = load_application(request.application)
     config = application.configuration(request.config, request.overrides)
     store = settings.open_store()

@@ -1,7 +1,9 @@
 """What a run is asked to do, as plain values: the parameters of the flow and of a schedule."""
 
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 from components.errors import ConfigError
@@ -36,6 +38,20 @@ class RunRequest:
         """Return all files, folders, globs and URLs of logs."""
         return (*self.data, *self.valid_data, *self.test_data)
 
+    def absolute(self) -> Self:
+        """Return the same request with absolute paths, so that it means the same in another folder.
+
+        Addresses stay as they are. A stage's key holds contents, not paths: it is the same for both.
+        """
+        return replace(
+            self,
+            data=tuple(_absolute(name) for name in self.data),
+            test_data=tuple(_absolute(name) for name in self.test_data),
+            valid_data=tuple(_absolute(name) for name in self.valid_data),
+            # The name of a configuration is no path, though a file may be called so.
+            config=str(Path(self.config).absolute()) if _is_path(self.config) else self.config,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
@@ -45,3 +61,11 @@ class RunRequest:
         """Rebuild from `to_json`'s value."""
         plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in value.items()}
         return cls(**plain)
+
+
+def _absolute(name: str) -> str:
+    return name if "://" in name else str(Path(os.path.expanduser(name)).absolute())
+
+
+def _is_path(config: str) -> bool:
+    return (config.endswith(".toml") or len(Path(config).parts) > 1) and Path(config).is_file()

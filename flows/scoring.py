@@ -11,14 +11,15 @@ import polars as pl
 from components.app import Application, load_application
 from components.artifacts import Release, StudentLogs
 from components.config import make_config
-from components.errors import ArtifactMissingError, ConfigError, StoreError
-from components.ingest.collect import collect
+from components.errors import ArtifactMissingError, ConfigError
+from components.ingest.collect import collect, local_files
 from components.ingest.config import IngestConfig
 from components.ingest.stage import ingest
 from components.schema import INTERACTIONS, SKILL_SETS
 from components.stage import StageEvent
 from components.store import Store
 from flows.operations import make_runner
+from flows.outputs import check_output, could_not_write
 from flows.releases import take_release
 from flows.settings import Settings
 from serving.bundle import load_bundle
@@ -30,7 +31,7 @@ SECTION = "ingest."
 def score_logs(
     release: str,
     data: Sequence[str],
-    out: Path,
+    out: str | Path,
     which: str,
     settings: Settings,
     *,
@@ -54,11 +55,12 @@ def score_logs(
         say: shows one line of progress.
 
     Raises:
-        ConfigError: `out` ends with neither .parquet nor .csv, or the configuration is wrong.
+        ConfigError: `out` is an address, ends with neither .parquet nor .csv, or is one of the logs; or the
+            configuration is wrong.
         PipelineError: the release is not there or not whole, the logs cannot be read, or `out` cannot be written.
     """
-    if out.suffix not in SUFFIXES:
-        raise ConfigError(f"--out {out.name} ends with {out.suffix!r}; expected .parquet or .csv. Rename it.")
+    out = check_output(out, SUFFIXES)
+    _check_not_read(out, data)
     store = settings.open_store()
     found = take_release(store, release)
     application = load_application(found.application)
@@ -77,6 +79,19 @@ def score_logs(
     )
     _write(table.with_columns(pl.lit(found.version).alias("release")), out)
     return table.height
+
+
+def _check_not_read(out: Path, data: Sequence[str]) -> None:
+    """Refuse to overwrite a log, by whatever name or link it is given.
+
+    Raises:
+        ConfigError: `out` is one of the files behind `data`.
+    """
+    if out.exists() and any(log.samefile(out) for log in local_files(data) if log.exists()):
+        raise ConfigError(
+            f"--out {out} is one of the logs that --data names, and would be overwritten; expected a file that is none "
+            "of them. Name another with --out, outside the folders and patterns of --data."
+        )
 
 
 def ingest_config(
@@ -132,7 +147,7 @@ def _write(table: pl.DataFrame, out: Path) -> None:
     """Write to a name of its own, then rename, so that no half file is ever taken for a whole one.
 
     Raises:
-        StoreError: the place cannot be written.
+        StoreError: the place can no longer be written.
     """
     part: Any = out.with_name(f".{out.name}.{uuid.uuid4().hex}.part")  # Any: polars types its targets narrowly
     try:
@@ -143,9 +158,6 @@ def _write(table: pl.DataFrame, out: Path) -> None:
             table.write_parquet(part)
         part.replace(out)
     except OSError as error:
-        raise StoreError(
-            f"{out} could not be written ({error.strerror or type(error).__name__}); expected a file in a folder that "
-            "you may write, with room on its disk. Name another with --out."
-        ) from error
+        raise could_not_write(out, error) from error
     finally:
         part.unlink(missing_ok=True)

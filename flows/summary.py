@@ -63,6 +63,7 @@ class RunSummary:
                 name: {"value": value, "interval": list(intervals[name]) if name in intervals else None}
                 for name, value in sorted(outcome.evaluation.metrics.items(), key=_auc_first)
             },
+            "confidence": self.scores["bootstrap"]["confidence"],
             "baselines": _baselines(self.scores),
             "repeats": self.scores["repeats"],
             "without_repeats": _without_repeats(self.scores),

@@ -11,7 +11,7 @@ from components.artifacts import Evaluation, FairnessReport, OnnxModel, Sequence
 FIGURES = """
 ## This release
 
-| figure | value | 95 % interval |
+| figure | value | {{ "%g"|format(scores.bootstrap.confidence * 100) }} % interval |
 |---|---|---|
 {% for name, value in metrics.items() -%}
 | {{ name }} | {{ "%.4f"|format(value) }} | {% if name in intervals -%}

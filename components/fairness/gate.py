@@ -91,6 +91,6 @@ def _sentence(
 ) -> str:
     higher, lower = comparison.groups[gap.higher].name, comparison.groups[gap.lower].name
     return (
-        f"{attribute}: {measure} is {gap.value:.3f} higher for {higher!r} than for {lower!r} ({config.confidence:.0%} "
-        f"interval {gap.low:.3f} to {gap.high:.3f}), the limit is {limit:g}"
+        f"{attribute}: {measure} is {gap.value:.3f} higher for {higher!r} than for {lower!r} "
+        f"({config.confidence * 100:g}% interval {gap.low:.3f} to {gap.high:.3f}), the limit is {limit:g}"
     )

@@ -1,8 +1,9 @@
 """Compares the groups of one attribute: each group's measures with n and intervals, and the gaps between groups.
 
-A group that is too small shows no number at all, and no total here includes it, so that nothing in this table gives its
-numbers back by subtraction. (The evaluation's own totals are over all students: whoever has both files and a table of
-unrounded numbers could subtract; `groups.json` is rounded to three decimals for that reason.)
+A group that is too small shows no number at all (in `groups.json` not even its name), and no total here includes it, so
+that nothing in this table gives its numbers back by subtraction. (The evaluation's own totals are over all students:
+whoever has both files and a table of unrounded numbers could subtract; `groups.json` is rounded to three decimals for
+that reason.)
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,7 @@
-"""What `groups.json` says: every group with its size, measures and intervals, the widest gaps, and the verdict."""
+"""What `groups.json` says: every group with its size, measures and intervals, the widest gaps, and the verdict.
+
+Of groups that are too small only how many there are: the name of a group of one may be the name of that one.
+"""
 
 from collections.abc import Mapping
 
@@ -38,15 +41,17 @@ def report_json(
             "gaps": "simultaneous over all pairs of groups",
         },
         "attributes": {
-            name: {"groups": [_group(g) for g in comparison.groups], "gaps": _gaps(comparison, limits_of(config))}
+            name: {
+                "groups": [_group(g) for g in comparison.groups if g.status == "ok"],
+                "too_few": sum(g.status != "ok" for g in comparison.groups),
+                "gaps": _gaps(comparison, limits_of(config)),
+            }
             for name, comparison in comparisons.items()
         },
     }
 
 
 def _group(group: Group) -> dict[str, JsonValue]:
-    if group.status != "ok":
-        return {"group": group.name, "status": group.status}
     return {
         "group": group.name,
         "status": group.status,

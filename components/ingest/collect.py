@@ -1,9 +1,11 @@
 """Collecting: names of files, folders and patterns -> a handle on raw files, by their contents."""
 
+import contextlib
 import hashlib
 import posixpath
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from components.artifacts import Lineage, RawFiles, Ref
@@ -23,7 +25,12 @@ PURPOSES = {"any": "training", "test": "testing", "valid": "validation"}
 
 
 def collect(
-    store: Store, uris: Sequence[str], test_uris: Sequence[str] = (), valid_uris: Sequence[str] = ()
+    store: Store,
+    uris: Sequence[str],
+    test_uris: Sequence[str] = (),
+    valid_uris: Sequence[str] = (),
+    *,
+    record: bool = True,
 ) -> RawFiles:
     """Return a handle on the files behind `uris`, after reading each once for its digest.
 
@@ -32,10 +39,12 @@ def collect(
     Args:
         store: records the handle, so that lineage can be walked back to it.
         uris: files, folders (searched through; hidden files and READMEs are left out), patterns with `*`, `?` and
-            `[...]`, on this machine or at any fsspec URL such as `s3://bucket/logs/`. Addresses are recorded, so one
-            that carries a secret is refused, and the message shows its scheme and host only.
+            `[...]` unless a file has just that name, on this machine or at any fsspec URL such as `s3://bucket/logs/`.
+            Addresses are recorded, so one that carries a secret is refused, and the message shows its scheme and host
+            only.
         test_uris: the same for files that are held out whole for testing.
         valid_uris: the same for files whose students choose the best epoch.
+        record: whether the handle is written to the store; not for a dry run.
 
     Raises:
         StoreError: nothing to read, a name behind which there is nothing, an address with a secret in it, or a file
@@ -103,7 +112,18 @@ def collect(
         digests=digests,
         roles=kinds,
     )
-    return store.register(raw)
+    return store.register(raw) if record else raw
+
+
+def local_files(names: Sequence[str]) -> list[Path]:
+    """Return the files of this machine behind `names`; names that cannot be used are left for `collect` to tell of."""
+    found: list[str] = []
+    for name in names:
+        if "://" in name and not name.startswith(("file://", "local://")):
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            found += _expand(name)
+    return [Path(path) for path in found]
 
 
 def open_file_system(uri: str) -> tuple[Any, str, bool]:  # Any: fsspec ships no types

@@ -30,6 +30,10 @@ LEAST_SHARE = 0.2
 """Share of the columns that must be named with such words."""
 LEAST = 2
 """And how many at least; a single column must be."""
+BETWEEN = frozenset("a am at by der des for from im in la le of on par per the to und von zu".split())  # noqa: SIM905
+"""Words that join others in a name."""
+ALSO_NAMES = frozenset({"mark", "max", "min", "page"})
+"""Of the words, those that are also names of people; these have a capital."""
 _WORD = re.compile(r"[^\W\d_]+")
 _HUMP = re.compile(r"(?<=[a-zà-ÿ])(?=[A-ZÀ-Þ])")
 
@@ -43,3 +47,15 @@ def enough_are_column_words(columns: Sequence[Set[str]]) -> bool:
     """Return whether so many columns are named with such words that all of them may be taken for names of columns."""
     known = sum(bool(words & COLUMN_WORDS) for words in columns)
     return known >= max(min(LEAST, len(columns)), LEAST_SHARE * len(columns))
+
+
+def may_be_shown(name: str) -> bool:
+    """Return whether one column's name may stand in a message: a table may have a column per student, named so.
+
+    It may where it says nothing but such words, at least one of them no word between others.
+    """
+    words = words_of(name)
+    known = words & COLUMN_WORDS
+    if not known or words - COLUMN_WORDS - BETWEEN:
+        return False
+    return not (known <= ALSO_NAMES and name[:1].isupper())

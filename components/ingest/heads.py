@@ -120,7 +120,7 @@ def _parquet_columns(file: RawFile) -> tuple[str, ...]:
     import polars as pl  # late: recognising text needs none of it
 
     try:
-        return tuple(pl.read_parquet_schema(file.path))
+        return tuple(pl.scan_parquet(file.path, glob=False).collect_schema())  # brackets in a name are no pattern
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise SchemaError(
             f"{file.name} starts like Parquet but cannot be read ({type(error).__name__}): it is cut short or damaged. "

@@ -23,6 +23,11 @@ often."""
 MOST_DIFFERENT = 50
 MOST_DIFFERENT_SHARE = 0.2
 """A column with more different values than both of these say, the share being one of students, names its people."""
+FEWEST_ALONE = 3
+"""Of two values each may belong to one student by chance: a log to be scored may hold two students in all."""
+MOST_ALONE_SHARE = 0.5
+"""Share of a group's values that may belong to a single student each, however few students there are; unless these are
+few among the students (`MOST_DIFFERENT_SHARE`), as speakers of rare languages are."""
 MOST_CONSTANT_SHARE = 0.95
 
 
@@ -54,7 +59,7 @@ def check_identities(answers: pl.DataFrame, groups: Sequence[pl.DataFrame], layo
     for name in names:
         parts = [g.select("student", pl.col(name).alias("value")) for g in given if name in g.columns]
         pairs = pl.concat(parts).drop_nulls().unique(maintain_order=True).with_columns(pl.lit(1).alias("rows"))
-        problem = _ids_in(answers["student"], pairs, most_values=MOST_VALUES) or _too_fine(pairs)
+        problem = _ids_in(answers["student"], pairs, most_values=MOST_VALUES) or _too_fine(pairs) or _alone(pairs)
         if problem is not None:
             problems.append(
                 f"{layout.source_column(name)}: {problem}. Expected an attribute that many students share; put it into "
@@ -129,6 +134,17 @@ def _too_fine(pairs: pl.DataFrame) -> str | None:
     if different <= MOST_DIFFERENT or different <= MOST_DIFFERENT_SHARE * students:
         return None
     return f"{different} different values for {students} students identify people"
+
+
+def _alone(pairs: pl.DataFrame) -> str | None:
+    """Return what is wrong where most values of a group attribute belong to one student each, as names do."""
+    different = pairs["value"].n_unique()
+    alone = pairs.group_by("value").agg(pl.col("student").n_unique()).filter(pl.col("student") == 1).height
+    if different < FEWEST_ALONE or alone <= MOST_ALONE_SHARE * different:
+        return None
+    if alone <= MOST_DIFFERENT_SHARE * pairs["student"].n_unique():
+        return None
+    return f"{alone} of its {different} different values belong to a single student each and identify people"
 
 
 def _personal(pairs: pl.DataFrame) -> str | None:

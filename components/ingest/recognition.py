@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from components.errors import ConfigError, SchemaError
+from components.ingest.column_words import may_be_shown
 from components.ingest.config import IngestConfig
 from components.ingest.heads import Head
 from components.ingest.layouts.assistments_raw import AssistmentsRaw
@@ -18,6 +19,9 @@ from components.ingest.layouts.sequences4 import Sequences4
 
 LAYOUTS: tuple[type[Layout], ...] = (Homeroom, AssistmentsRaw, ItemRows, ExamTime, Sequences3, Sequences4)
 """Asked in this order; the first that recognises a file has it."""
+
+MOST_SHOWN = 40
+"""Columns that a message names."""
 
 HOW_TO_MAP = (
     "Name the columns in the configuration, for example:\n"
@@ -102,14 +106,19 @@ def _nearly(head: Head) -> str:
     kind = _recognised(replace(head, columns=names, lines=()))
     if kind is None or names == head.columns:
         return ""
-    renamed = ", ".join(f"{old} -> {new}" for old, new in zip(head.columns, names, strict=True) if old != new)
+    pairs = [(old, new) for old, new in zip(head.columns, names, strict=True) if old != new and may_be_shown(old)]
+    renamed = ", ".join(f"{old} -> {new}" for old, new in pairs) or "lower case, and _ for blanks"
     return f" (these are the columns of {kind.name} once they are renamed: {renamed})"
 
 
 def _described(head: Head) -> str:
-    """Say which columns a file has, or only how many where its first line might be somebody's data."""
+    """Say which columns a file has, or only how many where its first line might be somebody's data.
+
+    In a header too, names that are not usual for columns are only counted: gradebooks have a column per student.
+    """
     if head.looks_like_header:
-        shown = ", ".join(head.columns[:40])
-        more = f" and {len(head.columns) - 40} more" if len(head.columns) > 40 else ""
-        return f"columns {shown}{more}{_nearly(head)}"
+        shown = [name for name in head.columns if may_be_shown(name)][:MOST_SHOWN]
+        hidden = len(head.columns) - len(shown)
+        more = f" and {hidden} more" if hidden else ""
+        return f"columns {', '.join(shown)}{more}{_nearly(head)}"
     return f"{len(head.columns)} column(s) and a first line that does not look like names of columns"

@@ -27,7 +27,7 @@ def read_table(file: RawFile, head: Head, columns: Sequence[str], options: TextO
 
 def _parquet(file: RawFile, columns: Sequence[str]) -> Iterator[TableBlock]:
     try:
-        frame = pl.read_parquet(file.path, columns=list(dict.fromkeys(columns)))
+        frame = pl.read_parquet(file.path, columns=list(dict.fromkeys(columns)), glob=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise SchemaError(
             f"{file.name} is Parquet that cannot be read ({type(error).__name__}): it is damaged. Have it sent again."

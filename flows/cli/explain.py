@@ -3,6 +3,7 @@
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from flows.cli.options import request_from, run_options
 
@@ -11,14 +12,17 @@ from flows.cli.options import request_from, run_options
 @click.argument("name", metavar="STAGE")
 @click.argument("application", default="knowledge_tracing")
 @run_options(required=False)
-def explain(name: str, application: str, **options: Any) -> None:
+@click.pass_context
+def explain(context: click.Context, /, name: str, application: str, **options: Any) -> None:
     """Say which part of STAGE's key changed since it last finished. Runs nothing.
 
-    Without --data, the request of the application's latest run is taken.
+    Without --data, the request of the application's latest run is taken, with what is given here in place of its own;
+    --set comes on top of its own.
 
     \b
-    Example:
+    Examples:
       homeroom explain train knowledge_tracing --set train.max_epochs=3
+      homeroom explain train knowledge_tracing --config full
     """
     import dataclasses
 
@@ -38,13 +42,21 @@ def explain(name: str, application: str, **options: Any) -> None:
         latest = latest_request(store, application)
         if latest is None:
             raise click.UsageError(f"{application} has not run in this store yet; say what to run with --data.")
-        request = dataclasses.replace(latest, overrides=(*latest.overrides, *request.overrides))
+        given = {
+            field: getattr(request, field)
+            for field in options
+            if context.get_parameter_source(field) is not ParameterSource.DEFAULT
+        }
+        given["overrides"] = (*latest.overrides, *request.overrides)
+        given["refresh"] = request.refresh  # the latest run's own was for that run
+        request = dataclasses.replace(latest, **given)
     found = load_application(application)
     config = found.configuration(request.config, request.overrides)
     events: list[StageEvent] = []
-    runner = make_runner(settings, found, store, dry=True, observe=events.append)
+    runner = make_runner(settings, found, store, refresh=request.refresh, dry=True, observe=events.append)
+    raw = collect(store, request.data, request.test_data, request.valid_data, record=False)
     try:
-        run_until(runner, name, collect(store, request.data, request.test_data, request.valid_data), config)
+        run_until(runner, name, raw, config)
     except WouldRun as first:
         if first.stage != name:
             click.echo(f"{name}: would run, because {first.stage} before it would run:")

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 from collections.abc import Callable, Iterable
 from glob import glob
 from typing import Any, TypeVar
@@ -64,7 +65,7 @@ def check_local_files(names: Iterable[str]) -> None:
     Raises:
         StoreError: lists them.
     """
-    missing = [n for n in names if "://" not in n and not glob(n, recursive=True)]
+    missing = [n for n in names if "://" not in n and not (os.path.exists(n) or glob(n, recursive=True))]
     if missing:
         from components.errors import StoreError
 
@@ -73,7 +74,7 @@ def check_local_files(names: Iterable[str]) -> None:
 
 
 def request_from(application: str, options: dict[str, Any]) -> RunRequest:
-    """Return the request that the options of `run_options` describe."""
+    """Return the request that the options of `run_options` describe, with absolute paths: it is recorded."""
     from flows.pipeline import STAGES
 
     for name in options["refresh"]:
@@ -87,4 +88,4 @@ def request_from(application: str, options: dict[str, Any]) -> RunRequest:
         config=options["config"],
         overrides=tuple(options["overrides"]),
         refresh=tuple(options["refresh"]),
-    )
+    ).absolute()

@@ -1,14 +1,12 @@
 """`homeroom score`: whole logs answered with a release, into a file."""
 
-from pathlib import Path
-
 import click
 
 
 @click.command()
 @click.argument("release")
 @click.option("--data", multiple=True, required=True, metavar="PATH_OR_URL", help="Logs, as for `homeroom run`.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A .parquet or .csv file to write.")
+@click.option("--out", required=True, help="A .parquet or .csv file to write.")
 @click.option(
     "--which",
     type=click.Choice(["all", "last"]),
@@ -29,7 +27,7 @@ import click
     help="Change how the logs are read, e.g. --set ingest.quarantine_limit=0.1. May be given several times.",
 )
 def score(
-    release: str, data: tuple[str, ...], out: Path, which: str, config: str | None, overrides: tuple[str, ...]
+    release: str, data: tuple[str, ...], out: str, which: str, config: str | None, overrides: tuple[str, ...]
 ) -> None:
     """Answer every step of the logs with RELEASE, as the service would answer it from the steps before.
 

@@ -1,14 +1,18 @@
 """The command line: help that teaches, errors that help, and exit codes."""
 
 import importlib
+import json
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from components.errors import ConfigError, StoreError
 from flows.__main__ import COMMANDS, cli, main
+from flows.cli.options import check_local_files
 from flows.cli.progress import Progress
+from flows.outputs import check_output
 
 
 def test_the_table_and_the_commands_say_the_same() -> None:
@@ -119,3 +123,117 @@ def test_a_warning_stays_on_a_terminal_whose_bar_moves_on(
         progress.say("writing")
     lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
     assert "warning: 3 answers are dated in the future" in lines
+
+
+@pytest.mark.parametrize("signal", [KeyboardInterrupt, click.Abort])
+def test_an_interrupt_is_one_json_object_too(
+    signal: type[BaseException], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*args: object, **options: object) -> None:
+        raise signal
+
+    monkeypatch.setattr("flows.runs.list_runs", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main(["runs", "--json"])
+    assert ended.value.code == 130
+    out, err = capsys.readouterr()
+    told = json.loads(out)["error"]
+    assert (told["kind"], told["exit_code"]) == ("Interrupted", 130)
+    assert told["message"] in err
+    with pytest.raises(SystemExit) as ended:
+        main(["runs"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().out == ""
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_there(tmp_path: Path) -> None:
+    (tmp_path / "d[1].csv").write_text("student,item,skills,correct\n")
+    check_local_files([str(tmp_path / "d[1].csv"), str(tmp_path / "*.csv")])
+    with pytest.raises(StoreError, match=r"1 of the named sources .*\n  - .*d\[2\]\.csv: no such file"):
+        check_local_files([str(tmp_path / "d[2].csv")])
+
+
+@pytest.mark.parametrize("command", ["simulate", "score"])
+@pytest.mark.parametrize(
+    ("out", "code", "words"),
+    [
+        ("s3://district/a.parquet", 2, "s3://district/a.parquet is an address; expected a file on this machine"),
+        ("file:///tmp/a.parquet", 2, "is an address"),
+        ("a.txt", 2, "a.txt ends with '.txt'; expected .parquet"),
+        ("a", 2, "ends with ''"),
+        ("folder.parquet", 4, "is a folder; expected a file"),
+        ("file.csv/a.parquet", 4, "file.csv/a.parquet could not be written (Not a directory)"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_anything_runs(
+    command: str,
+    out: str,
+    code: int,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOMEROOM_STORE", str(tmp_path / "store"))
+    (tmp_path / "folder.parquet").mkdir()
+    (tmp_path / "file.csv").write_text("older")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--out", out, *(["knowledge_tracing", "--data", "file.csv"] if command == "score" else [])])
+    assert ended.value.code == code
+    assert words in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_simulate_writes_parquet_under_no_other_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "--out", "x.csv", "--set", "students=3"])
+    assert ended.value.code == 2
+    assert "expected .parquet. Rename it." in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "--out", "new/x.parquet", "--set", "students=3"])
+    assert ended.value.code == 0
+    assert (tmp_path / "new" / "x.parquet").read_bytes().startswith(b"PAR1")
+
+
+def test_what_is_left_of_an_address_in_a_path_is_an_address_still() -> None:
+    with pytest.raises(ConfigError, match="is an address"):
+        check_output(Path("s3://district/a.parquet"), (".parquet",))
+    assert check_output(Path("C:a.parquet"), (".parquet",)) == Path("C:a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("data", "out"),
+    [
+        ("a.csv", "a.csv"),
+        ("a.csv", "deep/../a.csv"),
+        (".", "deep/b.csv"),
+        ("*.csv", "a.csv"),
+        ("file://{here}/a.csv", "{here}/a.csv"),
+        ("a.csv", "link.csv"),
+        ("link.csv", "a.csv"),
+        ("a.csv", "hard.csv"),
+    ],
+)
+def test_scoring_does_not_overwrite_the_logs_that_it_reads(
+    data: str, out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOMEROOM_STORE", str(tmp_path / "store"))
+    (tmp_path / "deep").mkdir()
+    for name in ("a.csv", "deep/b.csv"):
+        (tmp_path / name).write_text(f"student,item,skills,correct\n{name},i,s,1\n")
+    (tmp_path / "link.csv").symlink_to("a.csv")
+    (tmp_path / "hard.csv").hardlink_to("a.csv")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.csv")}
+    with pytest.raises(SystemExit) as ended:
+        main(["score", "knowledge_tracing", "--data", data.format(here=tmp_path), "--out", out.format(here=tmp_path)])
+    assert ended.value.code == 2
+    assert "is one of the logs that --data names" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.csv")} == before
+    assert not (tmp_path / "store").exists()

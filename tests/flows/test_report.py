@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from components.app import load_application
 from components.artifacts import Artifact
+from components.deploy.card import model_card
 from components.store import Store
 from flows.cli.run import print_summary
 from flows.report import write_report
@@ -114,6 +116,7 @@ def test_a_gap_that_cannot_be_estimated_is_said_so(released: Released, tmp_path:
     attribute, found = next((name, found) for name, found in groups["attributes"].items() if found["gaps"])
     measure = next(iter(found["gaps"]))
     found["gaps"][measure] = {"status": "not_estimable", "groups": 1}
+    found["too_few"] = 7
     (tmp_path / "groups").mkdir()
     (tmp_path / "groups" / "groups.json").write_text(json.dumps(groups))
 
@@ -125,3 +128,29 @@ def test_a_gap_that_cannot_be_estimated_is_said_so(released: Released, tmp_path:
     page = text_of((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
     row = page.split(f"<h3>{attribute}</h3>")[1].split(f"<td>{measure.replace('_', ' ')}</td>")[1].split("</tr>")[0]
     assert "not estimable" in row
+    assert "Groups with too few students or answers to be shown: 7." in page
+
+
+@pytest.mark.parametrize(("confidence", "shown"), [(0.9, "90 %"), (0.995, "99.5 %")])
+def test_intervals_are_called_by_the_confidence_that_they_have(
+    released: Released, tmp_path: Path, capsys: pytest.CaptureFixture[str], confidence: float, shown: str
+) -> None:
+    changed = with_repeats(released.summary)
+    scores = {**changed.scores, "bootstrap": {**changed.scores["bootstrap"], "confidence": confidence}}
+    summary, store, outcome = (
+        dataclasses.replace(changed, scores=scores),
+        released.settings.open_store(),
+        changed.outcome,
+    )
+    assert released.summary.to_json()["confidence"] == 0.95
+    plain = summary.to_json()
+    assert plain["confidence"] == confidence
+    print_summary(plain)
+    out = capsys.readouterr().out
+    assert out.count(f"({shown} interval ") >= len(plain["metrics"])
+    assert "95 %" not in out
+    write_report(summary, store, tmp_path)
+    assert f"Small figures: {shown} intervals" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    application = load_application("knowledge_tracing")
+    card = model_card(application, outcome.dataset, outcome.onnx, outcome.evaluation, outcome.fairness, scores)
+    assert f"| figure | value | {shown} interval |" in card

@@ -1,12 +1,14 @@
 """Collecting raw files: what is found, what identity depends on, and what is refused."""
 
 import hashlib
+import io
 import json
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
+import polars as pl
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -15,7 +17,7 @@ from components.errors import StoreError
 from components.ingest.addresses import secret_in
 from components.ingest.collect import collect
 from components.store import Store, raw_identity
-from tests.components.ingest.running import ingest_uris
+from tests.components.ingest.running import ingest_files, ingest_uris
 
 ROWS = b"student,item,correct\na,1,1\n"
 OTHER = b"student,item,correct\nb,1,0\n"
@@ -204,3 +206,21 @@ def test_an_address_with_a_secret_is_refused_and_nowhere_repeated(
 )
 def test_an_address_without_a_secret_is_none_of_these(address: str) -> None:
     assert secret_in(address) is None
+
+
+@pytest.mark.parametrize("name", ["d[1].csv", "d[1].parquet", "d[1].jsonl", "d*.csv"])
+def test_a_file_whose_name_looks_like_a_pattern_is_read_as_itself(tmp_path: Path, name: str) -> None:
+    table = pl.DataFrame({"student": ["a", "b"], "item": ["i", "i"], "skills": ["s", "s"], "correct": [1, 0]})
+    buffer = io.BytesIO()
+    if name.endswith(".csv"):
+        table.write_csv(buffer)
+    elif name.endswith(".parquet"):
+        table.write_parquet(buffer)
+    else:
+        table.write_ndjson(buffer)
+    outcome = ingest_files(tmp_path, {name: buffer.getvalue()})
+    assert outcome.raw.uris == (str(tmp_path / name),)
+    assert outcome.logs.rows == 2
+    (tmp_path / "dx.csv").write_bytes(table.head(1).write_csv().encode())
+    (tmp_path / "d1.csv").write_bytes(table.tail(1).write_csv().encode())
+    assert ingest_uris(tmp_path, [str(tmp_path / name)]).logs.rows == 2

@@ -97,7 +97,7 @@ def test_ten_students_and_ten_problems_of_the_same_numbers_are_no_ids(tmp_path: 
     assert ingest_files(tmp_path, {"a.csv": TIMED + "".join(lines)}, config("cohort")).logs.rows == 100
 
 
-@pytest.mark.parametrize(("different", "students", "fits"), [(50, 60, True), (51, 60, False), (51, 255, True)])
+@pytest.mark.parametrize(("different", "students", "fits"), [(50, 100, True), (51, 102, False), (51, 255, True)])
 def test_groups_of_about_one_value_per_student_are_refused(
     tmp_path: Path, different: int, students: int, fits: bool
 ) -> None:
@@ -109,6 +109,36 @@ def test_groups_of_about_one_value_per_student_are_refused(
         message = refusal(tmp_path, body, "cohort", secret="Street 7x")
         assert f"cohort: {different} different values for {students} students identify people" in message
         assert "put it into a few bins" in message
+
+
+@pytest.mark.parametrize(
+    ("students", "shared", "fits"),
+    [(45, 0, False), (21, 20, False), (20, 20, True), (3, 0, False), (2, 0, True), (1, 0, True)],
+)
+def test_groups_whose_values_belong_to_one_student_each_are_refused(
+    tmp_path: Path, students: int, shared: int, fits: bool
+) -> None:
+    # a full name for each of some students, and rooms that two others share; at most 50 values, the older limit
+    lines = [f"pupil-{n:03},t{a},add,1,{10 * n + a},Kim Number{n}x\n" for n in range(students) for a in range(2)]
+    for n in range(shared):
+        lines += [f"other-{n}-{twin},t,add,1,{n},Room {n}\n" for twin in range(2)]
+    alone, different = students, students + shared
+    body = TIMED + "".join(lines)
+    if fits:
+        assert ingest_files(tmp_path, {"a.csv": body}, config("cohort")).logs.groups == ("cohort",)
+    else:
+        message = refusal(tmp_path, body, "cohort", secret="Number1x")
+        assert f"cohort: {alone} of its {different} different values belong to a single student each" in message
+
+
+@pytest.mark.parametrize(("rare", "fits"), [(10, True), (11, False)])
+def test_a_few_rare_values_among_many_students_are_kept(tmp_path: Path, rare: int, fits: bool) -> None:
+    # of 50 students 20 %, which is 10, may each speak a language of their own
+    body = TIMED + "".join(f"pupil-{n},t,add,1,{n},{f'language {n}x' if n < rare else 'de'}\n" for n in range(50))
+    if fits:
+        assert ingest_files(tmp_path, {"a.csv": body}, config("cohort")).logs.rows == 50
+    else:
+        assert "cohort: 11 of its 12 different values" in refusal(tmp_path, body, "cohort", secret="language 3x")
 
 
 @pytest.mark.parametrize(("columns", "source"), [(("Kim {n}", "add"), "task"), (("t{a}", "Kim {n}"), "topic")])

@@ -41,6 +41,27 @@ def test_a_first_line_of_data_is_not_shown(tmp_path: Path, body: str) -> None:
     assert "anna" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("header", "shown"),
+    [
+        ("item,skill,time,Anna Schmidt,Ben Maier,Carla Weiss", "columns item, skill, time and 3 more"),
+        ("item,skill,time,Max Weiss,Mark,Max,Kind Weiss,Page", "columns item, skill, time and 5 more"),
+        ("item,skill,time,max score,Max Points,mark", "columns item, skill, time, max score, Max Points, mark"),
+        ("Date of Test;Name of the School;Schmidt;note_maier", "columns Date of Test, Name of the School and 2 more"),
+        ("Student,Item,Correct,Anna Schmidt", "columns Student, Item, Correct and 1 more (these are the columns of "),
+    ],
+)
+def test_a_gradebooks_columns_that_may_be_people_are_only_counted(tmp_path: Path, header: str, shown: str) -> None:
+    mark = ";" if ";" in header else ","
+    with pytest.raises(SchemaError) as caught:
+        ingest_files(tmp_path, {"grades.csv": f"{header}\n{mark.join('1' for _ in header.split(mark))}\n"})
+    text = str(caught.value)
+    assert f"grades.csv: {shown}" in text
+    assert "maier" not in text.lower()
+    for name in ("Anna", "anna", "Schmidt", "Weiss", "Mark", "Page"):
+        assert name not in text
+
+
 def test_all_files_in_no_layout_are_counted_and_listed(tmp_path: Path) -> None:
     files = {f"{n}.csv": f"pupil_id,task,right\np{n},t,ja\n" for n in range(4)}
     files |= {"odd.csv": "who,what,mark\nx,y,3\n", "good.csv": "student,item,correct\na,b,1\n"}
