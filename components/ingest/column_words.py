@@ -59,3 +59,8 @@ def may_be_shown(name: str) -> bool:
     if not known or words - COLUMN_WORDS - BETWEEN:
         return False
     return not (known <= ALSO_NAMES and name[:1].isupper())
+
+
+def spelled(name: str) -> str:
+    """Return a column's name as a message shows it: what a terminal would act on, and what no encoding knew, is escaped."""
+    return "".join(c if c.isprintable() and c != "\ufffd" else c.encode("unicode_escape").decode("ascii") for c in name)

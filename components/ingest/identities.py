@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from components.errors import SchemaError
+from components.ingest.column_words import spelled
 from components.ingest.layouts.layout import Layout
 from components.ingest.rows import JOIN
 
@@ -24,7 +25,7 @@ MOST_DIFFERENT = 50
 MOST_DIFFERENT_SHARE = 0.2
 """A column with more different values than both of these say, the share being one of students, names its people."""
 FEWEST_ALONE = 3
-"""Of two values each may belong to one student by chance: a log to be scored may hold two students in all."""
+"""Of fewer values, or students, each may belong to the other alone by chance: a log to be scored may hold two students."""
 MOST_ALONE_SHARE = 0.5
 """Share of a group's values that may belong to a single student each, however few students there are; unless these are
 few among the students (`MOST_DIFFERENT_SHARE`), as speakers of rare languages are."""
@@ -51,7 +52,7 @@ def check_identities(answers: pl.DataFrame, groups: Sequence[pl.DataFrame], layo
         problem = _ids_in(answers["student"], pairs, most_values=None) or _personal(pairs)
         if problem is not None:
             problems.append(
-                f"{layout.source_column(target)}: {problem}. Expected names that many students share; map another "
+                f"{spelled(layout.source_column(target))}: {problem}. Expected names that many students share; map another "
                 "column"
             )
     given = [g for g in groups if g.width]
@@ -62,7 +63,7 @@ def check_identities(answers: pl.DataFrame, groups: Sequence[pl.DataFrame], layo
         problem = _ids_in(answers["student"], pairs, most_values=MOST_VALUES) or _too_fine(pairs) or _alone(pairs)
         if problem is not None:
             problems.append(
-                f"{layout.source_column(name)}: {problem}. Expected an attribute that many students share; put it into "
+                f"{spelled(layout.source_column(name))}: {problem}. Expected an attribute that many students share; put it into "
                 "a few bins in the source, or leave it out of the groups"
             )
     if problems:
@@ -138,11 +139,11 @@ def _too_fine(pairs: pl.DataFrame) -> str | None:
 
 def _alone(pairs: pl.DataFrame) -> str | None:
     """Return what is wrong where most values of a group attribute belong to one student each, as names do."""
-    different = pairs["value"].n_unique()
+    different, students = pairs["value"].n_unique(), pairs["student"].n_unique()
     alone = pairs.group_by("value").agg(pl.col("student").n_unique()).filter(pl.col("student") == 1).height
-    if different < FEWEST_ALONE or alone <= MOST_ALONE_SHARE * different:
+    if min(different, students) < FEWEST_ALONE:
         return None
-    if alone <= MOST_DIFFERENT_SHARE * pairs["student"].n_unique():
+    if alone <= MOST_ALONE_SHARE * different or alone <= MOST_DIFFERENT_SHARE * students:
         return None
     return f"{alone} of its {different} different values belong to a single student each and identify people"
 

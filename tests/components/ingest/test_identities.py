@@ -153,3 +153,10 @@ def test_items_and_skills_that_are_one_per_student_are_refused(
 def test_all_such_columns_are_listed(tmp_path: Path) -> None:
     message = refusal(tmp_path, table(NAMED, "{s}", "{s}", "{s}"), "cohort", secret="pupil-")
     assert message.startswith("3 column(s) would publish who students are")
+
+
+def test_a_column_is_named_without_what_a_terminal_would_act_on(tmp_path: Path) -> None:
+    name = "ra\x1b[31mng\ufffd"
+    body = table(NAMED, "t{a}", "add", "{s}").replace("cohort", name, 1)
+    message = refusal(tmp_path, body, name, secret="pupil-0")
+    assert r"ra\x1b[31mng\ufffd: " in message
