@@ -62,5 +62,5 @@ def may_be_shown(name: str) -> bool:
 
 
 def spelled(name: str) -> str:
-    """Return a column's name as a message shows it: what a terminal would act on, and what no encoding knew, is escaped."""
+    """Return a column's name as a message shows it: what a terminal would act on, and U+FFFD, is escaped."""
     return "".join(c if c.isprintable() and c != "\ufffd" else c.encode("unicode_escape").decode("ascii") for c in name)

@@ -25,7 +25,7 @@ MOST_DIFFERENT = 50
 MOST_DIFFERENT_SHARE = 0.2
 """A column with more different values than both of these say, the share being one of students, names its people."""
 FEWEST_ALONE = 3
-"""Of fewer values, or students, each may belong to the other alone by chance: a log to be scored may hold two students."""
+"""Of fewer values, or students, each may belong to the other alone by chance: a log to be scored may hold two."""
 MOST_ALONE_SHARE = 0.5
 """Share of a group's values that may belong to a single student each, however few students there are; unless these are
 few among the students (`MOST_DIFFERENT_SHARE`), as speakers of rare languages are."""
@@ -52,8 +52,8 @@ def check_identities(answers: pl.DataFrame, groups: Sequence[pl.DataFrame], layo
         problem = _ids_in(answers["student"], pairs, most_values=None) or _personal(pairs)
         if problem is not None:
             problems.append(
-                f"{spelled(layout.source_column(target))}: {problem}. Expected names that many students share; map another "
-                "column"
+                f"{spelled(layout.source_column(target))}: {problem}. Expected names that many students share; map "
+                "another column"
             )
     given = [g for g in groups if g.width]
     names = sorted({c for g in given for c in g.columns if c != "student"})
@@ -63,8 +63,8 @@ def check_identities(answers: pl.DataFrame, groups: Sequence[pl.DataFrame], layo
         problem = _ids_in(answers["student"], pairs, most_values=MOST_VALUES) or _too_fine(pairs) or _alone(pairs)
         if problem is not None:
             problems.append(
-                f"{spelled(layout.source_column(name))}: {problem}. Expected an attribute that many students share; put it into "
-                "a few bins in the source, or leave it out of the groups"
+                f"{spelled(layout.source_column(name))}: {problem}. Expected an attribute that many students share; "
+                "put it into a few bins in the source, or leave it out of the groups"
             )
     if problems:
         lines = "\n".join(f"  - {p}." for p in problems)
