@@ -1,20 +1,69 @@
-"""Callbacks that come with the trainer."""
+"""Callbacks that come with the trainer; each is imported when its name is used."""
 
-from trainer.callback import Callback
-from trainer.callbacks.early_stopping import EarlyStopping
-from trainer.callbacks.learning_rate_monitor import LearningRateMonitor
-from trainer.callbacks.model_checkpoint import ModelCheckpoint
-from trainer.callbacks.model_summary import ModelSummary
-from trainer.callbacks.progress import ProgressBar, TQDMProgressBar
-from trainer.callbacks.timer import Timer
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainer.callback import Callback
+    from trainer.callbacks.checkpoint import Checkpoint
+    from trainer.callbacks.early_stopping import EarlyStopping
+    from trainer.callbacks.finetuning import BackboneFinetuning, BaseFinetuning
+    from trainer.callbacks.gradient_accumulation_scheduler import GradientAccumulationScheduler
+    from trainer.callbacks.lambda_function import LambdaCallback
+    from trainer.callbacks.learning_rate_monitor import LearningRateMonitor
+    from trainer.callbacks.model_checkpoint import ModelCheckpoint
+    from trainer.callbacks.model_summary import ModelSummary
+    from trainer.callbacks.on_exception_checkpoint import OnExceptionCheckpoint
+    from trainer.callbacks.progress import ProgressBar, TQDMProgressBar
+    from trainer.callbacks.timer import Timer
+    from trainer.callbacks.weight_averaging import EMAWeightAveraging, WeightAveraging
+
+_PLACES = {
+    "BackboneFinetuning": "trainer.callbacks.finetuning",
+    "BaseFinetuning": "trainer.callbacks.finetuning",
+    "Callback": "trainer.callback",
+    "Checkpoint": "trainer.callbacks.checkpoint",
+    "EMAWeightAveraging": "trainer.callbacks.weight_averaging",
+    "EarlyStopping": "trainer.callbacks.early_stopping",
+    "GradientAccumulationScheduler": "trainer.callbacks.gradient_accumulation_scheduler",
+    "LambdaCallback": "trainer.callbacks.lambda_function",
+    "LearningRateMonitor": "trainer.callbacks.learning_rate_monitor",
+    "ModelCheckpoint": "trainer.callbacks.model_checkpoint",
+    "ModelSummary": "trainer.callbacks.model_summary",
+    "OnExceptionCheckpoint": "trainer.callbacks.on_exception_checkpoint",
+    "ProgressBar": "trainer.callbacks.progress",
+    "TQDMProgressBar": "trainer.callbacks.progress",
+    "Timer": "trainer.callbacks.timer",
+    "WeightAveraging": "trainer.callbacks.weight_averaging",
+}
 
 __all__ = [
+    "BackboneFinetuning",
+    "BaseFinetuning",
     "Callback",
+    "Checkpoint",
+    "EMAWeightAveraging",
     "EarlyStopping",
+    "GradientAccumulationScheduler",
+    "LambdaCallback",
     "LearningRateMonitor",
     "ModelCheckpoint",
     "ModelSummary",
+    "OnExceptionCheckpoint",
     "ProgressBar",
     "TQDMProgressBar",
     "Timer",
+    "WeightAveraging",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
+    raise AttributeError(f"module 'trainer.callbacks' has no attribute {name!r}; it has {__all__}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

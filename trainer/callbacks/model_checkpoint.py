@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from trainer.callback import Callback
+from trainer.callbacks.checkpoint import Checkpoint
 from trainer.callbacks.checkpoint_names import format_checkpoint_name, unused_path
 from trainer.checkpoints import link_checkpoint
 from trainer.errors import MetricNotFoundError, MisconfigurationException
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trainer.trainer import Trainer
 
 
-class ModelCheckpoint(Callback):
+class ModelCheckpoint(Checkpoint):
     """Saves checkpoints during a fit. A file is deleted only when the one that replaces it is whole.
 
     Args:
@@ -47,8 +47,6 @@ class ModelCheckpoint(Callback):
         kth_best_model_path: the kept file that goes next.
     """
 
-    CHECKPOINT_NAME_LAST: ClassVar[str] = "last"
-    FILE_EXTENSION: ClassVar[str] = ".ckpt"
     STARTING_VERSION: ClassVar[int] = 1
     is_monitor: ClassVar[bool] = True
 
