@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from itertools import islice
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 
+from trainer.callbacks.prediction_writer import BasePredictionWriter
 from trainer.errors import MisconfigurationException
 from trainer.hooks import bind, is_overridden
-from trainer.loaders import limit_batches, list_loaders, loader_length, place_loader
+from trainer.loaders import has_index_stream, limit_batches, list_loaders, loader_length, place_loader
+from trainer.sampling import view_loader
 from trainer.state import RunningStage
 from trainer.steps import positional_arguments
 from trainer.transfer import choose_transfer
@@ -42,6 +45,8 @@ class EvaluationLoop:
         given: the loaders as the user gave them.
         num_batches: batches of each loader, on this process.
         results: for each loader, what went to the loggers in the last pass.
+        current_batch_indices: indices of the current batch's samples in the data set, where a writer asks for them.
+        epoch_batch_indices: for each loader, those of its batches so far.
     """
 
     def __init__(self, trainer: Trainer, kind: EvalKind, *, keeps_outputs: bool = False) -> None:
@@ -51,7 +56,11 @@ class EvaluationLoop:
         self.given: Any = None
         self.num_batches: list[float] = []
         self.results: list[dict[str, float]] = []
+        self.current_batch_indices: list[int] | None = None
+        self.epoch_batch_indices: list[list[list[int] | None]] = []
+        self._outputs: list[list[Any]] = []
         self._loaders: list[Any] = []
+        self._given_indices: list[deque[Any] | None] = []
         self._is_bound = False
         self._has_batches = False
         self._seen: dict[int, int] = {}  # batches of each loader in earlier passes
@@ -59,18 +68,24 @@ class EvaluationLoop:
     def load_data(self) -> None:
         """Ask for the loaders, split them over the processes and count their batches."""
         trainer = self.trainer
-        self._loaders, self.num_batches = [], []
+        self._loaders, self.num_batches, self._given_indices = [], [], []
+        notes = self.kind == "predict" and any(isinstance(c, BasePredictionWriter) for c in trainer.callbacks)
         source = "val" if self.kind == "validation" else self.kind
         limit, argument = trainer.eval_limit(self.kind)
         self.given = trainer.sources.loader(source)
         for given in list_loaders(self.given):
-            loader, _ = place_loader(
+            loader, stream = place_loader(
                 given,
                 trainer.strategy,
                 training=False,
                 splits=trainer.data.use_distributed_sampler,
                 in_order=trainer.length.overfit_batches > 0,
             )
+            if notes and stream is None and has_index_stream(loader):
+                loader, stream = view_loader(loader)
+            if notes and stream is not None:
+                stream.given = deque()
+            self._given_indices.append(None if stream is None else stream.given)
             self._loaders.append(loader)
             self.num_batches.append(limit_batches(loader_length(loader), limit, argument))
         [anywhere] = trainer.strategy.agree([sum(self.num_batches) > 0])
@@ -80,6 +95,11 @@ class EvaluationLoop:
     def has_batches(self) -> bool:
         """Return whether there is anything to run, on any process: all of them take part in hooks and exchanges."""
         return self._has_batches
+
+    @property
+    def predictions(self) -> list[Any]:
+        """Return the outputs kept so far; a list for each loader where there are several."""
+        return self._outputs[0] if len(self._loaders) == 1 and self._outputs else self._outputs
 
     def _bind(self) -> None:
         trainer, kind = self.trainer, self.kind
@@ -110,7 +130,8 @@ class EvaluationLoop:
         if not trainer.is_sanity_checking:
             trainer.enter_stage(_STAGES[self.kind])
         metrics.reset("eval")
-        outputs: list[list[Any]] = []
+        outputs = self._outputs = [[] for _ in self._loaders]
+        self.epoch_batch_indices = [[] for _ in self._loaders]
         # What a model keeps from its validation inside a fit (a cached mask, say) has to be usable in training.
         infers = trainer.reproducibility.inference_mode and not trainer.is_fitting
         grad_off: AbstractContextManager[object] = torch.inference_mode() if infers else torch.no_grad()
@@ -119,12 +140,16 @@ class EvaluationLoop:
             self._call("start")
             self._call("epoch_start")
             for index, loader in enumerate(self._loaders):
-                outputs.append(self._one_loader(index, loader, min(self.num_batches[index], max_batches)))
+                self._one_loader(index, loader, min(self.num_batches[index], max_batches))
             self._finish()
+        self._outputs = []
         return outputs
 
-    def _one_loader(self, index: int, loader: Any, count: float) -> list[Any]:
-        trainer, metrics, kept = self.trainer, self.trainer.metrics, []
+    def _one_loader(self, index: int, loader: Any, count: float) -> None:
+        trainer, metrics, kept = self.trainer, self.trainer.metrics, self._outputs[index]
+        given, noted = self._given_indices[index], self.epoch_batch_indices[index]
+        if given is not None:
+            given.clear()
         several = len(self._loaders) > 1
         metrics.enter("eval", "batch", index if several else None)
         step, takes, move, context = self._step, self._takes, self._moves[index], self._context
@@ -136,6 +161,11 @@ class EvaluationLoop:
             if move is not None:
                 batch = move(batch)
             metrics.batch = batch
+            if given is not None:
+                # A loader gives its batches in the order in which it drew their indices, also with workers.
+                self.current_batch_indices = _as_list(given.popleft()) if given else None
+                if self.keeps_outputs:
+                    noted.append(self.current_batch_indices)
             for hook in batch_start:
                 hook(batch, batch_idx, *extra)
             arguments = (batch, batch_idx, index)[:takes]
@@ -144,10 +174,10 @@ class EvaluationLoop:
             else:
                 with context():
                     output = step(*arguments)
-            for hook in batch_end:
-                hook(output, batch, batch_idx, *extra)
             if self.keeps_outputs:
                 kept.append(output)
+            for hook in batch_end:
+                hook(output, batch, batch_idx, *extra)
             if metrics.has_step_values("eval") and not trainer.is_sanity_checking:
                 trainer.log_step_values("eval", seen + batch_idx)
             if not trainer.strategy.is_distributed:
@@ -156,7 +186,7 @@ class EvaluationLoop:
         metrics.batch = None
         if not trainer.is_sanity_checking:
             self._seen[index] = seen + done
-        return kept
+        self.current_batch_indices = None
 
     def _finish(self) -> None:
         trainer, metrics = self.trainer, self.trainer.metrics
@@ -202,6 +232,11 @@ class EvaluationLoop:
             else:
                 for part, training in before:
                     part.training = training
+
+
+def _as_list(indices: Any) -> list[int]:
+    """Return the indices of a batch; a loader without batching draws one at a time."""
+    return list(indices) if isinstance(indices, list | tuple) else [indices]
 
 
 def _by_loader(values: dict[str, float], loaders: int) -> list[dict[str, float]]:

@@ -148,7 +148,7 @@ def place_loader(
     Raises:
         MisconfigurationException: the loader has to be split and iterates in a way of its own.
     """
-    if not _has_index_stream(loader):
+    if not has_index_stream(loader):
         if splits and strategy.is_distributed and strategy.environment.rank == 0:
             warnings.warn(
                 f"{type(loader).__name__} has no indices to split: every process reads all of it. Split it by rank "
@@ -174,7 +174,8 @@ def place_loader(
     return view_loader(loader, split=split, in_order=in_order, worker_init=worker_init)
 
 
-def _has_index_stream(loader: Any) -> bool:
+def has_index_stream(loader: Any) -> bool:
+    """Return whether `loader` draws indices of a data set."""
     return isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset)
 
 
@@ -216,7 +217,7 @@ class TrainLoader:
         if position.get("loader") is not None and isinstance(self.given, Stateful):
             self.given.load_state_dict(position["loader"])
             return self._limited(iter(self.loader), done)
-        if _has_index_stream(self.loader) and type(self.loader).__iter__ is DataLoader.__iter__:
+        if has_index_stream(self.loader) and type(self.loader).__iter__ is DataLoader.__iter__:
             if self._stream is None:
                 self.loader, self._stream = view_loader(self.loader)
             self._stream.skip = done

@@ -306,6 +306,13 @@ class Readings(Settings):
         return self._eval_batches("predict")
 
     @property
+    def predict_loop(self) -> EvaluationLoop:
+        """Return the loop of the current or last prediction."""
+        if "predict" not in self.evaluations:
+            raise RuntimeError("This trainer has not predicted yet. Call `predict` first.")
+        return self.evaluations["predict"]
+
+    @property
     def has_validation(self) -> bool:
         """Return whether this fit validates."""
         return self.is_fitting and sum(self.num_val_batches) > 0

@@ -14,6 +14,7 @@ import torch
 
 from trainer.callback import Callback
 from trainer.callbacks.checkpoint import Checkpoint
+from trainer.callbacks.prediction_writer import BasePredictionWriter
 from trainer.errors import SIGTERMException
 from trainer.evaluation import EvalKind, EvaluationLoop
 from trainer.hooks import call, callback_hooks, is_overridden
@@ -258,6 +259,8 @@ def evaluate(
     trainer: Trainer, kind: EvalKind, *, keeps_outputs: bool = False
 ) -> tuple[EvaluationLoop, list[list[Any]]]:
     """Run one pass of validation, test or prediction; return the loop with its results, and the outputs kept."""
+    writers = [callback for callback in trainer.callbacks if isinstance(callback, BasePredictionWriter)]
+    keeps_outputs |= kind == "predict" and any(writer.interval.on_epoch for writer in writers)
     loop = EvaluationLoop(trainer, kind, keeps_outputs=keeps_outputs)
     trainer.evaluations[kind] = loop
     limit, _ = trainer.eval_limit(kind)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from trainer.callbacks.model_checkpoint import ModelCheckpoint
     from trainer.callbacks.model_summary import ModelSummary
     from trainer.callbacks.on_exception_checkpoint import OnExceptionCheckpoint
+    from trainer.callbacks.prediction_writer import BasePredictionWriter
     from trainer.callbacks.progress import ProgressBar, TQDMProgressBar
     from trainer.callbacks.timer import Timer
     from trainer.callbacks.weight_averaging import EMAWeightAveraging, WeightAveraging
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "BackboneFinetuning": "trainer.callbacks.finetuning",
     "BaseFinetuning": "trainer.callbacks.finetuning",
+    "BasePredictionWriter": "trainer.callbacks.prediction_writer",
     "Callback": "trainer.callback",
     "Checkpoint": "trainer.callbacks.checkpoint",
     "EMAWeightAveraging": "trainer.callbacks.weight_averaging",
@@ -42,6 +44,7 @@ _PLACES = {
 __all__ = [
     "BackboneFinetuning",
     "BaseFinetuning",
+    "BasePredictionWriter",
     "Callback",
     "Checkpoint",
     "EMAWeightAveraging",

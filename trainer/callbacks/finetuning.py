@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trainer.module import LightningModule
     from trainer.trainer import Trainer
 
-Modules: TypeAlias = Union[nn.Module, Iterable["Modules"]]
+Modules: TypeAlias = "nn.Module | Iterable[Modules]"
 """A module, or modules in any nesting."""
 
 
@@ -38,6 +38,7 @@ class BaseFinetuning(Callback):
     def __init__(self) -> None:
         self._internal_optimizer_metadata: dict[int, list[dict[str, Any]]] = {}
         self._restarting = False
+        self._latest_epoch = -1  # a resume inside an epoch thaws nothing twice
 
     # What a subclass writes
 
@@ -140,6 +141,8 @@ class BaseFinetuning(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
         """Freeze."""
+        if stage == "fit":
+            self._internal_optimizer_metadata, self._latest_epoch = {}, -1
         self.freeze_before_training(pl_module)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -152,12 +155,18 @@ class BaseFinetuning(Callback):
             if index in self._internal_optimizer_metadata:
                 groups = self._internal_optimizer_metadata[index]
                 optimizer.param_groups = [{**group, "params": [named[n] for n in group["params"]]} for group in groups]
-                for group in optimizer.param_groups[1:]:
-                    for parameter in group["params"]:
-                        parameter.requires_grad = True
+                added = {parameter for group in optimizer.param_groups[1:] for parameter in group["params"]}
+                for parameter in added:
+                    parameter.requires_grad = True
+                for module in pl_module.modules():
+                    if isinstance(module, _BatchNorm) and not added.isdisjoint(module.parameters()):
+                        self.make_trainable(module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ask what to thaw, and note the groups that this made."""
+        if trainer.current_epoch <= self._latest_epoch:
+            return
+        self._latest_epoch = trainer.current_epoch
         names = {parameter: name for name, parameter in pl_module.named_parameters()}
         for index, optimizer in enumerate(trainer.optimizers):
             before = len(optimizer.param_groups)
@@ -168,12 +177,16 @@ class BaseFinetuning(Callback):
 
     def state_dict(self) -> PlainState:
         """Return the groups, with parameters by name."""
-        return {"internal_optimizer_metadata": self._internal_optimizer_metadata}
+        return {
+            "internal_optimizer_metadata": self._internal_optimizer_metadata,
+            "latest_epoch": self._latest_epoch,
+        }
 
     def load_state_dict(self, state_dict: PlainState) -> None:
         """Keep the groups until the optimizer is there."""
         self._restarting = True
         self._internal_optimizer_metadata = state_dict["internal_optimizer_metadata"]
+        self._latest_epoch = state_dict.get("latest_epoch", -1)
 
 
 class BackboneFinetuning(BaseFinetuning):
@@ -245,9 +258,13 @@ class BackboneFinetuning(BaseFinetuning):
         if epoch == self.unfreeze_backbone_at_epoch:
             own = self.backbone_initial_lr
             rate = current * self.backbone_initial_ratio_lr if own is None else own
-            self.unfreeze_and_add_param_group(
-                _backbone(pl_module), optimizer, rate, self.initial_denom_lr, train_bn=self.train_bn
-            )
+            backbone = _backbone(pl_module)
+            self.make_trainable(backbone)
+            # Its batch norms were not frozen, so `configure_optimizers` may have taken them.
+            present = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+            thawed = [p for p in self.filter_params(backbone, self.train_bn) if id(p) not in present]
+            if thawed:
+                optimizer.add_param_group({"params": thawed, "lr": rate})
         else:
             if self.previous_backbone_lr is None:
                 return  # this fit began after the epoch that thaws

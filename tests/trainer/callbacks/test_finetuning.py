@@ -150,7 +150,7 @@ def test_what_the_optimizer_has_is_left_with_a_warning() -> None:
 
 def test_a_model_without_a_backbone_is_refused(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, callbacks=BackboneFinetuning())
-    with pytest.raises(MisconfigurationException, match="Regression.backbone"):
+    with pytest.raises(MisconfigurationException, match=r"Regression\.backbone"):
         trainer.fit(Regression(), regression_loader())
 
 
