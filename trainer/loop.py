@@ -42,8 +42,8 @@ class FitLoop:
         self.evaluation = evaluation
         self.position = position
         self.scheduler_configs: list[LRSchedulerConfig] | None = None
-        self._current_schedulers()
         self.step_settings: tuple[float, int] | None = None
+        self._current_schedulers()
         self.is_distributed = trainer.strategy.is_distributed
         self.last_logged = self.state.stepped_batches
         self.log_every = max(1, trainer.reporting.log_every_n_steps)
@@ -83,7 +83,7 @@ class FitLoop:
     def _epoch(self) -> None:
         trainer, state, metrics, flags = self.trainer, self.state, self.trainer.metrics, self.trainer.flags
         batches = self._enter_epoch()
-        step, schedulers = self._current_step(), self._current_schedulers()
+        schedulers, step = self._current_schedulers(), self._current_step()
         loader, move, settle = self.loader, self.move, self._settle
         batch_start, batch_end, after_step = self.batch_start, self.batch_end, schedulers.after_step
         total, max_steps, run = loader.num_batches, trainer.length.max_steps, trainer.state
@@ -136,6 +136,7 @@ class FitLoop:
         configs = self.trainer.lr_scheduler_configs
         if configs != self.scheduler_configs:
             self.scheduler_configs = list(configs)
+            self.step_settings = None  # a new scheduler changes the optimizer's `step`
             # Under manual optimisation the user's code steps the schedulers too.
             automatic = self.trainer.lightning_module.automatic_optimization
             self.schedulers = SchedulerSteps(self.trainer, configs if automatic else [])

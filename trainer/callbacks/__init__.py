@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trainer.callback import Callback
     from trainer.callbacks.checkpoint import Checkpoint
+    from trainer.callbacks.device_stats_monitor import DeviceStatsMonitor
     from trainer.callbacks.early_stopping import EarlyStopping
     from trainer.callbacks.finetuning import BackboneFinetuning, BaseFinetuning
     from trainer.callbacks.gradient_accumulation_scheduler import GradientAccumulationScheduler
+    from trainer.callbacks.gradient_norm import GradientNorm
     from trainer.callbacks.lambda_function import LambdaCallback
     from trainer.callbacks.learning_rate_monitor import LearningRateMonitor
     from trainer.callbacks.model_checkpoint import ModelCheckpoint
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from trainer.callbacks.on_exception_checkpoint import OnExceptionCheckpoint
     from trainer.callbacks.prediction_writer import BasePredictionWriter
     from trainer.callbacks.progress import ProgressBar, TQDMProgressBar
+    from trainer.callbacks.rich_model_summary import RichModelSummary
+    from trainer.callbacks.stochastic_weight_averaging import StochasticWeightAveraging
+    from trainer.callbacks.throughput_monitor import ThroughputMonitor
     from trainer.callbacks.timer import Timer
     from trainer.callbacks.weight_averaging import EMAWeightAveraging, WeightAveraging
 
@@ -27,16 +32,21 @@ _PLACES = {
     "BasePredictionWriter": "trainer.callbacks.prediction_writer",
     "Callback": "trainer.callback",
     "Checkpoint": "trainer.callbacks.checkpoint",
+    "DeviceStatsMonitor": "trainer.callbacks.device_stats_monitor",
     "EMAWeightAveraging": "trainer.callbacks.weight_averaging",
     "EarlyStopping": "trainer.callbacks.early_stopping",
     "GradientAccumulationScheduler": "trainer.callbacks.gradient_accumulation_scheduler",
+    "GradientNorm": "trainer.callbacks.gradient_norm",
     "LambdaCallback": "trainer.callbacks.lambda_function",
     "LearningRateMonitor": "trainer.callbacks.learning_rate_monitor",
     "ModelCheckpoint": "trainer.callbacks.model_checkpoint",
     "ModelSummary": "trainer.callbacks.model_summary",
     "OnExceptionCheckpoint": "trainer.callbacks.on_exception_checkpoint",
     "ProgressBar": "trainer.callbacks.progress",
+    "RichModelSummary": "trainer.callbacks.rich_model_summary",
+    "StochasticWeightAveraging": "trainer.callbacks.stochastic_weight_averaging",
     "TQDMProgressBar": "trainer.callbacks.progress",
+    "ThroughputMonitor": "trainer.callbacks.throughput_monitor",
     "Timer": "trainer.callbacks.timer",
     "WeightAveraging": "trainer.callbacks.weight_averaging",
 }
@@ -47,16 +57,21 @@ __all__ = [
     "BasePredictionWriter",
     "Callback",
     "Checkpoint",
+    "DeviceStatsMonitor",
     "EMAWeightAveraging",
     "EarlyStopping",
     "GradientAccumulationScheduler",
+    "GradientNorm",
     "LambdaCallback",
     "LearningRateMonitor",
     "ModelCheckpoint",
     "ModelSummary",
     "OnExceptionCheckpoint",
     "ProgressBar",
+    "RichModelSummary",
+    "StochasticWeightAveraging",
     "TQDMProgressBar",
+    "ThroughputMonitor",
     "Timer",
     "WeightAveraging",
 ]
