@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trainer.callbacks.prediction_writer import BasePredictionWriter
     from trainer.callbacks.progress import ProgressBar, TQDMProgressBar
     from trainer.callbacks.rich_model_summary import RichModelSummary
+    from trainer.callbacks.rich_progress import RichProgressBar
     from trainer.callbacks.stochastic_weight_averaging import StochasticWeightAveraging
     from trainer.callbacks.throughput_monitor import ThroughputMonitor
     from trainer.callbacks.timer import Timer
@@ -44,6 +45,7 @@ _PLACES = {
     "OnExceptionCheckpoint": "trainer.callbacks.on_exception_checkpoint",
     "ProgressBar": "trainer.callbacks.progress",
     "RichModelSummary": "trainer.callbacks.rich_model_summary",
+    "RichProgressBar": "trainer.callbacks.rich_progress",
     "StochasticWeightAveraging": "trainer.callbacks.stochastic_weight_averaging",
     "TQDMProgressBar": "trainer.callbacks.progress",
     "ThroughputMonitor": "trainer.callbacks.throughput_monitor",
@@ -69,6 +71,7 @@ __all__ = [
     "OnExceptionCheckpoint",
     "ProgressBar",
     "RichModelSummary",
+    "RichProgressBar",
     "StochasticWeightAveraging",
     "TQDMProgressBar",
     "ThroughputMonitor",
