@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from trainer.callback import Callback
     from trainer.callbacks.checkpoint import Checkpoint
     from trainer.callbacks.device_stats_monitor import DeviceStatsMonitor
-    from trainer.callbacks.early_stopping import EarlyStopping
+    from trainer.callbacks.early_stopping import EarlyStopping, EarlyStoppingReason
     from trainer.callbacks.finetuning import BackboneFinetuning, BaseFinetuning
     from trainer.callbacks.gradient_accumulation_scheduler import GradientAccumulationScheduler
     from trainer.callbacks.gradient_norm import GradientNorm
@@ -36,6 +36,7 @@ _PLACES = {
     "DeviceStatsMonitor": "trainer.callbacks.device_stats_monitor",
     "EMAWeightAveraging": "trainer.callbacks.weight_averaging",
     "EarlyStopping": "trainer.callbacks.early_stopping",
+    "EarlyStoppingReason": "trainer.callbacks.early_stopping",
     "GradientAccumulationScheduler": "trainer.callbacks.gradient_accumulation_scheduler",
     "GradientNorm": "trainer.callbacks.gradient_norm",
     "LambdaCallback": "trainer.callbacks.lambda_function",
@@ -62,6 +63,7 @@ __all__ = [
     "DeviceStatsMonitor",
     "EMAWeightAveraging",
     "EarlyStopping",
+    "EarlyStoppingReason",
     "GradientAccumulationScheduler",
     "GradientNorm",
     "LambdaCallback",
