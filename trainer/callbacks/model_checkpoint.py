@@ -65,6 +65,7 @@ class ModelCheckpoint(Checkpoint):
         verbose: bool = False,
         save_last: bool | Literal["link"] | None = None,
         save_top_k: int = 1,
+        save_on_exception: bool = False,
         save_weights_only: bool = False,
         mode: Literal["min", "max"] = "min",
         auto_insert_metric_name: bool = True,
@@ -72,7 +73,6 @@ class ModelCheckpoint(Checkpoint):
         train_time_interval: timedelta | None = None,
         every_n_epochs: int | None = None,
         save_on_train_epoch_end: bool | None = None,
-        save_on_exception: bool = False,
         enable_version_counter: bool = True,
     ) -> None:
         self.dirpath = None if dirpath is None else str(dirpath)
