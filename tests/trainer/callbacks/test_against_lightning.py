@@ -123,7 +123,7 @@ def test_stochastic_averages_are_the_same(tmp_path: Path, strategy: Any, start: 
 
 def test_batch_norms_are_renewed_alike(tmp_path: Path) -> None:
     callbacks = [L.callbacks.StochasticWeightAveraging(0.01, 2) for L in (lightning.pytorch, ours)]
-    options = {"normed": True, "limit_val_batches": 0}
+    options: dict[str, Any] = {"normed": True, "limit_val_batches": 0}
     theirs = fit(lightning.pytorch, tmp_path, callbacks[:1], **options)
     mine = fit(ours, tmp_path, callbacks[1:], **options)
     # Lightning's pass for the batch norms ends with a step of the optimizer, by the gradients and momentum of the last
