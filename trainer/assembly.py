@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from trainer.callback import Callback
 from trainer.callbacks.checkpoint import Checkpoint
 from trainer.callbacks.early_stopping import EarlyStopping
-from trainer.callbacks.learning_rate_monitor import LearningRateMonitor
+from trainer.callbacks.lr_monitor import LearningRateMonitor
 from trainer.callbacks.model_checkpoint import ModelCheckpoint
 from trainer.callbacks.model_summary import ModelSummary
 from trainer.callbacks.progress import ProgressBar, TQDMProgressBar

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from trainer.callbacks.gradient_accumulation_scheduler import GradientAccumulationScheduler
     from trainer.callbacks.gradient_norm import GradientNorm
     from trainer.callbacks.lambda_function import LambdaCallback
-    from trainer.callbacks.learning_rate_monitor import LearningRateMonitor
+    from trainer.callbacks.lr_monitor import LearningRateMonitor
     from trainer.callbacks.model_checkpoint import ModelCheckpoint
     from trainer.callbacks.model_summary import ModelSummary
     from trainer.callbacks.on_exception_checkpoint import OnExceptionCheckpoint
     from trainer.callbacks.prediction_writer import BasePredictionWriter
     from trainer.callbacks.progress import ProgressBar, TQDMProgressBar
+    from trainer.callbacks.progress.rich_progress import RichProgressBar
     from trainer.callbacks.rich_model_summary import RichModelSummary
-    from trainer.callbacks.rich_progress import RichProgressBar
-    from trainer.callbacks.stochastic_weight_averaging import StochasticWeightAveraging
+    from trainer.callbacks.stochastic_weight_avg import StochasticWeightAveraging
     from trainer.callbacks.throughput_monitor import ThroughputMonitor
     from trainer.callbacks.timer import Timer
     from trainer.callbacks.weight_averaging import EMAWeightAveraging, WeightAveraging
@@ -40,14 +40,14 @@ _PLACES = {
     "GradientAccumulationScheduler": "trainer.callbacks.gradient_accumulation_scheduler",
     "GradientNorm": "trainer.callbacks.gradient_norm",
     "LambdaCallback": "trainer.callbacks.lambda_function",
-    "LearningRateMonitor": "trainer.callbacks.learning_rate_monitor",
+    "LearningRateMonitor": "trainer.callbacks.lr_monitor",
     "ModelCheckpoint": "trainer.callbacks.model_checkpoint",
     "ModelSummary": "trainer.callbacks.model_summary",
     "OnExceptionCheckpoint": "trainer.callbacks.on_exception_checkpoint",
     "ProgressBar": "trainer.callbacks.progress",
     "RichModelSummary": "trainer.callbacks.rich_model_summary",
-    "RichProgressBar": "trainer.callbacks.rich_progress",
-    "StochasticWeightAveraging": "trainer.callbacks.stochastic_weight_averaging",
+    "RichProgressBar": "trainer.callbacks.progress.rich_progress",
+    "StochasticWeightAveraging": "trainer.callbacks.stochastic_weight_avg",
     "TQDMProgressBar": "trainer.callbacks.progress",
     "ThroughputMonitor": "trainer.callbacks.throughput_monitor",
     "Timer": "trainer.callbacks.timer",

@@ -11,7 +11,7 @@ import pytest
 
 from tests.trainer.models import LoggingRegression, make_trainer, regression_loader
 from trainer.callbacks import ProgressBar, RichProgressBar, TQDMProgressBar
-from trainer.callbacks.rich_progress import RichProgressBarTheme
+from trainer.callbacks.progress.rich_progress import RichProgressBarTheme
 
 
 class Shown(LoggingRegression):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -32,21 +31,37 @@ def test_the_timer_counts_over_resumes(tmp_path: Path) -> None:
     assert Timer().time_remaining() is None
 
 
+class Clock:
+    """A clock that a training step moves on by one second."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
 class Slow(LoggingRegression):
+    clock = Clock()
+
     def training_step(self, batch: Any, batch_idx: int) -> Any:
-        time.sleep(0.01)
+        self.clock.now += 1.0
         return super().training_step(batch, batch_idx)
 
 
 @pytest.mark.parametrize(("interval", "batches"), [("step", 2), ("epoch", 6)])
 def test_the_clock_is_looked_at_after_steps_or_epochs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], interval: Any, batches: int
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    interval: Any,
+    batches: int,
 ) -> None:
-    timer = Timer(timedelta(seconds=0.015), interval=interval)
+    monkeypatch.setattr("trainer.callbacks.timer.time", Slow.clock)
+    timer = Timer(timedelta(seconds=2), interval=interval)
     trainer = make_trainer(tmp_path, max_epochs=5, callbacks=timer)
     trainer.fit(Slow(), regression_loader(24, 4))
     assert trainer.global_step == batches
-    assert "the time is over" in capsys.readouterr().out
+    assert f"the time is over after 0:00:0{batches}" in capsys.readouterr().out
 
 
 def test_every_stage_is_measured(tmp_path: Path) -> None:

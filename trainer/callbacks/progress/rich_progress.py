@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from trainer.callbacks.progress import ProgressBar, as_text, print_epoch
+from trainer.callbacks.progress.progress_bar import ProgressBar, as_text, print_epoch
 from trainer.types import Batch, Stage, StepOutput
 
 if TYPE_CHECKING:
