@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trainer import callbacks, errors, fabric, loggers, strategies
+    from trainer import callbacks, errors, fabric, loggers, strategies, utilities
     from trainer.callback import Callback
     from trainer.datamodule import LightningDataModule
     from trainer.fabric import Fabric
@@ -26,6 +26,7 @@ __all__ = [
     "loggers",
     "seed_everything",
     "strategies",
+    "utilities",
 ]
 
 _PLACES = {
@@ -36,7 +37,7 @@ _PLACES = {
     "Trainer": "trainer.trainer",
     "seed_everything": "trainer.seed",
 }
-_SUBPACKAGES = ("callbacks", "errors", "fabric", "loggers", "strategies")
+_SUBPACKAGES = ("callbacks", "errors", "fabric", "loggers", "strategies", "utilities")
 
 
 def __getattr__(name: str) -> object:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trainer.callback import Callback
+from trainer.callbacks.checkpoint import Checkpoint
 from trainer.callbacks.early_stopping import EarlyStopping
-from trainer.callbacks.learning_rate_monitor import LearningRateMonitor
+from trainer.callbacks.lr_monitor import LearningRateMonitor
 from trainer.callbacks.model_checkpoint import ModelCheckpoint
 from trainer.callbacks.model_summary import ModelSummary
 from trainer.callbacks.progress import ProgressBar, TQDMProgressBar
@@ -53,11 +54,11 @@ def assemble_callbacks(
                 four_parts("`callbacks` holds something that is no callback.", got=callback,
                            expected="instances of trainer.Callback", remedy="Correct it.")
             )  # fmt: skip
-    checkpoints = [callback for callback in callbacks if isinstance(callback, ModelCheckpoint)]
+    checkpoints = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
     bars = [callback for callback in callbacks if isinstance(callback, ProgressBar)]
     _refuse_contradictions(checkpoints, bars, reporting)
     if length.fast_dev_run:
-        dropped = (ModelCheckpoint, EarlyStopping, LearningRateMonitor)
+        dropped = (Checkpoint, EarlyStopping, LearningRateMonitor)
         callbacks = [callback for callback in callbacks if not isinstance(callback, dropped)]
     if reporting.enable_progress_bar and not bars:
         callbacks.append(TQDMProgressBar())
@@ -67,7 +68,7 @@ def assemble_callbacks(
         callbacks.append(Timer(length.max_time))
     if reporting.enable_checkpointing and not checkpoints and not length.fast_dev_run:
         callbacks.append(ModelCheckpoint())
-    return sorted(callbacks, key=lambda callback: isinstance(callback, ModelCheckpoint))
+    return sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint))
 
 
 def _refuse_contradictions(

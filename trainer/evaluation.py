@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from itertools import islice
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 
+from trainer.callbacks.prediction_writer import BasePredictionWriter
 from trainer.errors import MisconfigurationException
 from trainer.hooks import bind, is_overridden
-from trainer.loaders import limit_batches, list_loaders, loader_length, place_loader
+from trainer.loaders import has_index_stream, limit_batches, list_loaders, loader_length, place_loader
+from trainer.sampling import view_loader
 from trainer.state import RunningStage
 from trainer.steps import positional_arguments, refuse_loader_steps
 from trainer.transfer import choose_transfer
@@ -43,6 +46,8 @@ class EvaluationLoop:
         given: the loaders as the user gave them.
         num_batches: batches of each loader, on this process.
         results: for each loader, what went to the loggers in the last pass.
+        current_batch_indices: indices of the current batch's samples in the data set, where a writer asks for them.
+        epoch_batch_indices: for each loader, those of its batches so far.
     """
 
     def __init__(self, trainer: Trainer, kind: EvalKind, *, keeps_outputs: bool = False) -> None:
@@ -52,7 +57,11 @@ class EvaluationLoop:
         self.given: Any = None
         self.num_batches: list[float] = []
         self.results: list[dict[str, float]] = []
+        self.current_batch_indices: list[int] | None = None
+        self.epoch_batch_indices: list[list[list[int] | None]] = []
+        self._outputs: list[list[Any]] = []
         self._loaders: list[Any] = []
+        self._given_indices: list[deque[Any] | None] = []
         self._is_bound = False
         self._has_batches = False
         self._seen: dict[int, int] = {}  # batches of each loader in earlier passes
@@ -60,18 +69,24 @@ class EvaluationLoop:
     def load_data(self) -> None:
         """Ask for the loaders, split them over the processes and count their batches."""
         trainer = self.trainer
-        self._loaders, self.num_batches = [], []
+        self._loaders, self.num_batches, self._given_indices = [], [], []
+        notes = self.kind == "predict" and any(isinstance(c, BasePredictionWriter) for c in trainer.callbacks)
         source = "val" if self.kind == "validation" else self.kind
         limit, argument = trainer.eval_limit(self.kind)
         self.given = trainer.sources.loader(source)
         for given in list_loaders(self.given):
-            loader, _ = place_loader(
+            loader, stream = place_loader(
                 given,
                 trainer.strategy,
                 training=False,
                 splits=trainer.data.use_distributed_sampler,
                 in_order=trainer.length.overfit_batches > 0,
             )
+            if notes and stream is None and has_index_stream(loader):
+                loader, stream = view_loader(loader)
+            if notes and stream is not None:
+                stream.given = deque()
+            self._given_indices.append(None if stream is None else stream.given)
             self._loaders.append(loader)
             self.num_batches.append(limit_batches(loader_length(loader), limit, argument))
         if isinstance(self.given, CombinedLoader):
@@ -99,6 +114,11 @@ class EvaluationLoop:
         """Return whether there is anything to run, on any process: all of them take part in hooks and exchanges."""
         return self._has_batches
 
+    @property
+    def predictions(self) -> list[Any]:
+        """Return the outputs kept so far; a list for each loader where there are several."""
+        return self._outputs[0] if len(self._loaders) == 1 and self._outputs else self._outputs
+
     def _bind(self) -> None:
         trainer, kind = self.trainer, self.kind
         module = trainer.lightning_module
@@ -125,16 +145,14 @@ class EvaluationLoop:
         """Run every loader, at most `max_batches` of each; return the outputs kept, by loader."""
         if not self._is_bound:
             self._bind()
-        outputs: list[list[Any]] = []
+        outputs = self._outputs = [[] for _ in self._loaders]
         with self._gradients_off(), self._evaluation_modes():
             self._start()
             for index, loader in enumerate(self._loaders):
-                kept: list[Any] = []
-                outputs.append(kept)
-                for output in self._one_loader(index, loader, min(self.num_batches[index], max_batches)):
-                    if self.keeps_outputs:
-                        kept.append(output)
+                for _ in self._one_loader(index, loader, min(self.num_batches[index], max_batches)):
+                    pass
             self._finish()
+        self._outputs = []
         return outputs
 
     def stream(self) -> Iterator[Any]:
@@ -164,6 +182,7 @@ class EvaluationLoop:
         if not self.trainer.is_sanity_checking:
             self.trainer.enter_stage(_STAGES[self.kind])
         self.trainer.metrics.reset("eval")
+        self.epoch_batch_indices = [[] for _ in self._loaders]
         self.trainer.metrics.enter("eval", "epoch")
         self._call("start")
         self._call("epoch_start")
@@ -171,6 +190,9 @@ class EvaluationLoop:
     def _one_loader(self, index: int, loader: Any, count: float) -> Iterator[Any]:
         """Run the batches of one loader and yield what each step returned."""
         trainer, metrics = self.trainer, self.trainer.metrics
+        given, noted = self._given_indices[index], self.epoch_batch_indices[index]
+        if given is not None:
+            given.clear()
         several = len(self._loaders) > 1
         metrics.enter("eval", "batch", index if several else None)
         step, takes, move, context = self._step, self._takes, self._moves[index], self._context
@@ -182,6 +204,11 @@ class EvaluationLoop:
             if move is not None:
                 batch = move(batch)
             metrics.batch = batch
+            if given is not None:
+                # A loader gives its batches in the order in which it drew their indices, also with workers.
+                self.current_batch_indices = _as_list(given.popleft()) if given else None
+                if self.keeps_outputs:
+                    noted.append(self.current_batch_indices)
             for hook in batch_start:
                 hook(batch, batch_idx, *extra)
             arguments = (batch, batch_idx, index)[:takes]
@@ -190,6 +217,8 @@ class EvaluationLoop:
             else:
                 with context():
                     output = step(*arguments)
+            if self.keeps_outputs:
+                self._outputs[index].append(output)
             for hook in batch_end:
                 hook(output, batch, batch_idx, *extra)
             if metrics.has_step_values("eval") and not trainer.is_sanity_checking:
@@ -201,6 +230,7 @@ class EvaluationLoop:
         metrics.batch = None
         if not trainer.is_sanity_checking:
             self._seen[index] = seen + done
+        self.current_batch_indices = None
 
     def _finish(self) -> None:
         trainer, metrics = self.trainer, self.trainer.metrics
@@ -258,6 +288,11 @@ class _Together:
     def __iter__(self) -> Iterator[Any]:
         combined = CombinedLoader(rebuild(self._given.iterables, self._loaders), self._given.mode)
         return (batch for batch, _, _ in combined)
+
+
+def _as_list(indices: Any) -> list[int]:
+    """Return the indices of a batch; a loader without batching draws one at a time."""
+    return list(indices) if isinstance(indices, list | tuple) else [indices]
 
 
 def _by_loader(values: dict[str, float], loaders: int) -> list[dict[str, float]]:

@@ -13,10 +13,10 @@ from trainer.errors import UnevenBatchesError
 from trainer.evaluation import EvaluationLoop
 from trainer.hooks import bind, callback_hooks, module_hooks
 from trainer.loaders import TrainLoader
-from trainer.optimizers import SchedulerSteps
+from trainer.optimizers import LRSchedulerConfig, SchedulerSteps
 from trainer.seed import restore_rng
 from trainer.state import RunningStage, StopFlags
-from trainer.steps import build_step
+from trainer.steps import TrainStep, bind_training_step, build_step
 from trainer.transfer import choose_transfer
 from trainer.types import Batch, PlainState, StepOutput
 
@@ -42,9 +42,9 @@ class FitLoop:
         self.loader = loader
         self.evaluation = evaluation
         self.position = position
-        # Under manual optimisation the user's code steps the schedulers too.
-        automatic = trainer.lightning_module.automatic_optimization
-        self.schedulers = SchedulerSteps(trainer, trainer.lr_scheduler_configs if automatic else [])
+        self.scheduler_configs: list[LRSchedulerConfig] | None = None
+        self.step_settings: tuple[float, int] | None = None
+        self._current_schedulers()
         self.is_distributed = trainer.strategy.is_distributed
         self.last_logged = self.state.stepped_batches
         self.log_every = max(1, trainer.reporting.log_every_n_steps)
@@ -70,7 +70,7 @@ class FitLoop:
         pending = state.batches_done > 0 and (state.settled_at != state.total_batches or state.is_epoch_complete)
         if self.loader.num_batches == 0 or (self.is_done() and not pending):
             return
-        self.step = build_step(trainer, self.loader.num_batches)
+        self.bound_step = bind_training_step(trainer)
         self.move = choose_transfer(trainer)
         self.validated_at_s = time.monotonic()
         trainer.metrics.enter("train", "epoch")
@@ -87,7 +87,8 @@ class FitLoop:
     def _epoch(self) -> None:
         trainer, state, metrics, flags = self.trainer, self.state, self.trainer.metrics, self.trainer.flags
         batches = self._enter_epoch()
-        loader, step, move, settle, schedulers = self.loader, self.step, self.move, self._settle, self.schedulers
+        schedulers, step = self._current_schedulers(), self._current_step()
+        loader, move, settle = self.loader, self.move, self._settle
         batch_start, batch_end, after_step = self.batch_start, self.batch_end, schedulers.after_step
         total, max_steps, run = loader.num_batches, trainer.length.max_steps, trainer.state
 
@@ -125,6 +126,25 @@ class FitLoop:
                 break
         metrics.batch = None
         self._end_epoch()
+
+    def _current_step(self) -> TrainStep:
+        """Return the training step, built anew where hooks of the epoch's start changed what it depends on."""
+        settings = (self.loader.num_batches, self.trainer.accumulate_grad_batches)
+        if settings != self.step_settings:
+            self.step_settings = settings
+            self.step = build_step(self.trainer, self.bound_step, self.loader.num_batches)
+        return self.step
+
+    def _current_schedulers(self) -> SchedulerSteps:
+        """Return what steps the schedulers; hooks of the epoch's start may have replaced some."""
+        configs = self.trainer.lr_scheduler_configs
+        if configs != self.scheduler_configs:
+            self.scheduler_configs = list(configs)
+            self.step_settings = None  # a new scheduler changes the optimizer's `step`
+            # Under manual optimisation the user's code steps the schedulers too.
+            automatic = self.trainer.lightning_module.automatic_optimization
+            self.schedulers = SchedulerSteps(self.trainer, configs if automatic else [])
+        return self.schedulers
 
     def _enter_epoch(self) -> Iterator[Batch]:
         """Return the batches to run, of a new epoch or of the rest of a half-finished one."""

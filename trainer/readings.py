@@ -11,8 +11,9 @@ from torch.optim import Optimizer
 
 from trainer.accelerators import Devices
 from trainer.callback import Callback
+from trainer.callbacks.checkpoint import Checkpoint
 from trainer.callbacks.early_stopping import EarlyStopping
-from trainer.callbacks.model_checkpoint import ModelCheckpoint
+from trainer.callbacks.gradient_accumulation_scheduler import GradientAccumulationScheduler
 from trainer.callbacks.progress import ProgressBar
 from trainer.hooks import is_overridden
 from trainer.loggers import Logger
@@ -185,12 +186,12 @@ class Readings(Settings):
         return self.logger.log_dir if self.logger is not None else self.default_root_dir
 
     @property
-    def checkpoint_callbacks(self) -> list[ModelCheckpoint]:
+    def checkpoint_callbacks(self) -> list[Checkpoint]:
         """Return the checkpoint callbacks."""
-        return [callback for callback in self.callbacks if isinstance(callback, ModelCheckpoint)]
+        return [callback for callback in self.callbacks if isinstance(callback, Checkpoint)]
 
     @property
-    def checkpoint_callback(self) -> ModelCheckpoint | None:
+    def checkpoint_callback(self) -> Checkpoint | None:
         """Return the first checkpoint callback."""
         return next(iter(self.checkpoint_callbacks), None)
 
@@ -386,4 +387,11 @@ class Readings(Settings):
         max_steps = math.inf if self.max_steps == -1 else self.max_steps
         if self.max_epochs == -1 or math.isinf(batches_per_epoch):
             return max_steps
-        return min(max_steps, math.ceil(batches_per_epoch / self.accumulate_grad_batches) * self.max_epochs)
+        return min(max_steps, sum(math.ceil(batches_per_epoch / size) for size in self._window_sizes()))
+
+    def _window_sizes(self) -> list[int]:
+        """Return the batches of an optimizer step in each epoch of the whole fit."""
+        scheduler = next((c for c in self.callbacks if isinstance(c, GradientAccumulationScheduler)), None)
+        if scheduler is None:
+            return [self.accumulate_grad_batches] * self.max_epochs
+        return [scheduler.get_accumulate_grad_batches(epoch) for epoch in range(self.max_epochs)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from trainer.callbacks.weight_averaging import WeightAveraging
 from trainer.checkpoints import FORMAT, FORMAT_KEY, load_checkpoint, save_checkpoint
 from trainer.errors import CheckpointError, MisconfigurationException, four_parts
 from trainer.hooks import callback_hooks
@@ -51,6 +52,10 @@ def dump_checkpoint(trainer: Trainer, weights_only: bool) -> PlainState:
             checkpoint["gradients"] = _open_gradients(trainer)
         if datamodule is not None and (state := datamodule.state_dict()):
             checkpoint["datamodule"] = {type(datamodule).__qualname__: state}
+    else:
+        for callback in trainer.callbacks:
+            if isinstance(callback, WeightAveraging):
+                checkpoint["state_dict"] = callback.weights_only(checkpoint["state_dict"])
     module.on_save_checkpoint(checkpoint)
     return checkpoint
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from trainer.callback import Callback
-from trainer.callbacks.model_checkpoint import ModelCheckpoint
+from trainer.callbacks.checkpoint import Checkpoint
+from trainer.callbacks.prediction_writer import BasePredictionWriter
 from trainer.compiled import compiled_steps
 from trainer.errors import SIGTERMException
 from trainer.evaluation import EvalKind, EvaluationLoop
@@ -99,7 +100,7 @@ def _add_module_callbacks(trainer: Trainer) -> None:
     added = [configured] if isinstance(configured, Callback) else list(configured)
     kinds = {type(callback) for callback in added}
     kept = [callback for callback in trainer.callbacks if type(callback) not in kinds]
-    trainer.callbacks = sorted([*kept, *added], key=lambda callback: isinstance(callback, ModelCheckpoint))
+    trainer.callbacks = sorted([*kept, *added], key=lambda callback: isinstance(callback, Checkpoint))
 
 
 def _set_up(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Resume | None:
@@ -191,11 +192,13 @@ def fit(trainer: Trainer, resume: Resume | None) -> None:
     check_optimizers(optimizers, automatic=module.automatic_optimization, clips=clips)
     trainer.optimizers, trainer.lr_scheduler_configs = optimizers, schedulers
     trainer.scaler = trainer.precision_options.make_scaler(trainer.strategy.device)
-    if resume is not None:
-        position = resume.restore_training()
     trainer.step_optimizers = [LightningOptimizer(optimizer, trainer) for optimizer in optimizers]
     _log_hyperparameters(trainer)
+    # Before the optimizers' states are restored, so that callbacks can bring optimizers and schedulers into the form
+    # that these states have.
     call(trainer, "on_fit_start")
+    if resume is not None:
+        position = resume.restore_training()
     validation = _validation_of(trainer)
     if validation is not None and resume is None and position is None:
         _check_sanity(trainer, validation)
@@ -276,6 +279,8 @@ def evaluate(
     trainer: Trainer, kind: EvalKind, *, keeps_outputs: bool = False
 ) -> tuple[EvaluationLoop, list[list[Any]]]:
     """Run one pass of validation, test or prediction; return the loop with its results, and the outputs kept."""
+    writers = [callback for callback in trainer.callbacks if isinstance(callback, BasePredictionWriter)]
+    keeps_outputs |= kind == "predict" and any(writer.interval.on_epoch for writer in writers)
     loop = EvaluationLoop(trainer, kind, keeps_outputs=keeps_outputs)
     trainer.evaluations[kind] = loop
     limit, _ = trainer.eval_limit(kind)

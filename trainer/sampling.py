@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -63,17 +64,19 @@ class IndexStream:
     Attributes:
         source: the user's own sampler or batch sampler, iterated anew for each epoch.
         skip: how many items iterations leave out, until `enter`; their samples are never loaded.
+        given: where the items given are noted, in their order; None where nobody asks.
     """
 
     def __init__(self, source: Any, split: Split | None) -> None:  # samplers share no useful type
         self.source = source
         self.split = split
         self.skip = 0
+        self.given: deque[Any] | None = None
         self._live: _Entered | None = None
 
     def __iter__(self) -> Iterator[Any]:
         # A loader with workers asks twice before it reads, so `skip` stays until the loader was entered.
-        self._live = _Entered(self._items(), self.skip)
+        self._live = _Entered(self._items() if self.given is None else self._noted(self.given), self.skip)
         return self._live
 
     def enter(self) -> None:
@@ -81,6 +84,11 @@ class IndexStream:
         self.skip = 0
         if self._live is not None:
             self._live.enter()
+
+    def _noted(self, given: deque[Any]) -> Iterator[Any]:
+        for item in self._items():
+            given.append(item)
+            yield item
 
     def _items(self) -> Iterator[Any]:
         split = self.split

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from trainer.options import DataOptions, LengthOptions, OptimisationOptions, ReportingOptions, ValidationOptions
+from trainer.options import (
+    DataOptions,
+    LengthOptions,
+    OptimisationOptions,
+    ReportingOptions,
+    ValidationOptions,
+    refuse,
+)
 
 
 class Settings:
@@ -16,6 +23,7 @@ class Settings:
     optimisation: OptimisationOptions
     reporting: ReportingOptions
     data: DataOptions
+    _accumulate_grad_batches: int | None = None  # set during the run
 
     @property
     def max_epochs(self) -> int:
@@ -85,8 +93,15 @@ class Settings:
 
     @property
     def accumulate_grad_batches(self) -> int:
-        """Return the batches of one optimizer step."""
-        return self.optimisation.accumulate_grad_batches
+        """Return the batches of one optimizer step; setting it holds from the next epoch's first batch on."""
+        own = self._accumulate_grad_batches
+        return self.optimisation.accumulate_grad_batches if own is None else own
+
+    @accumulate_grad_batches.setter
+    def accumulate_grad_batches(self, batches: int) -> None:
+        if isinstance(batches, bool) or not isinstance(batches, int) or batches < 1:
+            refuse("accumulate_grad_batches", batches, "a whole number of at least 1", "Correct it.")
+        self._accumulate_grad_batches = batches
 
     @property
     def gradient_clip_val(self) -> float | None:

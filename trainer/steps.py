@@ -89,9 +89,14 @@ def loss_of(output: StepOutput) -> Tensor | None:
     )
 
 
-def build_step(trainer: Trainer, num_batches: float) -> TrainStep:
-    """Return the step for this fit: manual, plain automatic, or automatic through a closure."""
-    run = bind_training_step(trainer)
+def build_step(trainer: Trainer, run: Hook, num_batches: float) -> TrainStep:
+    """Return the step for this fit: manual, plain automatic, or automatic through a closure.
+
+    Args:
+        trainer: the trainer of the run.
+        run: the training step, from `bind_training_step`.
+        num_batches: batches of an epoch.
+    """
     module = trainer.lightning_module
     if not module.automatic_optimization:
         return _manual_step(trainer, run)
@@ -101,7 +106,7 @@ def build_step(trainer: Trainer, num_batches: float) -> TrainStep:
         return _untrained_step(trainer, run)
     clears = _bind_zero_grad(trainer, optimizer)
     clip = _bind_clipping(trainer, optimizer)
-    window = trainer.optimisation.accumulate_grad_batches
+    window = trainer.accumulate_grad_batches
     from trainer.module import LightningModule
 
     written = is_overridden("optimizer_step", module, LightningModule)

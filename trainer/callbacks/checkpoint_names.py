@@ -14,13 +14,13 @@ from trainer.errors import MetricNotFoundError
 _FIELD = re.compile(r"\{([^{}:]+)(:[^{}]*)?\}")
 
 
-def format_checkpoint_name(template: str, values: Mapping[str, Any], inserts_names: bool) -> str:
+def format_checkpoint_name(template: str, values: Mapping[str, Any], equals: str | None) -> str:
     """Return `template` with its fields filled in, as "{epoch}-{val_loss:.2f}" -> "epoch=3-val_loss=0.25".
 
     Args:
         template: text with fields in braces, each perhaps with a format after a colon.
         values: numbers and tensors of one element, by name.
-        inserts_names: put "name=" before each value.
+        equals: what stands between a value and its name before it; None leaves the name out.
 
     Raises:
         MetricNotFoundError: a field has no value.
@@ -35,7 +35,7 @@ def format_checkpoint_name(template: str, values: Mapping[str, Any], inserts_nam
             )
         value = values[name].item() if isinstance(values[name], Tensor) else values[name]
         text = format(value, form)
-        return f"{name}={text}" if inserts_names else text
+        return text if equals is None else f"{name}{equals}{text}"
 
     return _FIELD.sub(fill, template)
 

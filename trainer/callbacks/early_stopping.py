@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from torch import Tensor
 
 from trainer.callback import Callback
 from trainer.errors import MetricNotFoundError, MisconfigurationException, four_parts
@@ -15,7 +19,7 @@ if TYPE_CHECKING:
     from trainer.trainer import Trainer
 
 
-class StoppingReason(StrEnum):
+class EarlyStoppingReason(StrEnum):
     """Why `EarlyStopping` ended a fit."""
 
     NOT_STOPPED = "not_stopped"
@@ -23,6 +27,9 @@ class StoppingReason(StrEnum):
     STOPPING_THRESHOLD = "stopping_threshold"
     DIVERGENCE_THRESHOLD = "divergence_threshold"
     NON_FINITE_METRIC = "non_finite_metric"
+
+
+StoppingReason = EarlyStoppingReason
 
 
 class EarlyStopping(Callback):
@@ -40,15 +47,17 @@ class EarlyStopping(Callback):
         divergence_threshold: stop as soon as the metric is worse than this.
         check_on_train_epoch_end: check at the end of training epochs instead of validation. By default: where there
             is no validation.
+        log_rank_zero_only: accepted; rank zero alone prints in any case.
 
     Attributes:
-        best_score: the best value so far.
         wait_count: checks since then.
         stopped_epoch: the epoch in which it stopped, 0 before.
         stopping_reason: why it stopped.
     """
 
     is_monitor: ClassVar[bool] = True
+    mode_dict: ClassVar[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {"min": torch.lt, "max": torch.gt}
+    order_dict: ClassVar[dict[str, str]] = {"min": "<", "max": ">"}
 
     def __init__(
         self,
@@ -62,6 +71,7 @@ class EarlyStopping(Callback):
         stopping_threshold: float | None = None,
         divergence_threshold: float | None = None,
         check_on_train_epoch_end: bool | None = None,
+        log_rank_zero_only: bool = False,
     ) -> None:
         if mode not in ("min", "max"):
             raise MisconfigurationException(
@@ -78,12 +88,23 @@ class EarlyStopping(Callback):
         self.stopping_threshold = stopping_threshold
         self.divergence_threshold = divergence_threshold
         self.check_on_train_epoch_end = check_on_train_epoch_end
-        self.best_score = math.inf if mode == "min" else -math.inf
+        self.log_rank_zero_only = log_rank_zero_only
+        self._best = math.inf if mode == "min" else -math.inf
         self.wait_count = 0
         self.stopped_epoch = 0
         self.stopping_reason = StoppingReason.NOT_STOPPED
         self.stopping_reason_message = ""
         self._checks_training = False
+
+    @property
+    def best_score(self) -> Tensor:
+        """Return the best value so far; infinite before the first."""
+        return torch.tensor(self._best)
+
+    @property
+    def monitor_op(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """Return the comparison that says whether its first argument is better."""
+        return self.mode_dict[self.mode]
 
     @property
     def state_key(self) -> str:
@@ -93,17 +114,21 @@ class EarlyStopping(Callback):
     def state_dict(self) -> PlainState:
         """Return the counters as plain data."""
         return {
-            "best_score": self.best_score,
+            "best_score": self._best,
             "wait_count": self.wait_count,
             "stopped_epoch": self.stopped_epoch,
             "patience": self.patience,
+            "stopping_reason": self.stopping_reason.value,
+            "stopping_reason_message": self.stopping_reason_message,
         }
 
     def load_state_dict(self, state_dict: PlainState) -> None:
         """Continue counting; the patience stays the one given now."""
-        self.best_score = float(state_dict["best_score"])
+        self._best = float(state_dict["best_score"])
         self.wait_count = int(state_dict["wait_count"])
         self.stopped_epoch = int(state_dict["stopped_epoch"])
+        self.stopping_reason = EarlyStoppingReason(state_dict.get("stopping_reason", EarlyStoppingReason.NOT_STOPPED))
+        self.stopping_reason_message = state_dict.get("stopping_reason_message") or ""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
         """Choose what to check after."""
@@ -146,7 +171,7 @@ class EarlyStopping(Callback):
         self.stopped_epoch = trainer.current_epoch
         self.stopping_reason = reason
         self.stopping_reason_message = (
-            f"EarlyStopping: `{self.monitor}` {reason.value.replace('_', ' ')}; best value {self.best_score:.6g}."
+            f"EarlyStopping: `{self.monitor}` {reason.value.replace('_', ' ')}; best value {self._best:.6g}."
         )
         if self.verbose:
             trainer.print(self.stopping_reason_message)
@@ -155,12 +180,12 @@ class EarlyStopping(Callback):
         if self.check_finite and not math.isfinite(value):
             return StoppingReason.NON_FINITE_METRIC
         if self.stopping_threshold is not None and self._is_better(value, self.stopping_threshold):
-            self.best_score = value
+            self._best = value
             return StoppingReason.STOPPING_THRESHOLD
         if self.divergence_threshold is not None and self._is_better(self.divergence_threshold, value):
             return StoppingReason.DIVERGENCE_THRESHOLD
-        if self._is_better(value, self.best_score, self.min_delta):
-            self.best_score = value
+        if self._is_better(value, self._best, self.min_delta):
+            self._best = value
             self.wait_count = 0
             return StoppingReason.NOT_STOPPED
         self.wait_count += 1

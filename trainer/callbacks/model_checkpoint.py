@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from trainer.callback import Callback
+from trainer.callbacks.checkpoint import Checkpoint
 from trainer.callbacks.checkpoint_names import format_checkpoint_name, unused_path
 from trainer.checkpoints import link_checkpoint
 from trainer.errors import MetricNotFoundError, MisconfigurationException
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
     from trainer.trainer import Trainer
 
 
-class ModelCheckpoint(Callback):
+class ModelCheckpoint(Checkpoint):
     """Saves checkpoints during a fit. A file is deleted only when the one that replaces it is whole.
 
     Args:
@@ -34,6 +38,7 @@ class ModelCheckpoint(Callback):
         mode: whether smaller or larger is better.
         auto_insert_metric_name: write "epoch=3" rather than "3" into names.
         every_n_train_steps: save after every n optimizer steps, and not at other times unless asked for.
+        train_time_interval: save after the first optimizer step when this time has passed since the last save.
         every_n_epochs: save after every n epochs; 0 never.
         save_on_train_epoch_end: save when the training epoch ends rather than after validation.
         save_on_exception: save when an exception ends the fit.
@@ -47,8 +52,8 @@ class ModelCheckpoint(Callback):
         kth_best_model_path: the kept file that goes next.
     """
 
-    CHECKPOINT_NAME_LAST: ClassVar[str] = "last"
-    FILE_EXTENSION: ClassVar[str] = ".ckpt"
+    CHECKPOINT_JOIN_CHAR: ClassVar[str] = "-"
+    CHECKPOINT_EQUALS_CHAR: ClassVar[str] = "="
     STARTING_VERSION: ClassVar[int] = 1
     is_monitor: ClassVar[bool] = True
 
@@ -60,13 +65,14 @@ class ModelCheckpoint(Callback):
         verbose: bool = False,
         save_last: bool | Literal["link"] | None = None,
         save_top_k: int = 1,
+        save_on_exception: bool = False,
         save_weights_only: bool = False,
         mode: Literal["min", "max"] = "min",
         auto_insert_metric_name: bool = True,
         every_n_train_steps: int | None = None,
+        train_time_interval: timedelta | None = None,
         every_n_epochs: int | None = None,
         save_on_train_epoch_end: bool | None = None,
-        save_on_exception: bool = False,
         enable_version_counter: bool = True,
     ) -> None:
         self.dirpath = None if dirpath is None else str(dirpath)
@@ -82,7 +88,10 @@ class ModelCheckpoint(Callback):
         self.save_on_exception = save_on_exception
         self.enable_version_counter = enable_version_counter
         self._every_n_train_steps = every_n_train_steps or 0
-        self._every_n_epochs = (0 if every_n_train_steps else 1) if every_n_epochs is None else every_n_epochs
+        self._train_time_interval = train_time_interval
+        other = every_n_train_steps or train_time_interval is not None
+        self._every_n_epochs = (0 if other else 1) if every_n_epochs is None else every_n_epochs
+        self._saved_at_s: float | None = None
         self.current_score: Tensor | None = None
         self.best_model_score: Tensor | None = None
         self.best_model_path = ""
@@ -104,6 +113,14 @@ class ModelCheckpoint(Callback):
             problems.append(f"`mode={self.mode!r}` is neither 'min' nor 'max'; pass one of them")
         if self._every_n_epochs < 0 or self._every_n_train_steps < 0:
             problems.append("`every_n_epochs` and `every_n_train_steps` count from 0; pass a number of at least 0")
+        triggers = {
+            "every_n_train_steps": bool(self._every_n_train_steps),
+            "every_n_epochs": bool(self._every_n_epochs),
+            "train_time_interval": self._train_time_interval is not None,
+        }
+        if sum(triggers.values()) > 1:
+            given = " and ".join(name for name, on in triggers.items() if on)
+            problems.append(f"{given} exclude each other; use one ModelCheckpoint for each")
         if problems:
             raise MisconfigurationException("ModelCheckpoint cannot work as asked: " + "; ".join(problems) + ".")
 
@@ -112,12 +129,14 @@ class ModelCheckpoint(Callback):
     @property
     def state_key(self) -> str:
         """Return a key that tells several checkpoint callbacks apart."""
-        own = {
+        own: dict[str, Any] = {
             "monitor": self.monitor,
             "mode": self.mode,
             "every_n_train_steps": self._every_n_train_steps,
             "every_n_epochs": self._every_n_epochs,
         }
+        if self._train_time_interval is not None:
+            own["train_time_interval"] = str(self._train_time_interval)
         return f"ModelCheckpoint{own!r}"
 
     def state_dict(self) -> PlainState:
@@ -156,12 +175,24 @@ class ModelCheckpoint(Callback):
         if stage == "fit" and self.dirpath is None:
             self._folder = str(Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints")
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of `train_time_interval`."""
+        self._saved_at_s = time.monotonic()
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: StepOutput, batch: Batch, batch_idx: int
     ) -> None:
         """Save after every n optimizer steps."""
-        every = self._every_n_train_steps
+        every, interval = self._every_n_train_steps, self._train_time_interval
         if every and trainer.global_step % every == 0:
+            self._save(trainer)
+        if interval is None or self._saved_at_s is None or trainer.train_state.window_batches:
+            return
+        is_due = time.monotonic() - self._saved_at_s >= interval.total_seconds()
+        if trainer.strategy.is_distributed:
+            [is_due] = map(bool, trainer.strategy.agree([is_due]))
+        if is_due:
+            self._saved_at_s = time.monotonic()
             self._save(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -267,16 +298,50 @@ class ModelCheckpoint(Callback):
         self.best_model_score = self.best_k_models[best] if self.monitor is not None else None
 
     def _new_path(self, trainer: Trainer, metrics: dict[str, Tensor]) -> str:
-        name = self.format_checkpoint_name(self._name_values(trainer, metrics))
+        name = self._file_name(self._name_values(trainer, metrics))
         taken = str(Path(self._root) / name)
         if not self.enable_version_counter or taken in (self.kth_best_model_path, *self.best_k_models):
             return taken
         return trainer.strategy.broadcast_text(unused_path(taken, self.FILE_EXTENSION, self.STARTING_VERSION))
 
-    def format_checkpoint_name(self, metrics: dict[str, Any], filename: str | None = None) -> str:
-        """Return the file name for these values."""
-        template = filename or self.filename or "{epoch}-{step}"
-        return format_checkpoint_name(template, metrics, self.auto_insert_metric_name) + self.FILE_EXTENSION
+    def format_checkpoint_name(
+        self,
+        metrics: Mapping[str, Any],
+        filename: str | None = None,
+        ver: int | None = None,
+        prefix: str | None = None,
+    ) -> str:
+        """Return the file for these values: in `dirpath`, if it is known.
+
+        Args:
+            metrics: values by name.
+            filename: template, instead of this callback's own.
+            ver: version that is added as "-v1".
+            prefix: what the name begins with.
+        """
+        name = self._file_name(metrics, filename)
+        if prefix:
+            name = f"{prefix}{self.CHECKPOINT_JOIN_CHAR}{name}"
+        if ver is not None:
+            stem = name.removesuffix(self.FILE_EXTENSION)
+            name = f"{stem}{self.CHECKPOINT_JOIN_CHAR}v{ver}{self.FILE_EXTENSION}"
+        return name if self.dirpath is None else str(Path(self.dirpath) / name)
+
+    def _file_name(self, metrics: Mapping[str, Any], filename: str | None = None) -> str:
+        template = filename or self.filename or f"{{epoch}}{self.CHECKPOINT_JOIN_CHAR}{{step}}"
+        equals = self.CHECKPOINT_EQUALS_CHAR if self.auto_insert_metric_name else None
+        return format_checkpoint_name(template, metrics, equals) + self.FILE_EXTENSION
+
+    @property
+    def every_n_epochs(self) -> int:
+        """Return every how many epochs it saves, 0 for never."""
+        return self._every_n_epochs
+
+    def to_yaml(self, filepath: str | Path | None = None) -> None:
+        """Write the kept files and their metrics as YAML, by default to "best_k_models.yaml" in the folder."""
+        path = Path(self._root) / "best_k_models.yaml" if filepath is None else Path(filepath)
+        lines = [f"{json.dumps(kept)}: {float(score)!r}\n" for kept, score in self.best_k_models.items()]
+        path.write_text("".join(lines) or "{}\n")
 
     def _name_values(self, trainer: Trainer, metrics: dict[str, Tensor]) -> dict[str, Any]:
         return {**metrics, "epoch": trainer.current_epoch, "step": trainer.global_step}
@@ -286,7 +351,7 @@ class ModelCheckpoint(Callback):
         return self._folder or "."
 
     def _last_path(self, trainer: Trainer, metrics: dict[str, Tensor]) -> str:
-        name = self.format_checkpoint_name(self._name_values(trainer, metrics), self.CHECKPOINT_NAME_LAST)
+        name = self._file_name(self._name_values(trainer, metrics), self.CHECKPOINT_NAME_LAST)
         return str(Path(self._root) / name)
 
     def _save_last(self, trainer: Trainer, written: str | None) -> None:

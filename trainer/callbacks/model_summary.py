@@ -1,36 +1,37 @@
-"""A short table of the model's parts and their parameters, printed before a fit."""
+"""A table of the model's layers, printed before a fit."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from trainer.callback import Callback
 
 if TYPE_CHECKING:
     from trainer.module import LightningModule
     from trainer.trainer import Trainer
-
-
-def summarize(model: nn.Module) -> str:
-    """Return one line for each direct child of `model`, and the totals."""
-    rows = [
-        (name, type(child).__name__, sum(parameter.numel() for parameter in child.parameters()))
-        for name, child in model.named_children()
-    ]
-    total = sum(parameter.numel() for parameter in model.parameters())
-    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    size_mb = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters()) / 1e6
-    widths = [max([len(name) for name, _, _ in rows] or [0]), max([len(kind) for _, kind, _ in rows] or [0])]
-    lines = [f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {count:>12,}" for name, kind, count in rows]
-    lines.append(f"{trainable:,} trainable of {total:,} parameters, {size_mb:.2f} MB")
-    return "\n".join(lines)
+    from trainer.utilities.model_summary import ModelSummary as Summary
 
 
 class ModelSummary(Callback):
-    """Prints `summarize(model)` on rank zero when a fit begins."""
+    """Prints the model's layers on rank zero when a fit begins; see `trainer.utilities.ModelSummary`.
+
+    Args:
+        max_depth: how deep layers inside layers are listed; -1 lists all, 0 prints nothing.
+        summarize_kwargs: kept for subclasses that show the table in their own way.
+    """
+
+    def __init__(self, max_depth: int = 1, **summarize_kwargs: Any) -> None:
+        self._max_depth = max_depth
+        self._summarize_kwargs = summarize_kwargs
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the table."""
-        trainer.print(summarize(pl_module))
+        if not self._max_depth or not trainer.is_global_zero:
+            return
+        from trainer.utilities.model_summary import summarize
+
+        self.show(trainer, summarize(pl_module, self._max_depth))
+
+    def show(self, trainer: Trainer, summary: Summary) -> None:
+        """Print `summary`; override to show it in another way."""
+        trainer.print(summary)

@@ -11,16 +11,20 @@ if TYPE_CHECKING:
     from trainer.utilities.combined_loader import CombinedLoader
     from trainer.utilities.enums import GradClipAlgorithmType
     from trainer.utilities.grads import grad_norm
+    from trainer.utilities.model_summary import ModelSummary, summarize
     from trainer.utilities.parameter_tying import find_shared_parameters, set_shared_parameters
     from trainer.utilities.parsing import is_picklable
     from trainer.utilities.rank_zero import rank_zero_deprecation, rank_zero_info, rank_zero_only, rank_zero_warn
-    from trainer.utilities.throughput import measure_flops
+    from trainer.utilities.throughput import Throughput, get_available_flops, measure_flops
 
 __all__ = [
     "AttributeDict",
     "CombinedLoader",
     "GradClipAlgorithmType",
+    "ModelSummary",
+    "Throughput",
     "find_shared_parameters",
+    "get_available_flops",
     "grad_norm",
     "is_picklable",
     "measure_flops",
@@ -30,13 +34,17 @@ __all__ = [
     "rank_zero_only",
     "rank_zero_warn",
     "set_shared_parameters",
+    "summarize",
 ]
 
 _PLACES = {
     "AttributeDict": "trainer.hyperparameters",
     "CombinedLoader": "trainer.utilities.combined_loader",
     "GradClipAlgorithmType": "trainer.utilities.enums",
+    "ModelSummary": "trainer.utilities.model_summary",
+    "Throughput": "trainer.utilities.throughput",
     "find_shared_parameters": "trainer.utilities.parameter_tying",
+    "get_available_flops": "trainer.utilities.throughput",
     "grad_norm": "trainer.utilities.grads",
     "is_picklable": "trainer.utilities.parsing",
     "measure_flops": "trainer.utilities.throughput",
@@ -45,6 +53,7 @@ _PLACES = {
     "rank_zero_only": "trainer.utilities.rank_zero",
     "rank_zero_warn": "trainer.utilities.rank_zero",
     "set_shared_parameters": "trainer.utilities.parameter_tying",
+    "summarize": "trainer.utilities.model_summary",
 }
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.trainer.models import LoggingRegression, make_trainer, regression_loader
 from trainer.callbacks import EarlyStopping
-from trainer.callbacks.early_stopping import StoppingReason
+from trainer.callbacks.early_stopping import EarlyStoppingReason, StoppingReason
 from trainer.errors import MetricNotFoundError, MisconfigurationException
 
 
@@ -78,3 +79,18 @@ def test_without_validation_training_epochs_are_checked(tmp_path: Path) -> None:
 def test_an_unknown_mode_is_refused() -> None:
     with pytest.raises(MisconfigurationException, match="'auto'"):
         EarlyStopping("x", mode="auto")  # type: ignore[arg-type]
+
+
+def test_comparisons_and_scores_are_read_as_in_lightning() -> None:
+    stopper = EarlyStopping("loss", mode="max", log_rank_zero_only=True)
+    assert stopper.best_score.item() == -float("inf")
+    assert stopper.monitor_op(torch.tensor(2.0), torch.tensor(1.0))
+    assert stopper.order_dict[stopper.mode] == ">"
+
+
+def test_the_reason_survives_a_checkpoint() -> None:
+    stopper, other = EarlyStopping("loss"), EarlyStopping("loss")
+    stopper.stopping_reason, stopper.stopping_reason_message = EarlyStoppingReason.NON_FINITE_METRIC, "it is nan"
+    other.load_state_dict(stopper.state_dict())
+    assert other.stopping_reason is EarlyStoppingReason.NON_FINITE_METRIC
+    assert other.stopping_reason_message == "it is nan"

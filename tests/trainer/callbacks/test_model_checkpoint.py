@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -160,10 +162,10 @@ def test_impossible_arguments_are_refused(options: dict[str, Any], message: str)
 
 def test_names_are_filled_in() -> None:
     values = {"epoch": 3, "step": 40, "val/loss": torch.tensor(0.1234), "n": 7}
-    assert format_checkpoint_name("{epoch}-{step}", values, True) == "epoch=3-step=40"
-    assert format_checkpoint_name("m-{epoch:02d}-{val/loss:.2f}", values, False) == "m-03-0.12"
+    assert format_checkpoint_name("{epoch}-{step}", values, "=") == "epoch=3-step=40"
+    assert format_checkpoint_name("m-{epoch:02d}-{val/loss:.2f}", values, None) == "m-03-0.12"
     with pytest.raises(MetricNotFoundError, match=r"asks for `acc`.*'epoch', 'n'"):
-        format_checkpoint_name("{acc}", values, True)
+        format_checkpoint_name("{acc}", values, "=")
 
 
 def test_unused_paths_count_up(tmp_path: Path) -> None:
@@ -191,3 +193,38 @@ def test_a_resumed_run_with_a_folder_of_its_own_leaves_the_files_of_the_first(tm
     assert all(path.exists() for path in files)
     kept = [path.name for path in Path(str(second.log_dir)).rglob("*.ckpt")]
     assert kept == ["epoch=3-step=8.ckpt"]
+
+
+def test_files_are_named_as_in_lightning(tmp_path: Path) -> None:
+    values = {"epoch": 3, "step": 40}
+    assert ModelCheckpoint().format_checkpoint_name(values) == "epoch=3-step=40.ckpt"
+    saver = ModelCheckpoint(tmp_path, "{epoch:02d}")
+    assert saver.format_checkpoint_name(values, ver=2) == str(tmp_path / "epoch=03-v2.ckpt")
+    saver.CHECKPOINT_EQUALS_CHAR, saver.CHECKPOINT_JOIN_CHAR = ":", "_"  # type: ignore[misc]  # users set them
+    assert saver.format_checkpoint_name(values, prefix="my") == str(tmp_path / "my_epoch:03.ckpt")
+
+
+def test_it_saves_by_the_clock(tmp_path: Path) -> None:
+    class Slow(LoggingRegression):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            time.sleep(0.03 if batch_idx == 1 else 0.0)
+            return super().training_step(batch, batch_idx)
+
+    saver = ModelCheckpoint(tmp_path, "{step}", save_top_k=-1, train_time_interval=timedelta(seconds=0.03))
+    make_trainer(tmp_path, max_epochs=1, callbacks=saver).fit(Slow(), regression_loader(16, 4))
+    assert "step=2.ckpt" in [path.name for path in tmp_path.iterdir()]
+    assert saver.every_n_epochs == 0
+
+
+def test_kept_files_are_listed_as_yaml(tmp_path: Path) -> None:
+    saver = ModelCheckpoint(tmp_path, "{step}", monitor="val_loss")
+    trainer = make_trainer(tmp_path, max_epochs=1, callbacks=saver)
+    trainer.fit(LoggingRegression(), regression_loader(8), regression_loader(8))
+    saver.to_yaml()
+    score = trainer.callback_metrics["val_loss"].item()
+    assert (tmp_path / "best_k_models.yaml").read_text() == f'"{tmp_path / "step=2.ckpt"}": {score!r}\n'
+
+
+def test_triggers_exclude_each_other() -> None:
+    with pytest.raises(MisconfigurationException, match="every_n_train_steps and every_n_epochs"):
+        ModelCheckpoint(every_n_train_steps=1, every_n_epochs=1)

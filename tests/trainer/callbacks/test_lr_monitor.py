@@ -74,3 +74,27 @@ def test_names_belong_to_the_optimizer_of_the_scheduler(tmp_path: Path) -> None:
 def test_an_unknown_interval_is_refused() -> None:
     with pytest.raises(MisconfigurationException, match="'batch'"):
         LearningRateMonitor("batch")  # type: ignore[arg-type]
+
+
+def test_what_was_logged_can_be_read(tmp_path: Path) -> None:
+    monitor = LearningRateMonitor("step", log_momentum=True, log_weight_decay=True)
+    logged(tmp_path, Scheduled(), monitor, log_every_n_steps=1)
+    assert monitor.lrs == {"lr-SGD": [1.0, 0.5, 0.25, 0.125]}
+    assert monitor.last_momentum_values == {"lr-SGD-momentum": 0.5}
+    assert monitor.last_weight_decay_values == {"lr-SGD-weight_decay": 0.0}
+
+
+def test_a_logger_is_needed(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, callbacks=LearningRateMonitor())
+    with pytest.raises(MisconfigurationException, match="logger"):
+        trainer.fit(Regression(), regression_loader())
+
+
+def test_groups_of_one_name_are_refused(tmp_path: Path) -> None:
+    class Twice(Regression):
+        def configure_optimizers(self) -> Any:
+            groups = [{"params": [p], "name": "same"} for p in self.parameters()]
+            return torch.optim.SGD(groups, lr=0.1)
+
+    with pytest.raises(MisconfigurationException, match="same"):
+        logged(tmp_path, Twice(), LearningRateMonitor())
