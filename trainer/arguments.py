@@ -50,7 +50,7 @@ ARGUMENTS: tuple[Argument, ...] = (
     _changed("accelerator", "cpu, cuda, gpu and auto; other accelerators are refused by name."),
     _changed("strategy", "auto, ddp and Strategy instances; sharded strategies are refused by name."),
     _changed("precision", "Transformer Engine is refused; float16 is refused on a CPU."),
-    _changed("logger", "True means CSVLogger."),
+    _changed("logger", "True means CSVLogger, whatever is installed: what a run writes does not hang on a package."),
     _changed("overfit_batches", "Training and validation each keep to their first batches, in order."),
     _changed("val_check_interval", "A share of an epoch or a number of batches; times are refused."),
     _changed("num_sanity_val_steps", "The sanity check leaves no trace in the random generators."),

@@ -18,6 +18,7 @@ from trainer.errors import SIGTERMException
 from trainer.evaluation import EvalKind, EvaluationLoop
 from trainer.hooks import call, callback_hooks, is_overridden
 from trainer.launchers import guard_child, report_failure
+from trainer.loggers.lifecycle import begin_loggers, describe_model, finish_loggers
 from trainer.loop import FitLoop
 from trainer.manual import LightningOptimizer
 from trainer.optimizers import check_optimizers, read_optimizers
@@ -50,7 +51,7 @@ def run_stage(trainer: Trainer, stage: Stage, ckpt_path: str | None, body: Calla
             _begin(trainer)
             resume = _set_up(trainer, stage, ckpt_path)
             result = body(resume)
-            _tear_down(trainer, stage)
+            _tear_down(trainer, stage, None)
             trainer.state.status = Status.FINISHED
             return result
         except BaseException as error:
@@ -59,7 +60,7 @@ def run_stage(trainer: Trainer, stage: Stage, ckpt_path: str | None, body: Calla
             report_failure(reason)
             try:
                 _tell_about(trainer, reason)
-                _tear_down(trainer, stage)
+                _tear_down(trainer, stage, reason)
             finally:
                 _end_other_processes(trainer)
             if reason is error:
@@ -80,6 +81,8 @@ def _begin(trainer: Trainer) -> None:
     _add_module_callbacks(trainer)
     for callback in trainer.callbacks:
         callback._module = trainer.lightning_module
+    if trainer.is_global_zero:
+        begin_loggers(trainer.loggers)
     root = trainer.logger.log_dir if trainer.logger is not None else None
     trainer._run_dir = trainer.strategy.broadcast_text(root or trainer.default_root_dir)
 
@@ -117,17 +120,18 @@ def _set_up(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Resume | N
     return resume
 
 
-def _tear_down(trainer: Trainer, stage: Stage) -> None:
+def _tear_down(trainer: Trainer, stage: Stage, reason: BaseException | None) -> None:
     if trainer.datamodule is not None:
         trainer.datamodule.teardown(stage)
     call(trainer, "teardown", stage)
-    if trainer.is_global_zero:
-        for logger in trainer.loggers:
-            logger.finalize(trainer.state.status.value)
     trainer.metrics.leave()
     for callback in trainer.callbacks:
         callback._module = None
-    trainer.strategy.teardown()
+    try:
+        if trainer.is_global_zero:
+            finish_loggers(trainer.loggers, reason)
+    finally:
+        trainer.strategy.teardown()
 
 
 def _first_cause(trainer: Trainer, error: BaseException) -> BaseException:
@@ -199,10 +203,9 @@ def _log_hyperparameters(trainer: Trainer) -> None:
     """Pass the hyperparameters of data module and module to the loggers; the module's win."""
     owners = [owner for owner in (trainer.datamodule, trainer.lightning_module) if owner is not None]
     kept = [owner.hparams_initial for owner in owners if owner._log_hyperparams]
-    if kept and trainer.is_global_zero:
+    if trainer.is_global_zero:
         merged = {name: value for values in kept for name, value in values.items()}
-        for logger in trainer.loggers:
-            logger.log_hyperparams(merged)
+        describe_model(trainer.loggers, trainer.lightning_module, merged if kept else None)
 
 
 def _validation_of(trainer: Trainer) -> EvaluationLoop | None:
