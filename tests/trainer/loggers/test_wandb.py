@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,17 +44,19 @@ def records(path: Path) -> Iterator[bytes]:
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
-    """Return the history in the one offline run below `folder`."""
+    """Return the history in the one finished offline run below `folder`; wandb's own process may still write it."""
     from wandb.proto import wandb_internal_pb2
 
     [path] = folder.glob("wandb/offline-run-*/run-*.wandb")
-    found = []
-    for data in records(path):
-        record = wandb_internal_pb2.Record.FromString(data)
-        if record.WhichOneof("record_type") == "history":
-            items = record.history.item
-            found.append({item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items})
-    return found
+    for _ in range(100):
+        found = [wandb_internal_pb2.Record.FromString(data) for data in records(path)]
+        if any(record.WhichOneof("record_type") == "exit" for record in found):
+            break
+        time.sleep(0.05)
+    histories = [record.history.item for record in found if record.WhichOneof("record_type") == "history"]
+    return [
+        {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items} for items in histories
+    ]
 
 
 def test_a_fit_is_in_the_offline_run(tmp_path: Path) -> None:
