@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trainer import callbacks, errors, loggers, strategies
+    from trainer import callbacks, errors, loggers, profilers, strategies
     from trainer.callback import Callback
     from trainer.datamodule import LightningDataModule
     from trainer.module import LightningModule
@@ -21,6 +21,7 @@ __all__ = [
     "callbacks",
     "errors",
     "loggers",
+    "profilers",
     "seed_everything",
     "strategies",
 ]
@@ -32,7 +33,7 @@ _PLACES = {
     "Trainer": "trainer.trainer",
     "seed_everything": "trainer.seed",
 }
-_SUBPACKAGES = ("callbacks", "errors", "loggers", "strategies")
+_SUBPACKAGES = ("callbacks", "errors", "loggers", "profilers", "strategies")
 
 
 def __getattr__(name: str) -> object:

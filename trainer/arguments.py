@@ -45,7 +45,7 @@ ARGUMENTS: tuple[Argument, ...] = (
         "max_time", "limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches",
         "check_val_every_n_epoch", "enable_checkpointing", "enable_model_summary", "gradient_clip_val",
         "gradient_clip_algorithm", "deterministic", "benchmark", "inference_mode", "detect_anomaly",
-        "default_root_dir", "reload_dataloaders_every_n_epochs",
+        "default_root_dir", "profiler", "reload_dataloaders_every_n_epochs",
     ),
     _changed("accelerator", "cpu, cuda, gpu and auto; other accelerators are refused by name."),
     _changed("strategy", "auto, ddp and Strategy instances; sharded strategies are refused by name."),
@@ -59,7 +59,6 @@ ARGUMENTS: tuple[Argument, ...] = (
     _changed("accumulate_grad_batches", "The last, shorter window of an epoch is scaled by what it holds."),
     _changed("use_distributed_sampler", "Index streams are split, samplers stay; evaluation repeats nothing."),
     _changed("barebones", "Turns off what costs time, as in Lightning; nothing else gets faster by it."),
-    _refused("profiler", None, "Profilers are not in this version. Run torch.profiler around `fit`."),
     _refused("plugins", None, "Plugins are not in this version. Pass `strategy` and `precision` themselves."),
     _refused("sync_batchnorm", False, "Convert the model yourself in `configure_model`, on GPUs, with "
              "torch.nn.SyncBatchNorm.convert_sync_batchnorm."),

@@ -13,6 +13,7 @@ from trainer.evaluation import EvaluationLoop
 from trainer.hooks import bind, callback_hooks, module_hooks
 from trainer.loaders import TrainLoader
 from trainer.optimizers import SchedulerSteps
+from trainer.profilers.weave import profiled, profiled_items
 from trainer.seed import restore_rng
 from trainer.state import RunningStage, StopFlags
 from trainer.steps import build_step
@@ -67,13 +68,14 @@ class FitLoop:
         pending = state.batches_done > 0 and (state.settled_at != state.total_batches or state.is_epoch_complete)
         if self.loader.num_batches == 0 or (self.is_done() and not pending):
             return
-        self.step = build_step(trainer, self.loader.num_batches)
+        self.step = profiled(trainer, "run_training_batch", build_step(trainer, self.loader.num_batches))
+        epoch = profiled(trainer, "run_training_epoch", self._epoch)
         self.move = choose_transfer(trainer)
         trainer.metrics.enter("train", "epoch")
         for hook in bind(trainer, "on_train_start"):
             hook()
         while pending or not self.is_done():
-            self._epoch()
+            epoch()
             pending = False
         trainer.metrics.enter("train", "epoch")
         for hook in bind(trainer, "on_train_end"):
@@ -82,7 +84,7 @@ class FitLoop:
 
     def _epoch(self) -> None:
         trainer, state, metrics, flags = self.trainer, self.state, self.trainer.metrics, self.trainer.flags
-        batches = self._enter_epoch()
+        batches = profiled_items(trainer, "[_TrainingEpochLoop].train_dataloader_next", self._enter_epoch())
         loader, step, move, settle, schedulers = self.loader, self.step, self.move, self._settle, self.schedulers
         batch_start, batch_end, after_step = self.batch_start, self.batch_end, schedulers.after_step
         total, max_steps, run = loader.num_batches, trainer.length.max_steps, trainer.state

@@ -18,6 +18,7 @@ from trainer.loggers import Logger
 from trainer.metrics import MetricStore
 from trainer.optimizers import LRSchedulerConfig
 from trainer.precision import Precision
+from trainer.profilers.profiler import Profiler
 from trainer.settings import Settings
 from trainer.sources import Sources
 from trainer.state import RunningStage, RunState, Status, StopFlags, TrainState
@@ -39,6 +40,7 @@ class Readings(Settings):
     strategy: Strategy
     devices: Devices
     precision_options: Precision
+    profiler: Profiler
     metrics: MetricStore
     train_state: TrainState
     state: RunState

@@ -85,6 +85,9 @@ def _begin(trainer: Trainer) -> None:
         begin_loggers(trainer.loggers)
     root = trainer.logger.log_dir if trainer.logger is not None else None
     trainer._run_dir = trainer.strategy.broadcast_text(root or trainer.default_root_dir)
+    trainer.profiler._lightning_module = trainer.lightning_module
+    rank = trainer.local_rank if trainer.world_size > 1 else None
+    trainer.profiler.setup(stage=str(trainer.state.fn), local_rank=rank, log_dir=trainer.log_dir)
 
 
 def _add_module_callbacks(trainer: Trainer) -> None:
@@ -124,6 +127,7 @@ def _tear_down(trainer: Trainer, stage: Stage, reason: BaseException | None) -> 
     if trainer.datamodule is not None:
         trainer.datamodule.teardown(stage)
     call(trainer, "teardown", stage)
+    trainer.profiler.describe()
     trainer.metrics.leave()
     for callback in trainer.callbacks:
         callback._module = None

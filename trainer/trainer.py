@@ -33,6 +33,7 @@ from trainer.options import (
     read_length,
 )
 from trainer.precision import choose_precision
+from trainer.profilers.weave import choose_profiler, profiled
 from trainer.readings import Readings
 from trainer.resume import write_checkpoint
 from trainer.seed import capture_rng
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from trainer.datamodule import LightningDataModule
     from trainer.evaluation import EvalKind
     from trainer.module import LightningModule
+    from trainer.profilers import Profiler
 
 
 class Trainer(Readings):
@@ -95,6 +97,7 @@ class Trainer(Readings):
         benchmark: bool | None = None,
         inference_mode: bool = True,
         use_distributed_sampler: bool = True,
+        profiler: Profiler | str | None = None,
         detect_anomaly: bool = False,
         barebones: bool = False,
         reload_dataloaders_every_n_epochs: int = 0,
@@ -146,6 +149,7 @@ class Trainer(Readings):
         self._place(accelerator, devices, num_nodes, strategy, precision)
         self.loggers = assemble_loggers(logger, self.reporting, enabled=shows and not self.length.fast_dev_run)
         self.callbacks = assemble_callbacks(callbacks, self.reporting, self.length)
+        self.profiler = choose_profiler(profiler)
         self.metrics = MetricStore()
         self.train_state = TrainState()
         self.state = RunState()
@@ -341,7 +345,7 @@ class Trainer(Readings):
             filepath: the file, replaced only when the new one is whole.
             weights_only: leave out what only a resume needs.
         """
-        write_checkpoint(self, filepath, weights_only)
+        profiled(self, "save_checkpoint", write_checkpoint)(self, filepath, weights_only)
 
     def log_step_values(self, phase: Phase, step: int) -> None:
         """Pass the newest step values to the loggers."""

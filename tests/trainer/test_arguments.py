@@ -70,7 +70,10 @@ def test_what_is_kept_or_changed_is_taken_by_name_and_the_rest_refused() -> None
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"profiler": "simple"}, r"`profiler`.*refuses. Got 'simple'; expected None, or nothing. Profilers are not"),
+        (
+            {"profiler": "xla"},
+            r"`profiler` names none.*XLA is not supported. Got 'xla'.*'advanced', 'pytorch', 'simple'",
+        ),
         ({"plugins": []}, "`plugins`"),
         ({"sync_batchnorm": True}, "`sync_batchnorm`.*convert_sync_batchnorm"),
         ({"accelerator": "tpu"}, "Got 'tpu'.*torch_xla"),
