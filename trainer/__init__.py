@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trainer import callbacks, errors, loggers, profilers, strategies
+    from trainer import callbacks, errors, loggers, profilers, strategies, tuner
     from trainer.callback import Callback
     from trainer.datamodule import LightningDataModule
     from trainer.module import LightningModule
@@ -24,6 +24,7 @@ __all__ = [
     "profilers",
     "seed_everything",
     "strategies",
+    "tuner",
 ]
 
 _PLACES = {
@@ -33,7 +34,7 @@ _PLACES = {
     "Trainer": "trainer.trainer",
     "seed_everything": "trainer.seed",
 }
-_SUBPACKAGES = ("callbacks", "errors", "loggers", "profilers", "strategies")
+_SUBPACKAGES = ("callbacks", "errors", "loggers", "profilers", "strategies", "tuner")
 
 
 def __getattr__(name: str) -> object:

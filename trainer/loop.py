@@ -140,6 +140,8 @@ class FitLoop:
         self._check_even()
         for hook in self.epoch_start:
             hook()
+        if self.trainer.train_loader is not None:
+            self.loader = self.trainer.train_loader  # a hook may have had it made again, with another batch size
         trainer.metrics.enter("train", "batch")
         if position is None:
             batches = self.loader.start_epoch(state.epoch)

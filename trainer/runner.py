@@ -25,6 +25,7 @@ from trainer.optimizers import check_optimizers, read_optimizers
 from trainer.resume import Resume, find_checkpoint
 from trainer.seed import isolated_rng
 from trainer.state import RunningStage, Status, StopFlags
+from trainer.tuner.trial import TunerExit
 from trainer.types import PlainState, Stage
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ def run_stage(trainer: Trainer, stage: Stage, ckpt_path: str | None, body: Calla
             _tear_down(trainer, stage, None)
             trainer.state.status = Status.FINISHED
             return result
+        except TunerExit:
+            _tear_down(trainer, stage, None)
+            trainer.state.status = Status.FINISHED
+            raise
         except BaseException as error:
             trainer.state.status = Status.INTERRUPTED
             reason = _first_cause(trainer, error)

@@ -284,7 +284,8 @@ class PyTorchProfiler(Profiler):
 
 def _default_schedule(step: int) -> ProfilerAction:
     """Return what to do in a step: wait for one, warm up for one, record three, and again."""
-    return torch.profiler.schedule(wait=1, warmup=1, active=3)(step)
+    action: ProfilerAction = torch.profiler.schedule(wait=1, warmup=1, active=3)(step)
+    return action
 
 
 def _default_activities() -> list[ProfilerActivity]:
