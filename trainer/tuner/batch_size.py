@@ -63,7 +63,8 @@ class _Search:
                 if not is_out_of_memory(error):
                     raise
                 fits = False
-        _free_memory()
+        if not fits:
+            _free_memory()
         return fits
 
     def _run(self) -> None:

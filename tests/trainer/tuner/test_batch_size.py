@@ -78,7 +78,7 @@ def test_limits_of_the_search(tmp_path: Path) -> None:
     assert scale(tmp_path, Sized(), init_val=4, max_trials=1) == 4
 
 
-@pytest.mark.parametrize("options", [{}, {"mode": "binsearch", "margin": 0.0}, {"max_trials": 4}, {"init_val": 64}])
+@pytest.mark.parametrize("options", [{}, {"mode": "binsearch", "margin": 0.0}, {"max_trials": 4}])
 def test_sizes_are_lightnings(tmp_path: Path, options: dict[str, Any]) -> None:
     lightning = pytest.importorskip("lightning.pytorch", reason="lightning is not installed")
     tuner = pytest.importorskip("lightning.pytorch.tuner")
