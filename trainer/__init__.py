@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trainer import callbacks, errors, fabric, loggers, strategies, utilities
+    from trainer import callbacks, errors, fabric, loggers, profilers, strategies, tuner, utilities
     from trainer.callback import Callback
     from trainer.datamodule import LightningDataModule
     from trainer.fabric import Fabric
@@ -24,8 +24,10 @@ __all__ = [
     "errors",
     "fabric",
     "loggers",
+    "profilers",
     "seed_everything",
     "strategies",
+    "tuner",
     "utilities",
 ]
 
@@ -37,7 +39,7 @@ _PLACES = {
     "Trainer": "trainer.trainer",
     "seed_everything": "trainer.seed",
 }
-_SUBPACKAGES = ("callbacks", "errors", "fabric", "loggers", "strategies", "utilities")
+_SUBPACKAGES = ("callbacks", "errors", "fabric", "loggers", "profilers", "strategies", "tuner", "utilities")
 
 
 def __getattr__(name: str) -> object:

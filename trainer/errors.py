@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "CheckpointError",
     "DistributedError",
+    "LoggingError",
     "MetricNotFoundError",
     "MisconfigurationException",
     "RankFailedError",
@@ -31,6 +32,10 @@ class MetricNotFoundError(TrainerError, KeyError):
 
 class CheckpointError(TrainerError, RuntimeError):
     """A checkpoint that cannot be written, read or continued from."""
+
+
+class LoggingError(TrainerError, RuntimeError):
+    """Metrics that could not be written to the place a logger sends them to."""
 
 
 class DistributedError(TrainerError, RuntimeError):

@@ -16,6 +16,7 @@ from trainer.callbacks.prediction_writer import BasePredictionWriter
 from trainer.errors import MisconfigurationException
 from trainer.hooks import bind, is_overridden
 from trainer.loaders import has_index_stream, limit_batches, list_loaders, loader_length, place_loader
+from trainer.profilers.weave import profiled, profiled_items, strategy_action
 from trainer.sampling import view_loader
 from trainer.state import RunningStage
 from trainer.steps import positional_arguments, refuse_loader_steps
@@ -32,6 +33,7 @@ _STAGES = {
     "test": RunningStage.TESTING,
     "predict": RunningStage.PREDICTING,
 }
+_PREFIXES = {"validation": "val", "test": "test", "predict": "predict"}
 
 
 class EvaluationLoop:
@@ -132,7 +134,7 @@ class EvaluationLoop:
         step = getattr(module, name)
         refuse_loader_steps(step, name)
         self._takes = positional_arguments(step, any_number=3 if len(self._loaders) > 1 else 2)
-        self._step: Hook = step
+        self._step: Hook = profiled(trainer, strategy_action(trainer, name), step)
         self._hooks = {
             when: bind(trainer, f"on_{kind}_{when}")
             for when in ("start", "end", "epoch_start", "epoch_end", "batch_start", "batch_end")
@@ -197,7 +199,8 @@ class EvaluationLoop:
         metrics.enter("eval", "batch", index if several else None)
         step, takes, move, context = self._step, self._takes, self._moves[index], self._context
         batch_start, batch_end = self._hooks["batch_start"], self._hooks["batch_end"]
-        batches = loader if math.isinf(count) else islice(loader, int(count))
+        batches = iter(loader if math.isinf(count) else islice(loader, int(count)))
+        batches = profiled_items(trainer, f"[_EvaluationLoop].{_PREFIXES[self.kind]}_next", batches)
         extra = (index,) if several else ()
         seen, done = self._seen.get(index, 0), 0
         for batch_idx, batch in enumerate(batches):

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from trainer.callback import Callback
+from trainer.profilers.weave import profiled
 from trainer.types import Hook
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ def callback_hooks(trainer: Trainer, name: str, callbacks: Iterable[Callback] | 
     """Return the written `name` hooks of the callbacks, bound to trainer and module, in order."""
     chosen = trainer.callbacks if callbacks is None else callbacks
     return tuple(
-        partial(getattr(callback, name), trainer, trainer.lightning_module)
+        profiled(
+            trainer,
+            f"[Callback]{callback.state_key}.{name}",
+            partial(getattr(callback, name), trainer, trainer.lightning_module),
+        )
         for callback in chosen
         if is_overridden(name, callback, Callback)
     )
@@ -36,7 +41,9 @@ def module_hooks(trainer: Trainer, name: str) -> tuple[Hook, ...]:
     from trainer.module import LightningModule
 
     module = trainer.lightning_module
-    return (getattr(module, name),) if is_overridden(name, module, LightningModule) else ()
+    if not is_overridden(name, module, LightningModule):
+        return ()
+    return (profiled(trainer, f"[LightningModule]{type(module).__name__}.{name}", getattr(module, name)),)
 
 
 def bind(trainer: Trainer, name: str) -> tuple[Hook, ...]:

@@ -14,6 +14,7 @@ from trainer.evaluation import EvaluationLoop
 from trainer.hooks import bind, callback_hooks, module_hooks
 from trainer.loaders import TrainLoader
 from trainer.optimizers import LRSchedulerConfig, SchedulerSteps
+from trainer.profilers.weave import profiled, profiled_items
 from trainer.seed import restore_rng
 from trainer.state import RunningStage, StopFlags
 from trainer.steps import TrainStep, bind_training_step, build_step
@@ -71,13 +72,14 @@ class FitLoop:
         if self.loader.num_batches == 0 or (self.is_done() and not pending):
             return
         self.bound_step = bind_training_step(trainer)
+        epoch = profiled(trainer, "run_training_epoch", self._epoch)
         self.move = choose_transfer(trainer)
         self.validated_at_s = time.monotonic()
         trainer.metrics.enter("train", "epoch")
         for hook in bind(trainer, "on_train_start"):
             hook()
         while pending or not self.is_done():
-            self._epoch()
+            epoch()
             pending = False
         trainer.metrics.enter("train", "epoch")
         for hook in bind(trainer, "on_train_end"):
@@ -86,7 +88,7 @@ class FitLoop:
 
     def _epoch(self) -> None:
         trainer, state, metrics, flags = self.trainer, self.state, self.trainer.metrics, self.trainer.flags
-        batches = self._enter_epoch()
+        batches = profiled_items(trainer, "[_TrainingEpochLoop].train_dataloader_next", self._enter_epoch())
         schedulers, step = self._current_schedulers(), self._current_step()
         loader, move, settle = self.loader, self.move, self._settle
         batch_start, batch_end, after_step = self.batch_start, self.batch_end, schedulers.after_step
@@ -132,7 +134,8 @@ class FitLoop:
         settings = (self.loader.num_batches, self.trainer.accumulate_grad_batches)
         if settings != self.step_settings:
             self.step_settings = settings
-            self.step = build_step(self.trainer, self.bound_step, self.loader.num_batches)
+            step = build_step(self.trainer, self.bound_step, self.loader.num_batches)
+            self.step = profiled(self.trainer, "run_training_batch", step)
         return self.step
 
     def _current_schedulers(self) -> SchedulerSteps:
@@ -162,6 +165,8 @@ class FitLoop:
         self._check_even()
         for hook in self.epoch_start:
             hook()
+        if self.trainer.train_loader is not None:
+            self.loader = self.trainer.train_loader  # a hook may have had it made again, with another batch size
         trainer.metrics.enter("train", "batch")
         if position is None:
             batches = self.loader.start_epoch(state.epoch)

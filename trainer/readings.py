@@ -21,6 +21,7 @@ from trainer.loop_views import FitLoopView
 from trainer.metrics import MetricStore
 from trainer.optimizers import LRSchedulerConfig
 from trainer.precision import Precision
+from trainer.profilers.profiler import Profiler
 from trainer.settings import Settings
 from trainer.sources import Sources
 from trainer.state import RunningStage, RunState, Status, StopFlags, TrainState
@@ -44,6 +45,7 @@ class Readings(Settings):
     strategy: Strategy
     devices: Devices
     precision_options: Precision
+    profiler: Profiler
     metrics: MetricStore
     train_state: TrainState
     state: RunState

@@ -20,12 +20,14 @@ from trainer.errors import SIGTERMException
 from trainer.evaluation import EvalKind, EvaluationLoop
 from trainer.hooks import call, callback_hooks, is_overridden
 from trainer.launchers import guard_child, report_failure
+from trainer.loggers.lifecycle import begin_loggers, describe_model, finish_loggers
 from trainer.loop import FitLoop
 from trainer.manual import LightningOptimizer
 from trainer.optimizers import check_optimizers, read_optimizers
 from trainer.resume import Resume, find_checkpoint
 from trainer.seed import isolated_rng
 from trainer.state import RunningStage, Status, StopFlags
+from trainer.tuner.trial import TunerExit
 from trainer.types import PlainState, Stage
 
 if TYPE_CHECKING:
@@ -62,15 +64,19 @@ def stage_of(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Iterator[
             resume = _set_up(trainer, stage, ckpt_path)
             with contextlib.suppress(GeneratorExit):
                 yield resume
-            _tear_down(trainer, stage)
+            _tear_down(trainer, stage, None)
             trainer.state.status = Status.FINISHED
+        except TunerExit:
+            _tear_down(trainer, stage, None)
+            trainer.state.status = Status.FINISHED
+            raise
         except BaseException as error:
             trainer.state.status = Status.INTERRUPTED
             reason = _first_cause(trainer, error)
             report_failure(reason)
             try:
                 _tell_about(trainer, reason)
-                _tear_down(trainer, stage)
+                _tear_down(trainer, stage, reason)
             finally:
                 _end_other_processes(trainer)
             if reason is error:
@@ -91,8 +97,13 @@ def _begin(trainer: Trainer) -> None:
     _add_module_callbacks(trainer)
     for callback in trainer.callbacks:
         callback._module = trainer.lightning_module
+    if trainer.is_global_zero:
+        begin_loggers(trainer.loggers)
     root = trainer.logger.log_dir if trainer.logger is not None else None
     trainer._run_dir = trainer.strategy.broadcast_text(root or trainer.default_root_dir)
+    trainer.profiler._lightning_module = trainer.lightning_module
+    rank = trainer.local_rank if trainer.world_size > 1 else None
+    trainer.profiler.setup(stage=str(trainer.state.fn), local_rank=rank, log_dir=trainer.log_dir)
 
 
 def _add_module_callbacks(trainer: Trainer) -> None:
@@ -130,17 +141,19 @@ def _set_up(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Resume | N
     return resume
 
 
-def _tear_down(trainer: Trainer, stage: Stage) -> None:
+def _tear_down(trainer: Trainer, stage: Stage, reason: BaseException | None) -> None:
     if trainer.datamodule is not None:
         trainer.datamodule.teardown(stage)
     call(trainer, "teardown", stage)
-    if trainer.is_global_zero:
-        for logger in trainer.loggers:
-            logger.finalize(trainer.state.status.value)
+    trainer.profiler.describe()
     trainer.metrics.leave()
     for callback in trainer.callbacks:
         callback._module = None
-    trainer.strategy.teardown()
+    try:
+        if trainer.is_global_zero:
+            finish_loggers(trainer.loggers, reason)
+    finally:
+        trainer.strategy.teardown()
     if trainer.precision_options.plugin is not None:
         trainer.precision_options.plugin.teardown()
     if trainer.plugins.layer_sync is not None and stage == "fit" and trainer.strategy.is_distributed:
@@ -222,10 +235,9 @@ def _log_hyperparameters(trainer: Trainer) -> None:
         return
     owners = [owner for owner in (trainer.datamodule, trainer.lightning_module) if owner is not None]
     kept = [owner.hparams_initial for owner in owners if owner._log_hyperparams]
-    if kept and trainer.is_global_zero:
+    if trainer.is_global_zero:
         merged = {name: value for values in kept for name, value in values.items()}
-        for logger in trainer.loggers:
-            logger.log_hyperparams(merged)
+        describe_model(trainer.loggers, trainer.lightning_module, merged if kept else None)
 
 
 def _validation_of(trainer: Trainer) -> EvaluationLoop | None:

@@ -14,6 +14,7 @@ from torch.optim import LBFGS, Optimizer
 from trainer.errors import MisconfigurationException, four_parts
 from trainer.hooks import bind, is_overridden
 from trainer.manual import LightningOptimizer
+from trainer.profilers.weave import measures, profiled, strategy_action
 from trainer.types import Batch, Hook, StepOutput
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def bind_training_step(trainer: Trainer) -> Hook:
     """Return the training step as `run(batch, batch_idx)`, inside what strategy and precision put around it."""
     module = trainer.lightning_module
     refuse_loader_steps(module.training_step, "training_step")
-    step = trainer.strategy.wrap(module)
+    step = profiled(trainer, strategy_action(trainer, "training_step"), trainer.strategy.wrap(module))
     if positional_arguments(module.training_step, any_number=2) == 1:
         inner = step
         step = lambda batch, batch_idx: inner(batch)  # noqa: E731 - a one-line adapter
@@ -141,7 +142,7 @@ def _plain_step(
     state = trainer.train_state
     before_backward, own_backward, after_backward = backward
     before_step = bind(trainer, "on_before_optimizer_step")
-    update = optimizer.step
+    update = profiled(trainer, strategy_action(trainer, "optimizer_step"), optimizer.step)
     # Where nobody watches, gradients are cleared before the step instead of after it: their memory serves the forward
     # pass, which is 1 % faster for an LSTM on a CPU. Seen from outside, `training_step` finds no stale gradients.
     early: tuple[Hook, ...] = ()
@@ -219,6 +220,8 @@ def _closure_step(
     state, strategy, module = trainer.train_state, trainer.strategy, trainer.lightning_module
     before_backward, own_backward, after_backward = backward
     plugin = trainer.precision_options.plugin
+    name = f"[LightningModule]{type(module).__name__}.optimizer_step"
+    update = profiled(trainer, name, module.optimizer_step)
 
     def evaluate(batch: Batch, batch_idx: int, closes: bool, outputs: list[StepOutput]) -> Tensor | None:
         output: StepOutput = run(batch, batch_idx)
@@ -254,7 +257,7 @@ def _closure_step(
         strategy.set_gradient_sync(closes)
         closure = partial(evaluate, batch, batch_idx, closes, outputs)
         if closes:
-            module.optimizer_step(state.epoch, batch_idx, optimizer, closure)
+            update(state.epoch, batch_idx, optimizer, closure)
             state.global_step += optimizer.take_steps()  # a written hook sees the count before its step
             state.window_batches = 0
         else:
@@ -279,7 +282,9 @@ def _bind_backward(trainer: Trainer) -> tuple[tuple[Hook, ...], Hook | None, tup
     from trainer.module import LightningModule
 
     module = trainer.lightning_module
-    own = module.backward if is_overridden("backward", module, LightningModule) else None
+    own: Hook | None = module.backward if is_overridden("backward", module, LightningModule) else None
+    if measures(trainer):
+        own = profiled(trainer, strategy_action(trainer, "backward"), module.backward)
     return bind(trainer, "on_before_backward"), own, bind(trainer, "on_after_backward")
 
 

@@ -37,6 +37,7 @@ from trainer.options import (
 from trainer.placement import Placement
 from trainer.plugin_slots import Plugins
 from trainer.precision import NoInitialisation, default_dtype
+from trainer.profilers.weave import choose_profiler, profiled
 from trainer.readings import Readings
 from trainer.resume import write_checkpoint
 from trainer.seed import capture_rng
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from trainer.datamodule import LightningDataModule
     from trainer.evaluation import EvalKind
     from trainer.module import LightningModule
+    from trainer.profilers import Profiler
 
 
 class Trainer(Readings):
@@ -100,6 +102,7 @@ class Trainer(Readings):
         benchmark: bool | None = None,
         inference_mode: bool = True,
         use_distributed_sampler: bool = True,
+        profiler: Profiler | str | None = None,
         detect_anomaly: bool = False,
         plugins: object = None,
         sync_batchnorm: bool = False,
@@ -161,6 +164,7 @@ class Trainer(Readings):
         self._place(accelerator, devices, num_nodes, strategy, precision)
         self.loggers = assemble_loggers(logger, self.reporting, enabled=shows and not self.length.fast_dev_run)
         self.callbacks = assemble_callbacks(callbacks, self.reporting, self.length)
+        self.profiler = choose_profiler(profiler)
         self.metrics = MetricStore()
         self.train_state = TrainState()
         self.state = RunState()
@@ -410,7 +414,8 @@ class Trainer(Readings):
                 f"Files take no storage options. Got {storage_options!r}; expected None. Pass a CheckpointIO of your "
                 "own as a plugin of the trainer."
             )
-        write_checkpoint(self, filepath, bool(weights_only), storage_options)
+        write = profiled(self, "save_checkpoint", write_checkpoint)
+        write(self, filepath, bool(weights_only), storage_options)
 
     def log_step_values(self, phase: Phase, step: int) -> None:
         """Pass the newest step values to the loggers."""

@@ -71,8 +71,11 @@ def test_what_is_kept_or_changed_is_taken_by_name_and_the_rest_refused() -> None
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"profiler": "simple"}, r"`profiler`.*refuses. Got 'simple'; expected None, or nothing. Profilers are not"),
         ({"plugins": ["fast"]}, "`plugins` cannot be used.*Got 'fast'"),
+        (
+            {"profiler": "xla"},
+            r"`profiler` names none.*XLA is not supported. Got 'xla'.*'advanced', 'pytorch', 'simple'",
+        ),
         ({"accelerator": "tpu"}, "Got 'tpu'.*torch_xla"),
         ({"accelerator": "cqu"}, "Got 'cqu'.*Correct the name"),
         ({"strategy": "fsdp"}, "Got 'fsdp'.*Sharded parameters"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import trainer as L
 from tests.trainer.models import LoggingRegression, Regression, make_trainer, regression_data, regression_loader
@@ -92,5 +92,5 @@ def test_hyperparameters_of_data_and_model_go_to_the_loggers(tmp_path: Path) -> 
 
     trainer = make_trainer(tmp_path, max_epochs=1, logger=CSVLogger(tmp_path))
     trainer.fit(Regression(lr=0.5), datamodule=Sized())
-    written = json.loads((Path(str(trainer.log_dir)) / "hparams.json").read_text())
+    written = yaml.safe_load((Path(str(trainer.log_dir)) / "hparams.yaml").read_text())
     assert written == {"samples": 8, "width": 4, "dropout": 0.0, "lr": 0.5, "seed": 3}

@@ -149,7 +149,7 @@ def test_data_modules_keep_theirs_too(tmp_path: Path) -> None:
 def test_hyperparameters_reach_the_loggers(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, max_epochs=1, logger=True)
     trainer.fit(Regression(seed=4), regression_loader())
-    assert '"seed": 4' in (tmp_path / "lightning_logs" / "version_0" / "hparams.json").read_text()
+    assert "seed: 4\n" in (tmp_path / "lightning_logs" / "version_0" / "hparams.yaml").read_text()
 
 
 @pytest.mark.parametrize(

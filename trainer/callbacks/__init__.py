@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from trainer.callback import Callback
+    from trainer.callbacks.batch_size_finder import BatchSizeFinder
     from trainer.callbacks.checkpoint import Checkpoint
     from trainer.callbacks.device_stats_monitor import DeviceStatsMonitor
     from trainer.callbacks.early_stopping import EarlyStopping, EarlyStoppingReason
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from trainer.callbacks.gradient_accumulation_scheduler import GradientAccumulationScheduler
     from trainer.callbacks.gradient_norm import GradientNorm
     from trainer.callbacks.lambda_function import LambdaCallback
+    from trainer.callbacks.lr_finder import LearningRateFinder
     from trainer.callbacks.lr_monitor import LearningRateMonitor
     from trainer.callbacks.model_checkpoint import ModelCheckpoint
     from trainer.callbacks.model_summary import ModelSummary
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "BackboneFinetuning": "trainer.callbacks.finetuning",
     "BaseFinetuning": "trainer.callbacks.finetuning",
+    "BatchSizeFinder": "trainer.callbacks.batch_size_finder",
     "BasePredictionWriter": "trainer.callbacks.prediction_writer",
     "Callback": "trainer.callback",
     "Checkpoint": "trainer.callbacks.checkpoint",
@@ -40,6 +43,7 @@ _PLACES = {
     "GradientAccumulationScheduler": "trainer.callbacks.gradient_accumulation_scheduler",
     "GradientNorm": "trainer.callbacks.gradient_norm",
     "LambdaCallback": "trainer.callbacks.lambda_function",
+    "LearningRateFinder": "trainer.callbacks.lr_finder",
     "LearningRateMonitor": "trainer.callbacks.lr_monitor",
     "ModelCheckpoint": "trainer.callbacks.model_checkpoint",
     "ModelSummary": "trainer.callbacks.model_summary",
@@ -58,6 +62,7 @@ __all__ = [
     "BackboneFinetuning",
     "BaseFinetuning",
     "BasePredictionWriter",
+    "BatchSizeFinder",
     "Callback",
     "Checkpoint",
     "DeviceStatsMonitor",
@@ -67,6 +72,7 @@ __all__ = [
     "GradientAccumulationScheduler",
     "GradientNorm",
     "LambdaCallback",
+    "LearningRateFinder",
     "LearningRateMonitor",
     "ModelCheckpoint",
     "ModelSummary",

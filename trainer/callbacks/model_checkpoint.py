@@ -209,6 +209,7 @@ class ModelCheckpoint(Checkpoint):
         """Save what there is, where asked for; processes that failed apart from each other cannot."""
         if self.save_on_exception and trainer.is_fitting and not trainer.strategy.is_distributed:
             self._save_last(trainer, None)
+            self._tell_loggers(trainer)
 
     def _saves_at_epoch_end(self, trainer: Trainer) -> bool:
         if self.save_on_train_epoch_end is not None:
@@ -236,6 +237,12 @@ class ModelCheckpoint(Checkpoint):
         self._last_saved_step = trainer.global_step
         if self.save_last:
             self._save_last(trainer, written)
+        self._tell_loggers(trainer)
+
+    def _tell_loggers(self, trainer: Trainer) -> None:
+        if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.after_save_checkpoint(self)
 
     def _score(self, trainer: Trainer, metrics: dict[str, Tensor]) -> Tensor | None:
         if self.monitor is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,22 @@ def test_users_may_pass_tensors_and_no_step(tmp_path: Path) -> None:
     logger.save()
     assert (tmp_path / "runs" / "a" / "metrics.csv").read_text().splitlines() == ["step,loss", "7,0.5", "1,0.25"]
     assert logger.root_dir == str(tmp_path / "runs")
+
+
+def test_no_name_is_no_folder(tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path, name=None)
+    logger.log_metrics({"a": 1.0})
+    logger.save()
+    assert [path.name for path in tmp_path.iterdir()] == ["version_0"]
+
+
+def test_the_experiment_holds_rows_until_they_are_saved(tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path)
+    logger.log_metrics({"test": 1.0}, step=0)
+    assert logger.experiment.metrics == [{"step": 0, "test": 1.0}]
+    logger.save()
+    assert logger.experiment.metrics == []
+    logger.log_hyperparams({"a": 1})
+    logger.log_hyperparams(Namespace(b="x"))
+    text = (Path(logger.experiment.log_dir) / logger.experiment.NAME_HPARAMS_FILE).read_text()
+    assert text == 'a: 1\nb: "x"\n'
