@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,15 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.fail(f"HOMEROOM_DATA={named} is no folder")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ordinary_signals() -> None:
+    """Let signals do what they usually do: `nohup` and shells' background jobs have some ignored, children too."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL, signal.SIGTERM: signal.SIG_DFL}
+    for one, handler in usual.items():
+        if signal.getsignal(one) is signal.SIG_IGN:
+            signal.signal(one, handler)
 
 
 @pytest.fixture(autouse=True)
