@@ -396,8 +396,8 @@ def lightning_modules() -> tuple[Any, Any]:
         import lightning.pytorch as pl
         from lightning.fabric import Fabric
     else:
-        import pytorch_lightning as pl  # type: ignore[import-not-found]  # the same library under its other name
-        from lightning_fabric import Fabric  # type: ignore[import-not-found]  # as above
+        import pytorch_lightning as pl
+        from lightning_fabric import Fabric
     return pl, Fabric
 
 

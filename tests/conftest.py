@@ -33,10 +33,9 @@ def data_folder() -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def _ordinary_signals() -> None:
     """Let signals do what they usually do: `nohup` and shells' background jobs have some ignored, children too."""
-    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL, signal.SIGTERM: signal.SIG_DFL}
-    for one, handler in usual.items():
+    for one in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         if signal.getsignal(one) is signal.SIG_IGN:
-            signal.signal(one, handler)
+            signal.signal(one, signal.default_int_handler if one is signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
