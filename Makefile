@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests run in this many processes, each on one thread.
 TEST_WORKERS ?= 2
 
-.PHONY: demo test check soak bench clean
+.PHONY: demo test check soak bench docs clean
 
 demo: $(STAMP)  ## the whole path on simulated students, ending with a served answer
 	$(BIN)/homeroom demo
@@ -35,6 +35,9 @@ bench: $(STAMP)  ## measurements, with the machine named
 	test -z "$$HOMEROOM_DATA" || $(BIN)/python -m benchmarks.quality
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/serve.py
+
+docs: $(STAMP)  ## the API reference, from the docstrings, in docs/api/
+	$(BIN)/python docs/build_api.py
 
 # torch first: its own CPU build where pip finds one, before another package asks for the newest with CUDA.
 $(STAMP): pyproject.toml constraints.txt
