@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.errors import PipelineError
+from components.launch.worker import LAUNCHED_VARIABLE
 from components.train.fit import fit
 from components.train.job import LOCK_FILE, Job
 from trainer.errors import SIGTERMException, TrainerError
@@ -19,11 +20,12 @@ def main() -> None:
     """Train what the job file says; end with this process's whole group if the parent dies."""
     if len(sys.argv) != 2:
         raise SystemExit("usage: python -m components.train JOB.json")
-    # Further ranks are this process's own children: the trainer's launcher ends them, and their standard input is none.
+    is_launched = LAUNCHED_VARIABLE in os.environ  # then the launcher ends this process, and keeps what it raises
+    # One rank alone holds the folder.
     if os.environ.get("LOCAL_RANK", "0") != "0":
         fit(Job.read(Path(sys.argv[1])))
         return
-    if not sys.stdin.isatty():
+    if not is_launched and not sys.stdin.isatty():
         threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         with _alone(Path(sys.argv[1]).parent):
@@ -31,6 +33,8 @@ def main() -> None:
     except SIGTERMException:
         raise
     except (PipelineError, TrainerError) as error:  # raised on purpose: its message says it all
+        if is_launched:
+            raise
         sys.stderr.write(f"error: {error}\n")
         sys.exit(getattr(error, "exit_code", 1))
 

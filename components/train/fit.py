@@ -57,7 +57,7 @@ def fit(job: Job) -> Result:
         use_distributed_sampler=False,  # an application's loaders take their rank's share themselves
         default_root_dir=folder,
     )
-    if (folder / "checkpoints" / "last.ckpt").exists():
+    if fitter.is_global_zero and (folder / "checkpoints" / "last.ckpt").exists():
         sys.stdout.write("going on from the last checkpoint\n")
         sys.stdout.flush()
     fitter.fit(model, datamodule=data, ckpt_path="last")

@@ -1,7 +1,8 @@
-"""Starts a training process in a group of its own, passes its progress on, and never leaves it behind.
+"""Starts training in processes of its own, passes its progress on, and never leaves one behind.
 
 Whoever starts a process can always stop it: the group is killed when the caller fails or is interrupted, and the child
-ends itself when its parent dies (it reads a pipe that closes then), even by SIGKILL.
+ends itself when its parent dies (it reads a pipe that closes then), even by SIGKILL. Several processes are a job of
+`components.launch`: torchrun begins them again from the last checkpoint when one of them dies.
 """
 
 import contextlib
@@ -14,12 +15,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.errors import TrainingFailedError
+from components.launch.job import ERROR_LOG_FILE, JobState
+from components.launch.local import LocalLauncher
+from components.launch.spec import LaunchSpec
 from components.train.endings import ending
 from components.train.job import JOB_FILE, LOG_FILE, Job, Result
 
 GRACE_S = 10.0
 """How long a stopped training may take to write its last checkpoint."""
 TAIL_LINES = 20
+MAX_RESTARTS = 3
+"""How often several processes are begun again after one of them died."""
 
 
 def run_job(job: Job, say: Callable[[str], None]) -> Result:
@@ -39,6 +45,63 @@ def run_job(job: Job, say: Callable[[str], None]) -> Result:
         return done
     _forget_other_places(job)
     job.write()
+    if int(job.config.get("devices", 1)) > 1:
+        _run_several(job, say)
+    else:
+        _run_one(job, say)
+    result = Result.read(folder)
+    if result is None:
+        raise TrainingFailedError(
+            f"The training process ended and left no result. The end of its log:\n{_tail(folder / LOG_FILE)}"
+        )
+    return result
+
+
+def _run_several(job: Job, say: Callable[[str], None]) -> None:
+    """Train in several processes, each of which may die a few times.
+
+    Raises:
+        TrainingFailedError: they ended without success; the message holds what the first of them said.
+    """
+    folder = Path(job.folder)
+    spec = LaunchSpec(
+        module="components.train",
+        args=(str(folder / JOB_FILE),),
+        folder=str(folder / "launch"),
+        processes_per_node=int(job.config["devices"]),
+        max_restarts=MAX_RESTARTS,
+        grace_s=GRACE_S,
+    )
+    launched = LocalLauncher().submit(spec)
+    try:
+        for line in launched.logs(follow=True):
+            say(line)
+        state = launched.wait()
+    finally:
+        launched.cancel()
+    if state is JobState.SUCCEEDED:
+        return
+    first = launched.failure()
+    if first is None:
+        raise TrainingFailedError(
+            f"Training in {spec.processes_per_node} processes ended: {state}. Run the same command again: it goes on "
+            f"from the last checkpoint. The end of the log:\n{_tail(folder / 'launch' / ERROR_LOG_FILE)}"
+        )
+    told = ending(-signal.Signals[first.kind]) if first.kind in signal.Signals.__members__ else "failed first."
+    detail = "\n".join(first.detail.splitlines()[-TAIL_LINES:])
+    raise TrainingFailedError(
+        f"Training process {first.rank} of {spec.processes_per_node} {told} All had been begun again {first.attempt} "
+        f"time(s). What it left:\n{detail}"
+    )
+
+
+def _run_one(job: Job, say: Callable[[str], None]) -> None:
+    """Train in one process.
+
+    Raises:
+        TrainingFailedError: it failed; the message holds the end of its log.
+    """
+    folder = Path(job.folder)
     log = folder / LOG_FILE
     with log.open("ab") as stderr:
         child = subprocess.Popen(
@@ -57,10 +120,8 @@ def run_job(job: Job, say: Callable[[str], None]) -> Result:
             code = child.wait()
         finally:
             _stop(child)
-    result = Result.read(folder)
-    if code != 0 or result is None:
+    if code != 0 or Result.read(folder) is None:
         raise TrainingFailedError(f"The training process {ending(code)} The end of its log:\n{_tail(log)}")
-    return result
 
 
 def _forget_other_places(job: Job) -> None:

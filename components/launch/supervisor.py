@@ -1,0 +1,118 @@
+"""Watches over one job: `python -m components.launch.supervisor SPEC.json`.
+
+Stops the job's processes when asked to (SIGTERM), when its time is over, and when the process that submitted it dies:
+that one holds this one's standard input open for as long as it lives. Ends when no process of the job is left, with
+`ended.json` written last.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+from components.launch.job import JobState
+from components.launch.processes import descendants, kill_all, members_of, now_s
+from components.launch.spec import LaunchSpec
+
+ENDED_FILE = "ended.json"
+POLL_S = 0.1
+
+
+class Supervisor:
+    """One job's processes, and why they are to end.
+
+    Args:
+        spec: the job.
+        path: its file, which the agent reads.
+    """
+
+    def __init__(self, spec: LaunchSpec, path: Path) -> None:
+        self._spec = spec
+        self._path = path
+        self._reason: JobState | None = None
+        self._asked = threading.Event()
+        self._seen: dict[int, psutil.Process] = {}
+        self._groups: set[int] = set()
+        self._started_s = now_s()
+
+    def run(self) -> JobState:
+        """Run the job to its end and return how it ended."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: self._stop(JobState.CANCELLED))
+        threading.Thread(target=self._end_with_parent, daemon=True).start()
+        agent = subprocess.Popen(
+            [sys.executable, "-m", "components.launch.agent", str(self._path)],
+            stdin=subprocess.DEVNULL,
+            env=self._environment(),
+            start_new_session=True,
+        )
+        deadline_s = None if self._spec.timeout_s is None else time.monotonic() + self._spec.timeout_s
+        while agent.poll() is None and not self._asked.wait(POLL_S):
+            self._look_at(agent.pid)
+            if deadline_s is not None and time.monotonic() > deadline_s:
+                self._stop(JobState.TIMED_OUT)
+        self._end(agent)
+        if self._reason is not None:
+            return self._reason
+        return JobState.SUCCEEDED if agent.returncode == 0 else JobState.FAILED
+
+    def _environment(self) -> dict[str, str]:
+        usual = {
+            # Restarted processes must not read the addresses of the attempt that died.
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+            "OMP_NUM_THREADS": "1",
+            "OMP_WAIT_POLICY": "passive",
+            "PYTHONFAULTHANDLER": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+        return {**usual, **os.environ, **self._spec.env}
+
+    def _end_with_parent(self) -> None:
+        while os.read(0, 1):
+            pass
+        self._stop(JobState.CANCELLED)
+
+    def _stop(self, reason: JobState) -> None:
+        self._reason = self._reason or reason
+        self._asked.set()
+
+    def _look_at(self, agent: int) -> None:
+        """Remember the job's processes: an orphan cannot be found from its parent any more."""
+        for process in descendants(agent):
+            if process.pid not in self._seen:
+                self._seen[process.pid] = process
+                self._groups.add(process.pid)
+
+    def _end(self, agent: "subprocess.Popen[bytes]") -> None:
+        """End what is left: politely first, so that it can save, then for good."""
+        if agent.poll() is None:
+            self._look_at(agent.pid)
+            agent.terminate()  # torchrun passes it on and waits for its processes
+            try:
+                agent.wait(self._spec.grace_s)
+            except subprocess.TimeoutExpired:
+                self._look_at(agent.pid)
+                kill_all([*self._seen.values()])
+                agent.kill()
+        agent.wait()
+        kill_all([*self._seen.values(), *members_of(self._groups, self._started_s)])
+
+
+def main() -> None:
+    """Run the job of the file that the command line names."""
+    path = Path(sys.argv[1])
+    spec = LaunchSpec.from_json(path.read_text(encoding="utf-8"))
+    state = Supervisor(spec, path).run()
+    part = spec.place / f".{ENDED_FILE}.part"
+    part.write_text(json.dumps({"state": state}), encoding="utf-8")
+    part.replace(spec.place / ENDED_FILE)
+
+
+if __name__ == "__main__":
+    main()

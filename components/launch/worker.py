@@ -1,0 +1,49 @@
+"""One process of a job: `python -m components.launch.worker FOLDER MODULE [ARG ...]`, started by torchrun.
+
+Runs the module as `python -m` would; what it raises is kept as a file, so that the first failing process's traceback
+can be told from those of the others, whose connections broke because of it.
+"""
+
+import os
+import runpy
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from components.launch.job import RankFailure
+from components.launch.processes import die_with_parent
+
+LAUNCHED_VARIABLE = "HOMEROOM_LAUNCHED"
+"""Tells the module that a launcher watches its process: it need not watch its parent itself."""
+
+
+def main() -> None:
+    """Run the module that the command line names."""
+    die_with_parent()
+    folder, module, *args = sys.argv[1:]
+    os.environ[LAUNCHED_VARIABLE] = "1"
+    sys.argv = [module, *args]
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if end.code not in (None, 0):
+            _note(Path(folder), end, f"ended with exit code {end.code}")
+        raise
+    except BaseException as error:
+        _note(Path(folder), error, traceback.format_exc())
+        raise
+
+
+def _note(folder: Path, error: BaseException, detail: str) -> None:
+    RankFailure(
+        rank=int(os.environ.get("RANK", "0")),
+        attempt=int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")),
+        time_s=time.time(),
+        kind=type(error).__name__,
+        detail=detail,
+    ).write(folder)
+
+
+if __name__ == "__main__":
+    main()

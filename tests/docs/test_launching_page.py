@@ -1,0 +1,27 @@
+"""docs/how-to/launching.md: its code runs a job, and shows its failure."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "how-to" / "launching.md"
+
+
+@pytest.mark.slow
+@pytest.mark.multiprocess
+def test_its_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    [code] = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+    names: dict[str, Any] = {"__name__": "page"}  # Any: whatever a page defines
+    exec(compile(code, str(PAGE), "exec"), names)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+    (tmp_path / "greeting.py").write_text(
+        "import os\nprint('rank', os.environ['RANK'], 'of', os.environ['WORLD_SIZE'])\n"
+    )
+    names["run"]("greeting", tmp_path / "job")
+    assert sorted(capsys.readouterr().out.splitlines()) == ["rank 0 of 2", "rank 1 of 2"]
+    (tmp_path / "greeting.py").write_text("1 / 0\n")
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        names["run"]("greeting", tmp_path / "other")
