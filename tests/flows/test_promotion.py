@@ -58,13 +58,15 @@ def test_a_champion_that_is_gone_does_not_stop_a_run(
     released: Released, places: tuple[Settings, RunRequest], tmp_path: Path
 ) -> None:
     settings, other = places
+    outcome = run_request(other, settings).outcome
     store = tmp_path / "store"
     shutil.copytree(settings.store, store)
     copied = Settings(store=str(store), cache=tmp_path / "cache", keys=settings.keys)
-    shutil.rmtree(store / "artifacts" / released.summary.outcome.release.sha256)
+    champion = released.summary.outcome.release
+    ReleaseRegistry(copied.open_store()).promote(champion, "for this test")
+    shutil.rmtree(store / "artifacts" / champion.sha256)
     for record in store.glob("records/releases/*/history/*"):
         record.unlink()
-    outcome = run_request(other, settings).outcome
     decision = promote_if_better(
         copied.open_store(),
         load_application("knowledge_tracing"),
@@ -81,9 +83,9 @@ def test_an_error_that_may_pass_puts_no_other_release_in_its_place(
     released: Released, places: tuple[Settings, RunRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, other = places
+    outcome = run_request(other, settings).outcome
     shutil.copytree(settings.store, tmp_path / "store")
     copied = Settings(store=str(tmp_path / "store"), cache=tmp_path / "cache", keys=settings.keys)
-    outcome = run_request(other, settings).outcome
     champion = released.summary.outcome.release
     folder_of = Store.folder
     registry = ReleaseRegistry(copied.open_store())

@@ -255,7 +255,9 @@ def test_profilers_are_copied(kind: type[Profiler], tmp_path: Path) -> None:
 
 
 def test_torch_records_operators_and_a_trace(tmp_path: Path) -> None:
-    profiler = PyTorchProfiler(dirpath=tmp_path, filename="report", profile_memory=True, record_shapes=True)
+    profiler = PyTorchProfiler(
+        dirpath=tmp_path, filename="report", row_limit=-1, profile_memory=True, record_shapes=True
+    )
     fit(tmp_path, profiler, num_sanity_val_steps=0)
     text = (tmp_path / "fit-report.txt").read_text()
     assert "aten::addmm" in text
