@@ -15,7 +15,15 @@ import torch
 from trainer.callbacks.prediction_writer import BasePredictionWriter
 from trainer.errors import MisconfigurationException
 from trainer.hooks import bind, is_overridden
-from trainer.loaders import has_index_stream, limit_batches, list_loaders, loader_length, place_loader
+from trainer.loaders import (
+    Begun,
+    begin_pass,
+    has_index_stream,
+    limit_batches,
+    list_loaders,
+    loader_length,
+    place_loader,
+)
 from trainer.profilers.weave import profiled, profiled_items, strategy_action
 from trainer.sampling import view_loader
 from trainer.state import RunningStage
@@ -199,7 +207,8 @@ class EvaluationLoop:
         metrics.enter("eval", "batch", index if several else None)
         step, takes, move, context = self._step, self._takes, self._moves[index], self._context
         batch_start, batch_end = self._hooks["batch_start"], self._hooks["batch_end"]
-        batches = iter(loader if math.isinf(count) else islice(loader, int(count)))
+        batches = begin_pass(loader, had_workers=True)  # the first pass draws no more than the later ones do
+        batches = batches if math.isinf(count) else islice(batches, int(count))
         batches = profiled_items(trainer, f"[_EvaluationLoop].{_PREFIXES[self.kind]}_next", batches)
         extra = (index,) if several else ()
         seen, done = self._seen.get(index, 0), 0
@@ -289,7 +298,7 @@ class _Together:
         self._loaders = loaders
 
     def __iter__(self) -> Iterator[Any]:
-        combined = CombinedLoader(rebuild(self._given.iterables, self._loaders), self._given.mode)
+        combined = CombinedLoader(rebuild(self._given.iterables, [Begun(part) for part in self._loaders]), self._given.mode)
         return (batch for batch, _, _ in combined)
 
 

@@ -12,6 +12,7 @@ import re
 import shutil
 import socket
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from typing import Any, BinaryIO
 from trainer.errors import CheckpointError, MisconfigurationException, four_parts
 
 _LEFT_OVER = re.compile(r"\.(?P<name>.+)\.(?P<host>[^.]+)-(?P<pid>\d+)-[0-9a-f]{32}\.tmp")
+
+_FRESH_S = 3600.0
 
 
 def is_remote(path: str | Path) -> bool:
@@ -197,11 +200,15 @@ def local_copy(path: str | Path) -> Iterator[str]:
 
 
 def remove_left_overs(folder: str | Path) -> None:
-    """Remove the temporary files in a folder whose writer, a process of this machine, is dead."""
-    host = _host()
-    for path, _ in files_in(folder, ".tmp"):
+    """Remove the temporary files in a folder whose writer, a process of this machine, is dead.
+
+    Processes in another container may have this machine's name and not be seen from here, so that what was written
+    within the last hour stays.
+    """
+    host, before = _host(), time.time() - _FRESH_S
+    for path, changed in files_in(folder, ".tmp"):
         found = _LEFT_OVER.fullmatch(name_of(path))
-        if found is not None and found["host"] == host and not _lives(int(found["pid"])):
+        if found is not None and found["host"] == host and changed < before and not _lives(int(found["pid"])):
             remove(path)
 
 
