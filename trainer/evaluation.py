@@ -21,11 +21,13 @@ from trainer.loaders import (
     has_index_stream,
     limit_batches,
     list_loaders,
+    lives_on,
     loader_length,
     place_loader,
 )
 from trainer.profilers.weave import profiled, profiled_items, strategy_action
-from trainer.sampling import view_loader
+from trainer.sampling import IndexStream, view_loader
+from trainer.seed import pass_key
 from trainer.state import RunningStage
 from trainer.steps import positional_arguments, refuse_loader_steps
 from trainer.transfer import choose_transfer
@@ -72,6 +74,7 @@ class EvaluationLoop:
         self._outputs: list[list[Any]] = []
         self._loaders: list[Any] = []
         self._given_indices: list[deque[Any] | None] = []
+        self._keyed: list[IndexStream] = []  # of loaders whose workers live on
         self._is_bound = False
         self._has_batches = False
         self._seen: dict[int, int] = {}  # batches of each loader in earlier passes
@@ -79,7 +82,7 @@ class EvaluationLoop:
     def load_data(self) -> None:
         """Ask for the loaders, split them over the processes and count their batches."""
         trainer = self.trainer
-        self._loaders, self.num_batches, self._given_indices = [], [], []
+        self._loaders, self.num_batches, self._given_indices, self._keyed = [], [], [], []
         notes = self.kind == "predict" and any(isinstance(c, BasePredictionWriter) for c in trainer.callbacks)
         source = "val" if self.kind == "validation" else self.kind
         limit, argument = trainer.eval_limit(self.kind)
@@ -92,6 +95,8 @@ class EvaluationLoop:
                 splits=trainer.data.use_distributed_sampler,
                 in_order=trainer.length.overfit_batches > 0,
             )
+            if stream is not None and lives_on(loader):
+                self._keyed.append(stream)
             if notes and stream is None and has_index_stream(loader):
                 loader, stream = view_loader(loader)
             if notes and stream is not None:
@@ -192,6 +197,9 @@ class EvaluationLoop:
         if not self.trainer.is_sanity_checking:
             self.trainer.enter_stage(_STAGES[self.kind])
         self.trainer.metrics.reset("eval")
+        for index, stream in enumerate(self._keyed):
+            place = (index, self.trainer.global_rank, self.trainer.train_state.total_batches)
+            stream.key = pass_key({"torch": torch.get_rng_state()}, {}, *place)
         self.epoch_batch_indices = [[] for _ in self._loaders]
         self.trainer.metrics.enter("eval", "epoch")
         self._call("start")

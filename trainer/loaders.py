@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from trainer.strategies import Strategy
 
 
-_VIEWS: WeakKeyDictionary[DataLoader[Any], tuple[DataLoader[Any], IndexStream]] = WeakKeyDictionary()
-"""The views of loaders whose workers live on, so that a second fit has the workers of the first."""
+_VIEWS: WeakKeyDictionary[DataLoader[Any], dict[bool, tuple[DataLoader[Any], IndexStream]]] = WeakKeyDictionary()
+"""The views for training, and for the rest, of loaders whose workers live on: a second run has those of the first."""
 
 
 def list_loaders(given: Any) -> list[Any]:
@@ -125,8 +125,8 @@ def place_loader(
 ) -> tuple[Any, IndexStream | None]:
     """Return the loader to iterate, and its stream of indices if a view was needed.
 
-    A loader is used as it is unless processes share it, its order is to be kept, or its workers are to be seeded: those
-    of training always, for each item; the others where `seed_everything(workers=True)` asked for it.
+    A loader is used as it is unless processes share it, its order is to be kept, or its workers are to be seeded: for
+    each item in training and where they live on, and where `seed_everything(workers=True)` asked for it.
 
     Raises:
         MisconfigurationException: the loader has to be split and iterates in a way of its own.
@@ -141,7 +141,8 @@ def place_loader(
         return loader, None
     shares = splits and strategy.is_distributed and not is_split_already(loader)
     seeds = workers_are_seeded() and loader.num_workers > 0
-    places = training and loader.num_workers > 0 and iterates_plainly(loader)
+    # Workers that are begun anew for a pass, with a seed drawn from the global generators, need no more than that.
+    places = loader.num_workers > 0 and iterates_plainly(loader) and (training or lives_on(loader))
     if not (shares or in_order or seeds or places):
         return loader, None
     if shares and type(loader).__iter__ is not DataLoader.__iter__:
@@ -156,12 +157,10 @@ def place_loader(
     split = split_for(strategy, training=training, drops=loader.drop_last) if shares else None
     worker_init = SeedWorker(strategy.environment.rank) if seeds else None
     is_kept = lives_on(loader) and not (shares or in_order)
-    if not is_kept or loader not in _VIEWS:
-        view = view_loader(loader, split=split, in_order=in_order, worker_init=worker_init)
-        if not is_kept:
-            return view
-        _VIEWS[loader] = view
-    return _VIEWS[loader]
+    kept = _VIEWS.setdefault(loader, {}) if is_kept else {}
+    if training not in kept:
+        kept[training] = view_loader(loader, split=split, in_order=in_order, worker_init=worker_init)
+    return kept[training]
 
 
 def iterates_plainly(loader: Any) -> bool:

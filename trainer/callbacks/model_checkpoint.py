@@ -261,7 +261,7 @@ class ModelCheckpoint(Checkpoint):
         if self.monitor is None:
             return None
         if self.monitor in metrics:
-            return metrics[self.monitor].detach().to("cpu")
+            return self._shared(trainer, metrics[self.monitor].detach().to("cpu"))
         message = (
             f"ModelCheckpoint ranks by `{self.monitor}`, which was not logged. Known metrics: {sorted(metrics)}. "
             f"Call `self.log({self.monitor!r}, ...)` or correct the name."
@@ -270,6 +270,13 @@ class ModelCheckpoint(Checkpoint):
             trainer.warn_once(f"Nothing is ranked before the first validation. {message}")
             return None
         raise MetricNotFoundError(message)
+
+    def _shared(self, trainer: Trainer, score: Tensor) -> Tensor:
+        """Return rank zero's score: on a score of its own a process might save alone, and wait for the others."""
+        if not trainer.strategy.is_distributed:
+            return score
+        text = trainer.strategy.broadcast_text(float(score).hex())
+        return torch.tensor(float.fromhex(text), dtype=score.dtype)
 
     def _save_ranked(self, trainer: Trainer, metrics: dict[str, Tensor], score: Tensor | None) -> str | None:
         if self.save_top_k == 0:
@@ -320,9 +327,8 @@ class ModelCheckpoint(Checkpoint):
     def _new_path(self, trainer: Trainer, metrics: dict[str, Tensor]) -> str:
         name = self._file_name(self._name_values(trainer, metrics))
         taken = places.join(self._root, name)
-        if not self.enable_version_counter or taken in (self.kth_best_model_path, *self.best_k_models):
-            return taken
-        if trainer.is_global_zero:
+        is_counted = self.enable_version_counter and taken not in (self.kth_best_model_path, *self.best_k_models)
+        if is_counted and trainer.is_global_zero:
             taken = unused_path(taken, self.FILE_EXTENSION, self.STARTING_VERSION)
         return trainer.strategy.broadcast_text(taken)
 
@@ -375,7 +381,7 @@ class ModelCheckpoint(Checkpoint):
 
     def _last_path(self, trainer: Trainer, metrics: dict[str, Tensor]) -> str:
         name = self._file_name(self._name_values(trainer, metrics), self.CHECKPOINT_NAME_LAST)
-        return places.join(self._root, name)
+        return trainer.strategy.broadcast_text(places.join(self._root, name))
 
     def _save_last(self, trainer: Trainer, written: str | None) -> None:
         path = self._last_path(trainer, trainer.callback_metrics)
