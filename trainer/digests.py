@@ -100,8 +100,8 @@ def _comment(file: BinaryIO, size: int) -> bytes:
     start = tail.rfind(b"PK\x05\x06")
     comment = tail[start + _END_BYTES :]
     length = int.from_bytes(tail[start + _END_BYTES - _LENGTH_BYTES : start + _END_BYTES], "little")
-    if start < 0 or len(comment) != length:
-        raise DamagedError("its end is missing")
+    if start < 0 or len(comment) != length or (comment and not comment.startswith(_MARK)):
+        raise DamagedError("its end is missing, or another")
     return comment
 
 

@@ -41,8 +41,8 @@ def normal(path: str | Path) -> str:
 def join(folder: str | Path, *names: str) -> str:
     """Return the path of something in `folder`."""
     if is_remote(folder):
-        return "/".join([str(folder).rstrip("/"), *names])
-    return os.path.join(folder, *names)
+        return "/".join([str(folder).rstrip("/"), *filter(None, names)])
+    return str(Path(folder, *names))
 
 
 def name_of(path: str | Path) -> str:
@@ -96,6 +96,21 @@ def files_in(folder: str | Path, extension: str = "") -> list[tuple[str, float]]
             for name in names
             if name.endswith(extension)
         )
+
+
+def folders_in(folder: str | Path) -> list[str]:
+    """Return the names of the folders in a folder, sorted."""
+    if not is_remote(folder):
+        root = Path(folder)
+        return sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    with _explained(folder, "could not be listed"):
+        files, inside = _opened(folder)
+        files.invalidate_cache()
+        try:
+            entries = files.ls(inside, detail=True)
+        except FileNotFoundError:
+            return []
+        return sorted(entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory")
 
 
 # Writing

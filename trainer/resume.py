@@ -54,7 +54,7 @@ def dump_checkpoint(trainer: Trainer, weights_only: bool) -> PlainState:
         if trainer.scaler is not None:
             checkpoint["scaler"] = trainer.scaler.state_dict()
         if datamodule is not None and (state := datamodule.state_dict()):
-            checkpoint["datamodule"] = {type(datamodule).__qualname__: state}
+            checkpoint[type(datamodule).__qualname__] = state
     else:
         for callback in trainer.callbacks:
             if isinstance(callback, WeightAveraging):
@@ -162,6 +162,8 @@ class Resume:
         Only a fit (`fits`) restores what monitors count: an evaluation must not change which checkpoint is the best.
         """
         trainer, checkpoint = self.trainer, self.checkpoint
+        if fits:
+            self._refuse_foreign()
         trainer.lightning_module.on_load_checkpoint(checkpoint)
         for hook in callback_hooks(trainer, "on_load_checkpoint"):
             hook(checkpoint)
@@ -175,8 +177,25 @@ class Resume:
         if unknown and fits:
             trainer.warn_once(f"The checkpoint holds the state of callbacks that this trainer lacks: {unknown}.")
         datamodule = trainer.datamodule
-        if datamodule is not None and type(datamodule).__qualname__ in checkpoint.get("datamodule", {}):
-            datamodule.load_state_dict(checkpoint["datamodule"][type(datamodule).__qualname__])
+        if datamodule is not None:
+            state = checkpoint.get("datamodule", checkpoint).get(type(datamodule).__qualname__)
+            if state is not None:
+                datamodule.load_state_dict(state)
+
+    def _refuse_foreign(self) -> None:
+        checkpoint = self.checkpoint
+        if FORMAT_KEY not in checkpoint:
+            writer = "Lightning" if "pytorch-lightning_version" in checkpoint else "another program"
+            raise CheckpointError(
+                f"The checkpoint {self.path} was written by {writer}, so it does not say where training stood: no "
+                "random states, no place in the data. Load its weights and hyperparameters with "
+                "`load_from_checkpoint` and start a new fit, or evaluate it with `validate(ckpt_path=...)`."
+            )
+        if "optimizer_states" not in checkpoint or "loops" not in checkpoint:
+            raise CheckpointError(
+                f"The checkpoint {self.path} holds weights only, so training cannot go on from it. Load it with "
+                "`load_from_checkpoint` and start a new fit, or save with save_weights_only=False."
+            )
 
     def restore_weights(self) -> None:
         """Load the weights into the built model."""
@@ -192,11 +211,6 @@ class Resume:
     def restore_training(self) -> PlainState:
         """Restore counters, optimizers and schedulers; return where this process's loader stood."""
         trainer, checkpoint = self.trainer, self.checkpoint
-        if "optimizer_states" not in checkpoint or "loops" not in checkpoint:
-            raise CheckpointError(
-                f"The checkpoint {self.path} holds weights only, so training cannot go on from it. Load it with "
-                "`load_from_checkpoint` and start a new fit, or save with save_weights_only=False."
-            )
         self._restore_each("optimizer_states", trainer.optimizers)
         self._restore_each("lr_schedulers", [config.scheduler for config in trainer.lr_scheduler_configs])
         trainer.train_state.load_state_dict(checkpoint["loops"]["train_state"])

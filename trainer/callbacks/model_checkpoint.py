@@ -221,7 +221,7 @@ class ModelCheckpoint(Checkpoint):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Save what there is, where asked for; processes that failed apart from each other cannot."""
         if self.save_on_exception and trainer.is_fitting and not trainer.strategy.is_distributed:
-            self._save_last(trainer, None)
+            self._save_last(trainer, None, self.last_model_path)
             self._tell_loggers(trainer)
 
     def _saves_at_epoch_end(self, trainer: Trainer) -> bool:
@@ -242,14 +242,14 @@ class ModelCheckpoint(Checkpoint):
     def _save(self, trainer: Trainer) -> None:
         if trainer.global_step == self._last_saved_step or trainer.length.fast_dev_run:
             return
-        metrics = trainer.callback_metrics
+        metrics, last = trainer.callback_metrics, self.last_model_path
         score = self._score(trainer, metrics)
         written: str | None = None
         if self.monitor is None or score is not None:
             written = self._save_ranked(trainer, metrics, score)
         self._last_saved_step = trainer.global_step
         if self.save_last:
-            self._save_last(trainer, written)
+            self._save_last(trainer, written, last)
         self._tell_loggers(trainer)
 
     def _tell_loggers(self, trainer: Trainer) -> None:
@@ -383,9 +383,8 @@ class ModelCheckpoint(Checkpoint):
         name = self._file_name(self._name_values(trainer, metrics), self.CHECKPOINT_NAME_LAST)
         return trainer.strategy.broadcast_text(places.join(self._root, name))
 
-    def _save_last(self, trainer: Trainer, written: str | None) -> None:
-        path = self._last_path(trainer, trainer.callback_metrics)
-        previous, self.last_model_path = self.last_model_path, path
+    def _save_last(self, trainer: Trainer, written: str | None, previous: str) -> None:
+        path = self.last_model_path = self._last_path(trainer, trainer.callback_metrics)
         if written is None:
             self._write(trainer, path)
         else:

@@ -99,6 +99,21 @@ def test_a_remote_root_holds_the_checkpoints(root: str, tmp_path: Path) -> None:
     assert again.best_model_path == f"{root}/checkpoints/epoch=0-step=6-v1.ckpt"
 
 
+def test_a_remote_root_holds_the_logs_too(root: str, tmp_path: Path) -> None:
+    for version in (0, 1):
+        trainer = make_trainer(
+            tmp_path, max_epochs=2, default_root_dir=root, logger=True, enable_checkpointing=True, log_every_n_steps=1
+        )
+        trainer.fit(LoggingRegression(), regression_loader())
+        folder = f"{root}/lightning_logs/version_{version}"
+        assert trainer.log_dir == folder
+        assert names_in(folder) == ["hparams.yaml", "metrics.csv"]
+        assert names_in(f"{folder}/checkpoints") == ["epoch=1-step=12.ckpt"]
+        with fsspec.open(f"{folder}/metrics.csv", "r") as file:
+            assert len(file.read().splitlines()) == 1 + 12 + 2  # a header, the steps, the epochs
+    assert not list(Path.cwd().glob("*:*"))
+
+
 def test_files_by_name_are_saved_loaded_and_evaluated(root: str, tmp_path: Path) -> None:
     trainer, model = make_trainer(tmp_path, max_epochs=1), LoggingRegression(lr=0.125)
     trainer.fit(model, regression_loader())
