@@ -306,7 +306,9 @@ class _Together:
         self._loaders = loaders
 
     def __iter__(self) -> Iterator[Any]:
-        combined = CombinedLoader(rebuild(self._given.iterables, [Begun(part) for part in self._loaders]), self._given.mode)
+        combined = CombinedLoader(
+            rebuild(self._given.iterables, [Begun(part) for part in self._loaders]), self._given.mode
+        )
         return (batch for batch, _, _ in combined)
 
 

@@ -210,11 +210,11 @@ def warn_of_replay(loader: Any, batches: int) -> None:
     is_streamed = isinstance(loader, DataLoader) and isinstance(loader.dataset, IterableDataset)
     if batches and (is_streamed or math.isinf(loader_length(loader))):
         warnings.warn(
-            f"{type(loader).__name__} cannot be entered in the middle of an epoch: its first {batches} batches are read "
-            "again and dropped. The resumed run is exact only if they are the same again: if the order and every random "
-            "draw of the dataset follow from the global generators at the start of the epoch. Give the loader "
-            "`state_dict` and `load_state_dict` (as torchdata's StatefulDataLoader has), use a dataset with indices, or "
-            "resume from checkpoints of the ends of epochs.",
+            f"{type(loader).__name__} cannot be entered in the middle of an epoch: its first {batches} batches are "
+            "read again and dropped. The resumed run is exact only if they are the same again: if the order and every "
+            "random draw of the dataset follow from the global generators at the start of the epoch. Give the loader "
+            "`state_dict` and `load_state_dict` (as torchdata's StatefulDataLoader has), use a dataset with indices, "
+            "or resume from checkpoints of the ends of epochs.",
             stacklevel=2,
         )
 

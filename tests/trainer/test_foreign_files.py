@@ -105,7 +105,7 @@ def test_a_missing_file_is_a_file_not_found(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_named_and_leaves_the_old_file(tmp_path: Path) -> None:
-    """torch answers a failed write with an error about a position in the file."""
+    """Torch answers a failed write with an error about a position in the file."""
     path = tmp_path / "a.ckpt"
     save_checkpoint({"state_dict": {}, "n": 1}, path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

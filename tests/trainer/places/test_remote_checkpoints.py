@@ -64,7 +64,9 @@ def names_in(folder: str) -> list[str]:
 
 def test_a_fit_saves_deletes_and_resumes(root: str, tmp_path: Path) -> None:
     def saver() -> ModelCheckpoint:
-        return ModelCheckpoint(f"{root}/kept", monitor="train_loss", save_top_k=2, save_last=True, every_n_train_steps=2)
+        return ModelCheckpoint(
+            f"{root}/kept", monitor="train_loss", save_top_k=2, save_last=True, every_n_train_steps=2
+        )
 
     straight = LoggingRegression(dropout=0.5)
     torch.manual_seed(1)
@@ -74,7 +76,9 @@ def test_a_fit_saves_deletes_and_resumes(root: str, tmp_path: Path) -> None:
     first = make_trainer(tmp_path, max_steps=8, callbacks=keeper)
     first.fit(LoggingRegression(dropout=0.5), regression_loader(shuffle=True))
     assert len(names_in(f"{root}/kept")) == 3
-    assert set(keeper.best_k_models) | {f"{root}/kept/last.ckpt"} == {path for path, _ in places.files_in(f"{root}/kept")}
+    assert set(keeper.best_k_models) | {f"{root}/kept/last.ckpt"} == {
+        path for path, _ in places.files_in(f"{root}/kept")
+    }
     assert keeper.best_model_path.startswith(f"{root}/kept/epoch=")
     torch.manual_seed(999)
     resumed = LoggingRegression(dropout=0.5)
