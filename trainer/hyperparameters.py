@@ -105,8 +105,8 @@ class HyperparametersMixin:
         name = checkpoint.get(f"{prefix}hparams_name")
         parameters = inspect.signature(cls.__init__).parameters
         # Lightning writes "kwargs" where there is no one argument that holds them all.
-        is_one = name in parameters and parameters[name].kind is not inspect.Parameter.VAR_KEYWORD
-        if is_one and name not in overrides:
+        one = parameters.get(str(name))
+        if name is not None and one is not None and one.kind is not one.VAR_KEYWORD and name not in overrides:
             return cls(**{name: AttributeDict(saved | overrides)})
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         arguments = {key: value for key, value in saved.items() if takes_any or key in parameters} | overrides

@@ -32,7 +32,8 @@ def capture_metrics(module: nn.Module, leave_out: set[int]) -> PlainState:
     """Return the states of the metric objects in `module`, but for those whose `id` is in `leave_out`."""
     for part in module.modules():
         if hasattr(part, "compute_groups") and callable(getattr(part, "items", None)):
-            part.items(keep_base=True, copy_state=False)  # metrics of one group get their common state
+            collection: Any = part
+            collection.items(keep_base=True, copy_state=False)  # metrics of one group get their common state
     return {
         name: _capture(metric)
         for name, metric in named_metrics(module).items()

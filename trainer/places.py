@@ -129,19 +129,19 @@ def written_whole(path: str | Path) -> Iterator[BinaryIO]:
             local.flush()
             upload(local.name, str(path))
         return
-    target = Path(path)
-    temporary = target.with_name(_temporary_name(target.name))
+    place = Path(path)
+    temporary = place.with_name(_temporary_name(place.name))
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
-        _flush_folder(target.parent)
+        os.replace(temporary, place)
+        _flush_folder(place.parent)
     except OSError as error:
         raise CheckpointError(
-            f"The checkpoint {target} could not be written: {error}. The previous file, if any, is untouched. "
+            f"The checkpoint {place} could not be written: {error}. The previous file, if any, is untouched. "
             "Check the space left and the rights of the folder."
         ) from error
     finally:
@@ -157,9 +157,9 @@ def give_second_name(existing: str | Path, path: str | Path) -> None:
     """
     if is_remote(path):
         with _explained(path, "could not be written"):
-            files, target = _opened(path)
+            files, inside = _opened(path)
             files.invalidate_cache()
-            _appear(files, target, lambda temporary: files.cp_file(_opened(existing)[1], temporary))
+            _appear(files, inside, lambda temporary: files.cp_file(_opened(existing)[1], temporary))
         return
     source, target = Path(existing), Path(path)
     temporary = target.with_name(_temporary_name(target.name))

@@ -148,12 +148,13 @@ class Measured(L.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         predicted = self.layer(batch[0])
-        loss = (predicted - batch[1]).square().mean()
+        loss: Tensor = (predicted - batch[1]).square().mean()
         self.mean.update(loss)
         self.both.update(predicted, batch[1])
         self.all_errors.update((predicted - batch[1]).detach())
         self.log("mean", self.mean, on_step=False, on_epoch=True)
-        self.log_dict(self.both, on_step=False, on_epoch=True)
+        both: Any = self.both
+        self.log_dict(both, on_step=False, on_epoch=True)
         return loss
 
     def on_train_epoch_end(self) -> None:

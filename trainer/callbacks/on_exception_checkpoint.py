@@ -44,7 +44,7 @@ class OnExceptionCheckpoint(Checkpoint):
     @property
     def ckpt_path(self) -> str:
         """Return the path of the file."""
-        return places.join(places.normal(self.dirpath), self.filename + self.FILE_EXTENSION)
+        return places.join(places.normal(self.dirpath or "."), self.filename + self.FILE_EXTENSION)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Save what there is."""

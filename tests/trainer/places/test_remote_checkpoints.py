@@ -222,14 +222,14 @@ def test_s3_cuts_a_body(s3: S3Server) -> None:
     url = f"s3://{BUCKET}/cut/a.ckpt"
     save_checkpoint({"state_dict": {"w": torch.ones(50_000)}}, url)
     s3.inject(cut_body(times=50))
-    with pytest.raises(CheckpointError, match="cut/a.ckpt"):
+    with pytest.raises(CheckpointError, match=r"cut/a\.ckpt"):
         load_checkpoint(url)
     s3.clear()
     assert load_checkpoint(url)["state_dict"]["w"].sum() == 50_000
 
 
 def test_a_bucket_that_is_not_there_is_named(s3: S3Server) -> None:
-    with pytest.raises(CheckpointError, match="s3://nobodys/a.ckpt could not be written"):
+    with pytest.raises(CheckpointError, match=r"s3://nobodys/a\.ckpt could not be written"):
         save_checkpoint({"state_dict": {}}, "s3://nobodys/a.ckpt")
 
 
