@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
-import uuid
-import zipfile
-import zlib
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
-from trainer.errors import CheckpointError, MisconfigurationException, four_parts
+from trainer import places
+from trainer.digests import DamagedError, verify, write_with_digest
+from trainer.errors import CheckpointError, CheckpointMissingError, MisconfigurationException, four_parts
 from trainer.types import PlainState
 
 FORMAT_KEY = "trainer_format"
@@ -67,51 +65,33 @@ def check_plain(checkpoint: PlainState) -> None:
 
 
 def save_checkpoint(checkpoint: PlainState, path: str | Path) -> None:
-    """Write `checkpoint` to `path`: a temporary file beside it, flushed to the disk, then renamed.
+    """Write `checkpoint` with its digest to `path`: under a temporary name, flushed to the disk, then renamed.
 
-    A reader sees the old file or the new one, never a part, also when the machine stops in between.
+    A reader sees the old file or the new one, never a part, also when the machine stops in between. `path` may be a
+    URL that fsspec opens, such as s3://bucket/folder/name.ckpt.
 
     Raises:
         CheckpointError: the checkpoint is not plain, or the file system refuses.
     """
     check_plain(checkpoint)
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            torch.save(checkpoint, file)
-            _flush_to_disk(file)
-        os.replace(temporary, target)
-        flush_directory(target.parent)
-    except OSError as error:
-        raise CheckpointError(
-            f"The checkpoint {target} could not be written: {error}. The previous file, if any, is untouched. "
-            "Check the space left and the rights of the folder."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):  # what went wrong above is what matters
-            temporary.unlink(missing_ok=True)
+    with places.written_whole(places.normal(path)) as file:
+        write_with_digest(checkpoint, file)
 
 
 def link_checkpoint(existing: str | Path, path: str | Path) -> None:
-    """Give the file `existing` the second name `path`, replacing what had it; copies where links are impossible."""
-    source, target = Path(existing), Path(path)
+    """Give the file `existing` the second name `path`, replacing what had it; copies where links are impossible.
+
+    Raises:
+        CheckpointError: the file system refuses.
+    """
     for wait in list(WRITERS):
         wait()
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        try:
-            os.link(source, temporary)
-        except OSError:
-            with open(source, "rb") as original, open(temporary, "wb") as file:
-                while block := original.read(1 << 20):
-                    file.write(block)
-                _flush_to_disk(file)
-        os.replace(temporary, target)
-        flush_directory(target.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    places.give_second_name(places.normal(existing), places.normal(path))
+
+
+def remove_checkpoint(path: str | Path) -> None:
+    """Remove the file at `path`, if it is there."""
+    places.remove(places.normal(path))
 
 
 def check_weights_only(weights_only: bool | None) -> None:
@@ -132,34 +112,47 @@ def check_weights_only(weights_only: bool | None) -> None:
 
 
 def load_plain(path: str | Path, map_location: Any = "cpu") -> Any:  # plain data of any shape
-    """Return what the file at `path` holds, read with weights_only=True after its checksums were compared.
+    """Return what the file at `path` holds, read with weights_only=True after its digest was compared.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or holds more than plain data.
+        CheckpointMissingError: there is no such file.
+        CheckpointError: the file is damaged, or holds more than plain data.
     """
-    if not os.path.exists(path):
-        raise CheckpointError(f"There is no checkpoint {path}. Correct the path, or start without `ckpt_path`.")
+    path = places.normal(path)
     try:
-        # torch does not compare the checksums it writes.
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-        if broken is not None:
-            raise zipfile.BadZipFile(f"the checksum of {broken} is wrong")
-        return torch.load(path, map_location=map_location, weights_only=True)
+        with places.local_copy(path) as local:
+            return _load_local(local, path, map_location)
+    except FileNotFoundError as error:
+        raise CheckpointMissingError(
+            f"There is no checkpoint {path}. Correct the path, or start without `ckpt_path`."
+        ) from error
+
+
+def _load_local(local: str, name: str, map_location: Any) -> Any:  # plain data of any shape
+    try:
+        verify(local)
+        return torch.load(local, map_location=map_location, weights_only=True)
+    except FileNotFoundError:
+        raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"The checkpoint {path} holds more than plain data and is not read, as that could run code: {error}. "
+            f"The checkpoint {name} holds more than plain data and is not read, as that could run code: {error}. "
             "Files of this trainer never do; convert it where you trust it, with torch.load(weights_only=False)."
         ) from error
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise CheckpointError(_damaged(path, error)) from error
+    except (DamagedError, RuntimeError, EOFError, OSError, ValueError) as error:
+        size = os.path.getsize(local) if os.path.isfile(local) else 0
+        raise CheckpointError(
+            f"The checkpoint {name} ({size} bytes) is damaged or cut short, or no checkpoint: {error}. "
+            "Take an earlier checkpoint of the same run."
+        ) from error
 
 
 def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> PlainState:
     """Return the checkpoint at `path`, read as `load_plain` does.
 
     Raises:
-        CheckpointError: the file is missing, damaged, no checkpoint, or holds more than plain data.
+        CheckpointMissingError: there is no such file.
+        CheckpointError: the file is damaged, no checkpoint, or holds more than plain data.
     """
     checkpoint = load_plain(path, map_location)
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
@@ -168,25 +161,3 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> PlainState:
             "Pass a file that this trainer wrote."
         )
     return checkpoint
-
-
-def _damaged(path: str | Path, error: BaseException) -> str:
-    size = os.path.getsize(path) if os.path.isfile(path) else 0
-    return (
-        f"The checkpoint {path} ({size} bytes) is damaged or cut short: {error}. "
-        "Take an earlier checkpoint of the same run."
-    )
-
-
-def _flush_to_disk(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def flush_directory(folder: Path) -> None:
-    """Make a rename in `folder` last over a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,23 +7,24 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from torch.utils.data import DataLoader
-
 from trainer.errors import MisconfigurationException, four_parts
 from trainer.loaders import (
     Lookahead,
     TrainLoader,
+    begin_pass,
     generator_states,
-    has_index_stream,
+    has_live_workers,
+    iterates_plainly,
     limit_batches,
     list_loaders,
     loader_length,
     place_loader,
     restore_generators,
     set_epoch,
+    warn_of_replay,
 )
 from trainer.sampling import view_loader
-from trainer.seed import capture_rng, restore_rng
+from trainer.seed import capture_rng, pass_key, restore_rng
 from trainer.types import Batch, PlainState, Stateful
 from trainer.utilities.combined_loader import CombinedLoader, Mixture, combined_length, flatten, rebuild
 
@@ -44,23 +45,31 @@ class _Lane:
         self.loader, self._stream = place_loader(given, strategy, training=True, splits=splits, in_order=in_order)
         self.length = loader_length(self.loader)
         self.born: PlainState | None = None
+        self.had_workers = False  # so had the run that is resumed, before the epoch that comes
 
-    def again(self, at: int) -> Iterator[Any]:
+    def again(self, at: int, *place: int) -> Iterator[Any]:
         """Begin another pass before batch `at` of an epoch, and remember what it was begun with."""
         self.born = {"rng": capture_rng(), "generators": generator_states(self.given), "at": at}
-        return iter(self.loader)
+        self.set_key(self.born["rng"], self.born["generators"], *place, at)
+        return begin_pass(self.loader, had_workers=True)
 
-    def open_at(self, taken: int, state: PlainState | None) -> Iterator[Any]:
+    def set_key(self, rng: PlainState, generators: PlainState, *place: int) -> None:
+        """Let workers seed their generators for the items of the pass that comes."""
+        if self._stream is not None and self.loader.num_workers > 0:
+            self._stream.key = pass_key(rng, generators, *place)
+
+    def open_at(self, taken: int, state: PlainState | None, had_workers: bool) -> Iterator[Any]:
         """Begin a pass after its first `taken` items; `enter` has to follow."""
         if state is not None and isinstance(self.given, Stateful):
             self.given.load_state_dict(state)
             return iter(self.loader)
-        if has_index_stream(self.loader) and type(self.loader).__iter__ is DataLoader.__iter__:
+        if iterates_plainly(self.loader):
             if self._stream is None:
                 self.loader, self._stream = view_loader(self.loader)
             self._stream.skip = taken
-            return iter(self.loader)
-        return _Skipping(iter(self.loader), taken)
+            return begin_pass(self.loader, had_workers)
+        warn_of_replay(self.loader, taken)
+        return _Skipping(begin_pass(self.loader, had_workers), taken)
 
     def enter(self, iterator: Iterator[Any]) -> None:
         """Leave out now what `open_at` was told to."""
@@ -116,6 +125,7 @@ class CombinedTrainLoader(TrainLoader):
         self.given = given.iterables if isinstance(given, CombinedLoader) else given
         parts = list_loaders(self.given)
         self._lanes = [_Lane(part, strategy, splits=splits, in_order=in_order) for part in parts]
+        self._rank, self._epoch = strategy.environment.rank, 0
         self.loader = rebuild(self.given, [lane.loader for lane in self._lanes])
         limits = given.limits if isinstance(given, CombinedLoader) else None
         self.length = combined_length(self.mode, [lane.length for lane in self._lanes], limits)
@@ -129,23 +139,42 @@ class CombinedTrainLoader(TrainLoader):
         """Return the batches of a new epoch."""
         self._remember_start()
         self._set_epoch(epoch)
+        self._set_keys()
         self._pass = self._new_pass()
         self._pass.begin()
         self._pass.open = self._again
         return self._limited(self._batches(self._pass), done=0)
 
     def _again(self, source: int) -> Iterator[Any]:
-        return self._lanes[source].again(0 if self._pass is None else self._pass.index)
+        return self._lanes[source].again(0 if self._pass is None else self._pass.index, self._epoch, self._rank, source)
 
     def _remember_start(self) -> None:
-        self._epoch_start = {"rng": capture_rng(), "generators": self._generators()}
+        self._epoch_start = {
+            "rng": capture_rng(),
+            "generators": self._generators(),
+            "had_workers": [has_live_workers(lane.loader) or lane.had_workers for lane in self._lanes],
+        }
         for lane in self._lanes:
-            lane.born = None
+            lane.born, lane.had_workers = None, False
+
+    def _set_keys(self) -> None:
+        """Let the workers of passes that begin with the epoch seed their generators for each item."""
+        start = self._epoch_start
+        for index, lane in enumerate(self._lanes):
+            lane.set_key(start["rng"], start["generators"].get(str(index), {}), self._epoch, self._rank, index)
+
+    def _had_workers_before(self, lane: int) -> bool:
+        return bool(self._epoch_start.get("had_workers", [False] * len(self._lanes))[lane])
 
     def _new_pass(self) -> Mixture:
-        return Mixture(len(self._lanes), self.mode, lambda source: iter(self._lanes[source].loader))
+        return Mixture(
+            len(self._lanes),
+            self.mode,
+            lambda source: begin_pass(self._lanes[source].loader, self._had_workers_before(source)),
+        )
 
     def _set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
         for lane in self._lanes:
             set_epoch(lane.given, epoch)
 
@@ -168,13 +197,18 @@ class CombinedTrainLoader(TrainLoader):
         restore_rng(self._epoch_start["rng"])
         self._restore_generators(self._epoch_start["generators"])
         self._set_epoch(epoch)
+        self._set_keys()
         mixture = self._pass = self._new_pass()
         mixture.taken, mixture.consumed = list(taken), list(saved["consumed"])
         mixture.index = done
         first = [born is None for born in saved["born"]]
         iterators = {
             # One item of a pass that has ended is enough: its order is drawn before the next loader's.
-            index: lane.open_at(taken[index] if first[index] else 1, states[index] if first[index] else None)
+            index: lane.open_at(
+                taken[index] if first[index] else 1,
+                states[index] if first[index] else None,
+                self._had_workers_before(index),
+            )
             for index, lane in enumerate(lanes)
         }
         for index, lane in enumerate(lanes):
@@ -185,7 +219,8 @@ class CombinedTrainLoader(TrainLoader):
             restore_rng(born["rng"])
             restore_generators(lanes[index].given, born["generators"])
             lanes[index].born = born
-            iterators[index] = lanes[index].open_at(taken[index], states[index])
+            lanes[index].set_key(born["rng"], born["generators"], epoch, self._rank, index, born["at"])
+            iterators[index] = lanes[index].open_at(taken[index], states[index], had_workers=True)
             lanes[index].enter(iterators[index])
         mixture.iterators = iterators
         mixture.open = self._again
@@ -194,6 +229,8 @@ class CombinedTrainLoader(TrainLoader):
     def place_before_epoch(self, position: PlainState) -> None:
         """Set the loaders' generators to where they were between two epochs."""
         self._restore_generators(position["generators"])
+        for lane, had in zip(self._lanes, position.get("has_workers", []), strict=False):
+            lane.had_workers = had
 
     def _generators(self) -> PlainState:
         return {str(index): generator_states(lane.given) for index, lane in enumerate(self._lanes)}
@@ -225,6 +262,7 @@ class CombinedTrainLoader(TrainLoader):
         return {
             "epoch_start": self._epoch_start,
             "generators": self._generators(),
+            "has_workers": [has_live_workers(lane.loader) for lane in self._lanes],
             "pass": self._before_waiting(self.pass_state()),
         }
 

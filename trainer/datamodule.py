@@ -66,8 +66,9 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
         if hparams_file is not None:
             checkpoint["datamodule_hyper_parameters"] = read_hyperparameters(hparams_file)
         datamodule = cls._build(checkpoint, kwargs, prefix="datamodule_")
-        if cls.__qualname__ in checkpoint.get("datamodule", {}):
-            datamodule.load_state_dict(checkpoint["datamodule"][cls.__qualname__])
+        state = checkpoint.get("datamodule", checkpoint).get(cls.__qualname__)
+        if state is not None:
+            datamodule.load_state_dict(state)
         return datamodule
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "CheckpointError",
+    "CheckpointMissingError",
     "DistributedError",
     "LoggingError",
     "MetricNotFoundError",
@@ -32,6 +33,10 @@ class MetricNotFoundError(TrainerError, KeyError):
 
 class CheckpointError(TrainerError, RuntimeError):
     """A checkpoint that cannot be written, read or continued from."""
+
+
+class CheckpointMissingError(CheckpointError, FileNotFoundError, ValueError):
+    """A checkpoint that is asked for and is not there."""
 
 
 class LoggingError(TrainerError, RuntimeError):

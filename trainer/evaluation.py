@@ -15,9 +15,19 @@ import torch
 from trainer.callbacks.prediction_writer import BasePredictionWriter
 from trainer.errors import MisconfigurationException
 from trainer.hooks import bind, is_overridden
-from trainer.loaders import has_index_stream, limit_batches, list_loaders, loader_length, place_loader
+from trainer.loaders import (
+    Begun,
+    begin_pass,
+    has_index_stream,
+    limit_batches,
+    list_loaders,
+    lives_on,
+    loader_length,
+    place_loader,
+)
 from trainer.profilers.weave import profiled, profiled_items, strategy_action
-from trainer.sampling import view_loader
+from trainer.sampling import IndexStream, view_loader
+from trainer.seed import pass_key
 from trainer.state import RunningStage
 from trainer.steps import positional_arguments, refuse_loader_steps
 from trainer.transfer import choose_transfer
@@ -64,6 +74,7 @@ class EvaluationLoop:
         self._outputs: list[list[Any]] = []
         self._loaders: list[Any] = []
         self._given_indices: list[deque[Any] | None] = []
+        self._keyed: list[IndexStream] = []  # of loaders whose workers live on
         self._is_bound = False
         self._has_batches = False
         self._seen: dict[int, int] = {}  # batches of each loader in earlier passes
@@ -71,7 +82,7 @@ class EvaluationLoop:
     def load_data(self) -> None:
         """Ask for the loaders, split them over the processes and count their batches."""
         trainer = self.trainer
-        self._loaders, self.num_batches, self._given_indices = [], [], []
+        self._loaders, self.num_batches, self._given_indices, self._keyed = [], [], [], []
         notes = self.kind == "predict" and any(isinstance(c, BasePredictionWriter) for c in trainer.callbacks)
         source = "val" if self.kind == "validation" else self.kind
         limit, argument = trainer.eval_limit(self.kind)
@@ -84,6 +95,8 @@ class EvaluationLoop:
                 splits=trainer.data.use_distributed_sampler,
                 in_order=trainer.length.overfit_batches > 0,
             )
+            if stream is not None and lives_on(loader):
+                self._keyed.append(stream)
             if notes and stream is None and has_index_stream(loader):
                 loader, stream = view_loader(loader)
             if notes and stream is not None:
@@ -184,6 +197,9 @@ class EvaluationLoop:
         if not self.trainer.is_sanity_checking:
             self.trainer.enter_stage(_STAGES[self.kind])
         self.trainer.metrics.reset("eval")
+        for index, stream in enumerate(self._keyed):
+            place = (index, self.trainer.global_rank, self.trainer.train_state.total_batches)
+            stream.key = pass_key({"torch": torch.get_rng_state()}, {}, *place)
         self.epoch_batch_indices = [[] for _ in self._loaders]
         self.trainer.metrics.enter("eval", "epoch")
         self._call("start")
@@ -199,7 +215,8 @@ class EvaluationLoop:
         metrics.enter("eval", "batch", index if several else None)
         step, takes, move, context = self._step, self._takes, self._moves[index], self._context
         batch_start, batch_end = self._hooks["batch_start"], self._hooks["batch_end"]
-        batches = iter(loader if math.isinf(count) else islice(loader, int(count)))
+        batches = begin_pass(loader, had_workers=True)  # the first pass draws no more than the later ones do
+        batches = batches if math.isinf(count) else islice(batches, int(count))
         batches = profiled_items(trainer, f"[_EvaluationLoop].{_PREFIXES[self.kind]}_next", batches)
         extra = (index,) if several else ()
         seen, done = self._seen.get(index, 0), 0
@@ -289,7 +306,9 @@ class _Together:
         self._loaders = loaders
 
     def __iter__(self) -> Iterator[Any]:
-        combined = CombinedLoader(rebuild(self._given.iterables, self._loaders), self._given.mode)
+        combined = CombinedLoader(
+            rebuild(self._given.iterables, [Begun(part) for part in self._loaders]), self._given.mode
+        )
         return (batch for batch, _, _ in combined)
 
 

@@ -103,9 +103,11 @@ class HyperparametersMixin:
     def _build(cls: type[_Self], checkpoint: PlainState, overrides: dict[str, Any], prefix: str = "") -> _Self:
         saved = dict(checkpoint.get(f"{prefix}hyper_parameters", {}))
         name = checkpoint.get(f"{prefix}hparams_name")
-        if name is not None and name not in overrides:
-            return cls(**{name: AttributeDict(saved | overrides)})
         parameters = inspect.signature(cls.__init__).parameters
+        # Lightning writes "kwargs" where there is no one argument that holds them all.
+        one = parameters.get(str(name))
+        if name is not None and one is not None and one.kind is not one.VAR_KEYWORD and name not in overrides:
+            return cls(**{name: AttributeDict(saved | overrides)})
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         arguments = {key: value for key, value in saved.items() if takes_any or key in parameters} | overrides
         needed = [

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -14,12 +15,16 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from trainer.errors import CheckpointError, MisconfigurationException, four_parts
 from trainer.sampling import IndexStream, Split, is_split_already, view_loader
-from trainer.seed import SeedWorker, capture_rng, restore_rng, workers_are_seeded
+from trainer.seed import SeedWorker, capture_rng, pass_key, restore_rng, workers_are_seeded
 from trainer.types import Batch, PlainState, Stateful
 from trainer.utilities.combined_loader import CombinedLoader, flatten
 
 if TYPE_CHECKING:
     from trainer.strategies import Strategy
+
+
+_VIEWS: WeakKeyDictionary[DataLoader[Any], dict[bool, tuple[DataLoader[Any], IndexStream]]] = WeakKeyDictionary()
+"""The views for training, and for the rest, of loaders whose workers live on: a second run has those of the first."""
 
 
 def list_loaders(given: Any) -> list[Any]:
@@ -120,7 +125,8 @@ def place_loader(
 ) -> tuple[Any, IndexStream | None]:
     """Return the loader to iterate, and its stream of indices if a view was needed.
 
-    A loader is used as it is unless processes share it, its order is to be kept, or its workers are to be seeded.
+    A loader is used as it is unless processes share it, its order is to be kept, or its workers are to be seeded: for
+    each item in training and where they live on, and where `seed_everything(workers=True)` asked for it.
 
     Raises:
         MisconfigurationException: the loader has to be split and iterates in a way of its own.
@@ -135,7 +141,9 @@ def place_loader(
         return loader, None
     shares = splits and strategy.is_distributed and not is_split_already(loader)
     seeds = workers_are_seeded() and loader.num_workers > 0
-    if not (shares or in_order or seeds):
+    # Workers that are begun anew for a pass, with a seed drawn from the global generators, need no more than that.
+    places = loader.num_workers > 0 and iterates_plainly(loader) and (training or lives_on(loader))
+    if not (shares or in_order or seeds or places):
         return loader, None
     if shares and type(loader).__iter__ is not DataLoader.__iter__:
         raise MisconfigurationException(
@@ -148,7 +156,67 @@ def place_loader(
         )
     split = split_for(strategy, training=training, drops=loader.drop_last) if shares else None
     worker_init = SeedWorker(strategy.environment.rank) if seeds else None
-    return view_loader(loader, split=split, in_order=in_order, worker_init=worker_init)
+    is_kept = lives_on(loader) and not (shares or in_order)
+    kept = _VIEWS.setdefault(loader, {}) if is_kept else {}
+    if training not in kept:
+        kept[training] = view_loader(loader, split=split, in_order=in_order, worker_init=worker_init)
+    return kept[training]
+
+
+def iterates_plainly(loader: Any) -> bool:
+    """Return whether a view of `loader` may read other indices than the loader itself would."""
+    return has_index_stream(loader) and type(loader).__iter__ is DataLoader.__iter__
+
+
+def lives_on(loader: Any) -> bool:
+    """Return whether the workers of `loader` live on from one pass to the next."""
+    return isinstance(loader, DataLoader) and loader.persistent_workers and loader.num_workers > 0
+
+
+def has_live_workers(loader: Any) -> bool:
+    """Return whether the next pass over `loader` goes to workers that live already."""
+    return lives_on(loader) and loader._iterator is not None
+
+
+def begin_pass(loader: Any, had_workers: bool) -> Iterator[Any]:
+    """Return an iterator over a pass.
+
+    torch draws a seed for workers when it starts them. Where this pass is begun again, and was begun with workers that
+    lived already (`had_workers`), none is drawn, or the order that is drawn next would be another.
+    """
+    begins = had_workers and lives_on(loader) and not has_live_workers(loader)
+    if not begins or type(loader).__iter__ is not DataLoader.__iter__:
+        return iter(loader)
+    own = loader.generator
+    loader.__dict__["generator"] = torch.Generator().manual_seed(torch.initial_seed())
+    try:
+        return iter(loader)
+    finally:
+        loader.__dict__["generator"] = own
+
+
+class Begun:
+    """A loader whose passes begin as if its workers had been there before."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[Any]:
+        return begin_pass(self._loader, had_workers=True)
+
+
+def warn_of_replay(loader: Any, batches: int) -> None:
+    """Warn that a loader which cannot be entered in the middle is read again, where that may give other batches."""
+    is_streamed = isinstance(loader, DataLoader) and isinstance(loader.dataset, IterableDataset)
+    if batches and (is_streamed or math.isinf(loader_length(loader))):
+        warnings.warn(
+            f"{type(loader).__name__} cannot be entered in the middle of an epoch: its first {batches} batches are "
+            "read again and dropped. The resumed run is exact only if they are the same again: if the order and every "
+            "random draw of the dataset follow from the global generators at the start of the epoch. Give the loader "
+            "`state_dict` and `load_state_dict` (as torchdata's StatefulDataLoader has), use a dataset with indices, "
+            "or resume from checkpoints of the ends of epochs.",
+            stacklevel=2,
+        )
 
 
 def has_index_stream(loader: Any) -> bool:
@@ -171,18 +239,32 @@ class TrainLoader:
         self.given = given
         list_loaders(given)
         self.loader, self._stream = place_loader(self.given, strategy, training=True, splits=splits, in_order=in_order)
+        self._rank = strategy.environment.rank
         self.length = loader_length(self.loader)
         self.num_batches = limit_batches(self.length, limit, limit_name)
         self._is_limited = self.num_batches < self.length
         self._epoch_start: PlainState = {}
         self._loader_state: PlainState | None = None
         self._peek: Lookahead | None = None
+        self._had_workers = False  # the run that is resumed had live workers between two epochs
 
     def start_epoch(self, epoch: int) -> Iterator[Batch]:
         """Return the batches of a new epoch."""
-        self._epoch_start = {"rng": capture_rng(), "generators": generator_states(self.given)}
+        had_workers = has_live_workers(self.loader) or self._had_workers
+        self._had_workers = False
+        self._epoch_start = {
+            "rng": capture_rng(),
+            "generators": generator_states(self.given),
+            "had_workers": had_workers,
+        }
         set_epoch(self.given, epoch)
-        return self._limited(iter(self.loader), done=0)
+        self._set_key(epoch)
+        return self._limited(begin_pass(self.loader, had_workers), done=0)
+
+    def _set_key(self, epoch: int) -> None:
+        if self._stream is not None and self.loader.num_workers > 0:
+            start = self._epoch_start
+            self._stream.key = pass_key(start["rng"], start["generators"], epoch, self._rank)
 
     def continue_epoch(self, epoch: int, done: int, position: PlainState) -> Iterator[Batch]:
         """Return the batches of a half-finished epoch after its first `done`, in the order it was begun with.
@@ -196,14 +278,16 @@ class TrainLoader:
         if position.get("loader") is not None and isinstance(self.given, Stateful):
             self.given.load_state_dict(position["loader"])
             return self._limited(iter(self.loader), done)
-        if has_index_stream(self.loader) and type(self.loader).__iter__ is DataLoader.__iter__:
+        if iterates_plainly(self.loader):
             if self._stream is None:
                 self.loader, self._stream = view_loader(self.loader)
+            self._set_key(epoch)
             self._stream.skip = done
-            iterator = iter(self.loader)
+            iterator = begin_pass(self.loader, self._epoch_start.get("had_workers", False))
             self._stream.enter()
             return self._limited(iterator, done)
-        iterator = iter(self.loader)
+        warn_of_replay(self.loader, done)
+        iterator = begin_pass(self.loader, self._epoch_start.get("had_workers", False))
         for _ in islice(iterator, done):
             pass
         return self._limited(iterator, done)
@@ -211,6 +295,7 @@ class TrainLoader:
     def place_before_epoch(self, position: PlainState) -> None:
         """Set the loader's generators to where they were between two epochs."""
         restore_generators(self.given, position["generators"])
+        self._had_workers = position.get("has_workers", False)
 
     def _limited(self, iterator: Iterator[Batch], done: int) -> Iterator[Batch]:
         if not math.isinf(self.num_batches):
@@ -251,6 +336,7 @@ class TrainLoader:
         return {
             "epoch_start": self._epoch_start,
             "generators": generator_states(self.given),
+            "has_workers": has_live_workers(self.loader),
             "loader": loader_state,
         }
 

@@ -159,8 +159,8 @@ class MetricEntry:
             self.metric.reset()
 
     def state_dict(self) -> PlainState:
-        """Return the sums as plain data and tensors."""
-        return {name: getattr(self, name) for name in _SAVED}
+        """Return the sums as plain data and tensors; a metric object's own are saved apart."""
+        return {name: getattr(self, name) for name in _SAVED} | {"is_object": self.metric is not None}
 
     @classmethod
     def from_state(cls, state: PlainState) -> MetricEntry:
@@ -171,6 +171,7 @@ class MetricEntry:
         """Take over the sums of a saved entry."""
         self.tensor_sum, self.number_sum, self.weight = saved.tensor_sum, saved.number_sum, saved.weight
         self.open, self.fresh, self.last = saved.open, saved.fresh, saved.last
+        self.metric = saved.metric
 
 
 def make_entry(

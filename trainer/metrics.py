@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainer.batch_size import BatchSizeReader
 from trainer.errors import MisconfigurationException, UnevenBatchesError, four_parts
 from trainer.metric_entry import MetricEntry, Options, make_entry
+from trainer.metric_objects import capture_metrics, named_metrics, restore_metrics
 from trainer.types import Batch, PlainState, ReduceOp
 
 if TYPE_CHECKING:
@@ -236,26 +237,43 @@ class MetricStore:
 
     # Resume
 
-    def state_dict(self) -> PlainState:
-        """Return the open sums of training, so that an epoch's metrics survive a resume in its middle."""
+    def state_dict(self, module: nn.Module) -> PlainState:
+        """Return the open sums of training, so that an epoch's metrics survive a resume in its middle.
+
+        Metric objects are found as attributes of `module`; those that evaluations log begin each of them anew.
+        """
+        places = {id(metric): place for place, metric in named_metrics(module).items()}
+        evaluated = {id(entry.metric) for entry in self._of("eval") if entry.metric is not None}
         return {
             "entries": [
-                [name, entry.state_dict()]
+                [name, entry.state_dict() | {"object": places.get(id(entry.metric))}]
                 for (phase, level, _), entries in self._scopes.items()
                 if (phase, level) == ("train", "batch")
                 for name, entry in entries.items()
             ],
+            "objects": capture_metrics(module, leave_out=evaluated),
             "callback": read_numbers(self._callback),
             "bar": read_numbers(self._bar),
         }
 
-    def load_state_dict(self, state_dict: PlainState) -> None:
-        """Continue from what `state_dict` returned; options follow with the first `log` call of each name."""
+    def load_state_dict(self, state_dict: PlainState, module: nn.Module) -> list[str]:
+        """Continue from what `state_dict` returned; options follow with the first `log` call of each name.
+
+        Returns:
+            The names of metric objects that could not be saved, as they are no attributes of the module.
+        """
+        restore_metrics(module, state_dict.get("objects", {}))
+        metrics = named_metrics(module)
         entries = self._scopes.setdefault(("train", "batch", 0), {})
+        lost = []
         for name, state in state_dict["entries"]:
             entries[name] = MetricEntry.from_state(state)
+            entries[name].metric = metrics.get(state.get("object"))
+            if state.get("is_object") and entries[name].metric is None:
+                lost.append(name)
         self._callback = dict(state_dict["callback"])
         self._bar = dict(state_dict["bar"])
+        return lost
 
 
 class _Part(NamedTuple):

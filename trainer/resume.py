@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from trainer.callbacks.weight_averaging import WeightAveraging
+from trainer.checkpoint_files import newest_checkpoint
 from trainer.checkpoints import FORMAT, FORMAT_KEY, load_checkpoint, save_checkpoint
-from trainer.errors import CheckpointError, MisconfigurationException, four_parts
+from trainer.errors import CheckpointError, CheckpointMissingError, MisconfigurationException, four_parts
 from trainer.hooks import callback_hooks
+from trainer.open_window import open_gradients, restore_gradients
 from trainer.seed import capture_rng
 from trainer.types import PlainState
 
@@ -41,17 +43,18 @@ def dump_checkpoint(trainer: Trainer, weights_only: bool) -> PlainState:
             hook(checkpoint)
         checkpoint["optimizer_states"] = [optimizer.state_dict() for optimizer in trainer.optimizers]
         checkpoint["lr_schedulers"] = [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]
-        checkpoint["loops"] = {"train_state": trainer.train_state.state_dict(), "metrics": trainer.metrics.state_dict()}
+        checkpoint["loops"] = {"train_state": trainer.train_state.state_dict()}
         checkpoint["world_size"] = trainer.world_size
-        checkpoint["ranks"] = _rank_states(trainer)
+        gradients, is_shared = open_gradients(trainer)
+        checkpoint["ranks"] = _rank_states(trainer, None if is_shared else gradients)
+        if is_shared:
+            checkpoint["gradients"] = gradients
         if trainer.precision_options.plugin is not None and (held := trainer.precision_options.plugin.state_dict()):
             checkpoint[type(trainer.precision_options.plugin).__qualname__] = held
         if trainer.scaler is not None:
             checkpoint["scaler"] = trainer.scaler.state_dict()
-        if trainer.train_state.window_batches:
-            checkpoint["gradients"] = _open_gradients(trainer)
         if datamodule is not None and (state := datamodule.state_dict()):
-            checkpoint["datamodule"] = {type(datamodule).__qualname__: state}
+            checkpoint[type(datamodule).__qualname__] = state
     else:
         for callback in trainer.callbacks:
             if isinstance(callback, WeightAveraging):
@@ -100,8 +103,10 @@ def _callback_states(trainer: Trainer) -> PlainState:
     return states
 
 
-def _rank_states(trainer: Trainer) -> list[PlainState]:
-    own: PlainState = {"rng": capture_rng()}
+def _rank_states(trainer: Trainer, gradients: PlainState | None) -> list[PlainState]:
+    own: PlainState = {"rng": capture_rng(), "metrics": trainer.metrics.state_dict(trainer.lightning_module)}
+    if gradients:
+        own["gradients"] = gradients
     if trainer.train_loader is not None:
         own |= trainer.train_loader.state_dict()
     if not trainer.strategy.is_distributed:
@@ -112,20 +117,11 @@ def _rank_states(trainer: Trainer) -> list[PlainState]:
     return [torch.load(io.BytesIO(payload), weights_only=True) for payload in payloads]
 
 
-def _open_gradients(trainer: Trainer) -> PlainState:
-    """Return the gradients of an unfinished accumulation window, averaged over the processes."""
-    return {
-        name: trainer.strategy.reduce(parameter.grad, "mean")
-        for name, parameter in trainer.lightning_module.named_parameters()
-        if parameter.grad is not None
-    }
-
-
 def find_checkpoint(trainer: Trainer, ckpt_path: str | Path | None) -> str | None:
     """Return the file meant by `ckpt_path`: a path, "best", or "last" (None where there is none yet).
 
     Raises:
-        CheckpointError: "best" is asked for and there is none.
+        CheckpointMissingError: "best" is asked for and there is none.
         MisconfigurationException: a keyword of Lightning that is refused.
     """
     if ckpt_path is None:
@@ -133,13 +129,13 @@ def find_checkpoint(trainer: Trainer, ckpt_path: str | Path | None) -> str | Non
     if ckpt_path == "best":
         best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback is not None else ""
         if not best:
-            raise CheckpointError(
+            raise CheckpointMissingError(
                 "`ckpt_path='best'` needs a fit of this trainer that saved a checkpoint. Got none; expected a "
                 "ModelCheckpoint that has saved. Call `fit` first, or pass a path."
             )
         return best
     if ckpt_path == "last":
-        found = trainer.strategy.broadcast_text(_newest(trainer))
+        found = trainer.strategy.broadcast_text(newest_checkpoint(trainer) if trainer.is_global_zero else "")
         if not found:
             trainer.print("ckpt_path='last': there is no checkpoint yet, starting fresh")
         return found or None
@@ -149,21 +145,6 @@ def find_checkpoint(trainer: Trainer, ckpt_path: str | Path | None) -> str | Non
                        expected="a path, 'best' or 'last'", remedy="'last' resumes if there is something to resume.")
         )  # fmt: skip
     return os.fspath(ckpt_path)
-
-
-def _newest(trainer: Trainer) -> str:
-    """Return the newest "last" checkpoint in the folders of the checkpoint callbacks, else the newest of any name."""
-    lasts: list[Path] = []
-    others: list[Path] = []
-    for callback in trainer.checkpoint_callbacks:
-        known = [callback.last_model_path, callback.best_model_path]
-        folder = Path(callback.dirpath) if callback.dirpath is not None else None
-        paths = [Path(path) for path in known if path and Path(path).exists()]
-        paths += sorted(folder.glob(f"*{callback.FILE_EXTENSION}")) if folder is not None and folder.is_dir() else []
-        for path in paths:
-            (lasts if path.name.startswith(callback.CHECKPOINT_NAME_LAST) else others).append(path)
-    chosen = lasts or others
-    return str(max(chosen, key=lambda path: (path.stat().st_mtime_ns, path.name))) if chosen else ""
 
 
 class Resume:
@@ -181,6 +162,8 @@ class Resume:
         Only a fit (`fits`) restores what monitors count: an evaluation must not change which checkpoint is the best.
         """
         trainer, checkpoint = self.trainer, self.checkpoint
+        if fits:
+            self._refuse_foreign()
         trainer.lightning_module.on_load_checkpoint(checkpoint)
         for hook in callback_hooks(trainer, "on_load_checkpoint"):
             hook(checkpoint)
@@ -194,8 +177,25 @@ class Resume:
         if unknown and fits:
             trainer.warn_once(f"The checkpoint holds the state of callbacks that this trainer lacks: {unknown}.")
         datamodule = trainer.datamodule
-        if datamodule is not None and type(datamodule).__qualname__ in checkpoint.get("datamodule", {}):
-            datamodule.load_state_dict(checkpoint["datamodule"][type(datamodule).__qualname__])
+        if datamodule is not None:
+            state = checkpoint.get("datamodule", checkpoint).get(type(datamodule).__qualname__)
+            if state is not None:
+                datamodule.load_state_dict(state)
+
+    def _refuse_foreign(self) -> None:
+        checkpoint = self.checkpoint
+        if FORMAT_KEY not in checkpoint:
+            writer = "Lightning" if "pytorch-lightning_version" in checkpoint else "another program"
+            raise CheckpointError(
+                f"The checkpoint {self.path} was written by {writer}, so it does not say where training stood: no "
+                "random states, no place in the data. Load its weights and hyperparameters with "
+                "`load_from_checkpoint` and start a new fit, or evaluate it with `validate(ckpt_path=...)`."
+            )
+        if "optimizer_states" not in checkpoint or "loops" not in checkpoint:
+            raise CheckpointError(
+                f"The checkpoint {self.path} holds weights only, so training cannot go on from it. Load it with "
+                "`load_from_checkpoint` and start a new fit, or save with save_weights_only=False."
+            )
 
     def restore_weights(self) -> None:
         """Load the weights into the built model."""
@@ -211,24 +211,36 @@ class Resume:
     def restore_training(self) -> PlainState:
         """Restore counters, optimizers and schedulers; return where this process's loader stood."""
         trainer, checkpoint = self.trainer, self.checkpoint
-        if "optimizer_states" not in checkpoint or "loops" not in checkpoint:
-            raise CheckpointError(
-                f"The checkpoint {self.path} holds weights only, so training cannot go on from it. Load it with "
-                "`load_from_checkpoint` and start a new fit, or save with save_weights_only=False."
-            )
         self._restore_each("optimizer_states", trainer.optimizers)
         self._restore_each("lr_schedulers", [config.scheduler for config in trainer.lr_scheduler_configs])
         trainer.train_state.load_state_dict(checkpoint["loops"]["train_state"])
-        trainer.metrics.load_state_dict(checkpoint["loops"]["metrics"])
         plugin = trainer.precision_options.plugin
         if plugin is not None:
             plugin.load_state_dict(checkpoint.get(type(plugin).__qualname__, {}))
         if trainer.scaler is not None and "scaler" in checkpoint:
             trainer.scaler.load_state_dict(checkpoint["scaler"])
-        for name, parameter in trainer.lightning_module.named_parameters():
-            if name in checkpoint.get("gradients", {}):
-                parameter.grad = checkpoint["gradients"][name].to(parameter.device)
-        return self._position()
+        position = self._position()
+        self._restore_metrics()
+        restore_gradients(trainer, checkpoint)
+        return position
+
+    def _restore_metrics(self) -> None:
+        trainer, ranks = self.trainer, self.checkpoint["ranks"]
+        if trainer.train_state.batches_done and len(ranks) != trainer.world_size:
+            trainer.warn_once(
+                f"The checkpoint is from the middle of an epoch of {len(ranks)} processes, and now there are "
+                f"{trainer.world_size}: the epoch's metrics leave out what the others logged before. Use {len(ranks)} "
+                "processes where that matters."
+            )
+        if trainer.global_rank >= len(ranks):
+            return
+        own = ranks[trainer.global_rank].get("metrics") or self.checkpoint["loops"]["metrics"]
+        lost = trainer.metrics.load_state_dict(own, trainer.lightning_module)
+        if lost and trainer.train_state.batches_done:
+            trainer.warn_once(
+                f"The metric objects logged as {lost} are not attributes of the module, so what they had accumulated "
+                "in this epoch is not in the checkpoint. Assign them to the module (self.accuracy = ...)."
+            )
 
     def _restore_each(self, key: str, parts: list[Any]) -> None:
         states = self.checkpoint[key]

@@ -7,11 +7,14 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
+from itertools import count, islice
 from typing import Any
 
 import torch
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler, SequentialSampler
+
+from trainer.seed import seed_for_item
 
 ShareBytes = Callable[[bytes], bytes]
 """Returns rank zero's bytes on every process."""
@@ -65,6 +68,7 @@ class IndexStream:
         source: the user's own sampler or batch sampler, iterated anew for each epoch.
         skip: how many items iterations leave out, until `enter`; their samples are never loaded.
         given: where the items given are noted, in their order; None where nobody asks.
+        key: from `pass_key`, for workers that seed their generators for each item; None where they do not.
     """
 
     def __init__(self, source: Any, split: Split | None) -> None:  # samplers share no useful type
@@ -72,11 +76,15 @@ class IndexStream:
         self.split = split
         self.skip = 0
         self.given: deque[Any] | None = None
+        self.key: bytes | None = None
         self._live: _Entered | None = None
 
     def __iter__(self) -> Iterator[Any]:
         # A loader with workers asks twice before it reads, so `skip` stays until the loader was entered.
-        self._live = _Entered(self._items() if self.given is None else self._noted(self.given), self.skip)
+        items = self._items() if self.given is None else self._noted(self.given)
+        if self.key is not None:
+            items = map(partial(PlacedItem, self.key), count(), items)
+        self._live = _Entered(items, self.skip)
         return self._live
 
     def enter(self) -> None:
@@ -111,6 +119,27 @@ class IndexStream:
             batches = samples / int(self.source.batch_size)
             return math.floor(batches) if self.source.drop_last else math.ceil(batches)
         return self.split.size(total)
+
+
+class PlacedItem:
+    """An item on its way to a worker. It arrives as it was, with the worker's generators seeded for its place.
+
+    So random draws in a dataset depend on the pass and the item alone: not on the items that the worker had before,
+    which a resumed run does not load again.
+    """
+
+    __slots__ = ("index", "item", "key")
+
+    def __init__(self, key: bytes, index: int, item: Any) -> None:
+        self.key, self.index, self.item = key, index, item
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _arrive, (self.key, self.index, self.item)
+
+
+def _arrive(key: bytes, index: int, item: Any) -> Any:
+    seed_for_item(key, index)
+    return item
 
 
 class _Entered:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 from collections.abc import Iterator
@@ -71,6 +72,30 @@ class SeedWorker:
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002 - as above
         torch.manual_seed(seed)
+
+
+def pass_key(rng: PlainState, generators: PlainState, *place: int) -> bytes:
+    """Return what the seeds of one pass over a loader follow from.
+
+    Args:
+        rng: the global generators when the pass was begun, from `capture_rng`.
+        generators: those of the loader and its samplers.
+        place: numbers that tell passes apart which begin with the same generators: epoch, rank and so on.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for state in (rng["torch"], *(generators[name] for name in sorted(generators))):
+        digest.update(state.cpu().numpy().tobytes())
+    digest.update(repr(place).encode())
+    return digest.digest()
+
+
+def seed_for_item(key: bytes, index: int) -> None:
+    """Seed the global generators of a worker for item `index` of the pass with this key, each differently."""
+    words = hashlib.blake2b(index.to_bytes(8, "little"), key=key, digest_size=20).digest()
+    random.seed(words[:8])
+    np.random.seed(int.from_bytes(words[8:12], "little"))  # noqa: NPY002 - as above
+    # torch.manual_seed would queue a call for the GPU in each worker, once for each batch.
+    torch.default_generator.manual_seed(int.from_bytes(words[12:], "little") >> 1)
 
 
 def capture_rng() -> PlainState:

@@ -150,6 +150,7 @@ COLLECTIONS: dict[str, Any] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:DataLoader cannot be entered in the middle")
 @pytest.mark.parametrize("kind", list(COLLECTIONS))
 @pytest.mark.parametrize("after", [1, 3, 4, 7])
 def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path, kind: str, after: int) -> None:

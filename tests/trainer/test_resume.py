@@ -359,15 +359,3 @@ def test_a_fit_that_was_told_to_stop_inside_an_epoch_goes_on_there(tmp_path: Pat
     trainer.fit(stopped, train)
     assert trainer.global_step == 18
     assert_equal_weights(straight_model, stopped)
-
-
-def test_plain_loaders_of_workers_that_live_on_are_kept(tmp_path: Path) -> None:
-    iterators: set[int] = set()
-
-    class Watching(Model):
-        def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-            iterators.add(id(train._iterator))
-
-    train = loader(num_workers=1, persistent_workers=True)
-    make_trainer(tmp_path, max_epochs=3).fit(Watching(), train)
-    assert len(iterators) == 1

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from trainer.errors import MetricNotFoundError
+from trainer.places import exists
 
 _FIELD = re.compile(r"\{([^{}:]+)(:[^{}]*)?\}")
 
@@ -44,7 +44,7 @@ def unused_path(path: str, extension: str, first_version: int) -> str:
     """Return `path`, with "-v1", "-v2" ... before the extension where files of these names exist."""
     version = first_version
     candidate = path
-    while Path(candidate).exists():
+    while exists(candidate):
         candidate = f"{path.removesuffix(extension)}-v{version}{extension}"
         version += 1
     return candidate

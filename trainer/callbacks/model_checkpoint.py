@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from trainer import places
 from trainer.callbacks.checkpoint import Checkpoint
 from trainer.callbacks.checkpoint_names import format_checkpoint_name, unused_path
-from trainer.checkpoints import link_checkpoint
-from trainer.errors import MetricNotFoundError, MisconfigurationException
+from trainer.checkpoint_files import remove_saved, repeat_saved
+from trainer.errors import CheckpointError, MetricNotFoundError, MisconfigurationException
 from trainer.types import Batch, PlainState, Stage, StepOutput
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ class ModelCheckpoint(Checkpoint):
     """Saves checkpoints during a fit. A file is deleted only when the one that replaces it is whole.
 
     Args:
-        dirpath: folder; by default "checkpoints" in the logger's folder, or in `default_root_dir`.
+        dirpath: folder, or a URL that fsspec opens (s3://bucket/folder); by default "checkpoints" in the logger's
+            folder, or in `default_root_dir`.
         filename: template such as "{epoch}-{val_loss:.2f}"; by default "{epoch}-{step}".
         monitor: metric to rank by; None keeps the newest.
         verbose: print each save.
@@ -75,7 +78,7 @@ class ModelCheckpoint(Checkpoint):
         save_on_train_epoch_end: bool | None = None,
         enable_version_counter: bool = True,
     ) -> None:
-        self.dirpath = None if dirpath is None else str(dirpath)
+        self.dirpath = None if dirpath is None else places.normal(dirpath)
         self.filename = filename
         self.monitor = monitor
         self.verbose = verbose
@@ -101,6 +104,7 @@ class ModelCheckpoint(Checkpoint):
         self._last_saved_step = 0  # there is nothing to save before the first step
         self._current_path = ""
         self._folder = self.dirpath
+        self._is_kept_by_plugin = False
         self._check()
 
     def _check(self) -> None:
@@ -159,21 +163,30 @@ class ModelCheckpoint(Checkpoint):
         if state_dict["dirpath"] != self._folder:
             # Another folder: its files are not ours to replace. Its best one is the best until this run saves.
             best = state_dict["best_model_path"]
-            self.best_model_path = best if best and Path(best).exists() else ""
+            self.best_model_path = best if best and self._is_saved(best) else ""
             return
         self.best_model_score = state_dict["best_model_score"]
         self.best_model_path = state_dict["best_model_path"]
         self.last_model_path = state_dict["last_model_path"]
         self.current_score = state_dict["current_score"]
-        self.best_k_models = {path: score for path, score in state_dict["best_k_models"].items() if Path(path).exists()}
+        self.best_k_models = {p: score for p, score in state_dict["best_k_models"].items() if self._is_saved(p)}
         self._find_kth_best()
+
+    def _is_saved(self, path: str) -> bool:
+        return self._is_kept_by_plugin or places.exists(path)
 
     # When
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
-        """Find the folder, the same on all processes."""
-        if stage == "fit" and self.dirpath is None:
-            self._folder = str(Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints")
+        """Find the folder, the same on all processes, and remove what writers that were killed left in it."""
+        self._is_kept_by_plugin = trainer.plugins.checkpoint_io is not None
+        if stage != "fit":
+            return
+        if self.dirpath is None:
+            self._folder = places.join(trainer.log_dir or trainer.default_root_dir, "checkpoints")
+        if trainer.is_global_zero and not trainer.length.fast_dev_run:
+            with contextlib.suppress(OSError, CheckpointError):  # the first save says what is wrong with the folder
+                places.remove_left_overs(self._root)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock of `train_time_interval`."""
@@ -208,7 +221,7 @@ class ModelCheckpoint(Checkpoint):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Save what there is, where asked for; processes that failed apart from each other cannot."""
         if self.save_on_exception and trainer.is_fitting and not trainer.strategy.is_distributed:
-            self._save_last(trainer, None)
+            self._save_last(trainer, None, self.last_model_path)
             self._tell_loggers(trainer)
 
     def _saves_at_epoch_end(self, trainer: Trainer) -> bool:
@@ -229,14 +242,14 @@ class ModelCheckpoint(Checkpoint):
     def _save(self, trainer: Trainer) -> None:
         if trainer.global_step == self._last_saved_step or trainer.length.fast_dev_run:
             return
-        metrics = trainer.callback_metrics
+        metrics, last = trainer.callback_metrics, self.last_model_path
         score = self._score(trainer, metrics)
         written: str | None = None
         if self.monitor is None or score is not None:
             written = self._save_ranked(trainer, metrics, score)
         self._last_saved_step = trainer.global_step
         if self.save_last:
-            self._save_last(trainer, written)
+            self._save_last(trainer, written, last)
         self._tell_loggers(trainer)
 
     def _tell_loggers(self, trainer: Trainer) -> None:
@@ -248,7 +261,7 @@ class ModelCheckpoint(Checkpoint):
         if self.monitor is None:
             return None
         if self.monitor in metrics:
-            return metrics[self.monitor].detach().to("cpu")
+            return self._shared(trainer, metrics[self.monitor].detach().to("cpu"))
         message = (
             f"ModelCheckpoint ranks by `{self.monitor}`, which was not logged. Known metrics: {sorted(metrics)}. "
             f"Call `self.log({self.monitor!r}, ...)` or correct the name."
@@ -257,6 +270,13 @@ class ModelCheckpoint(Checkpoint):
             trainer.warn_once(f"Nothing is ranked before the first validation. {message}")
             return None
         raise MetricNotFoundError(message)
+
+    def _shared(self, trainer: Trainer, score: Tensor) -> Tensor:
+        """Return rank zero's score: on a score of its own a process might save alone, and wait for the others."""
+        if not trainer.strategy.is_distributed:
+            return score
+        text = trainer.strategy.broadcast_text(float(score).hex())
+        return torch.tensor(float.fromhex(text), dtype=score.dtype)
 
     def _save_ranked(self, trainer: Trainer, metrics: dict[str, Tensor], score: Tensor | None) -> str | None:
         if self.save_top_k == 0:
@@ -286,7 +306,7 @@ class ModelCheckpoint(Checkpoint):
             self.best_k_models, self.best_model_path, self.best_model_score, self.kth_best_model_path = before
             raise
         if replaced and replaced != path and trainer.is_global_zero:
-            Path(replaced).unlink(missing_ok=True)
+            remove_saved(trainer, replaced)
         return path
 
     def _beats(self, score: Tensor, other: Tensor) -> bool:
@@ -306,10 +326,11 @@ class ModelCheckpoint(Checkpoint):
 
     def _new_path(self, trainer: Trainer, metrics: dict[str, Tensor]) -> str:
         name = self._file_name(self._name_values(trainer, metrics))
-        taken = str(Path(self._root) / name)
-        if not self.enable_version_counter or taken in (self.kth_best_model_path, *self.best_k_models):
-            return taken
-        return trainer.strategy.broadcast_text(unused_path(taken, self.FILE_EXTENSION, self.STARTING_VERSION))
+        taken = places.join(self._root, name)
+        is_counted = self.enable_version_counter and taken not in (self.kth_best_model_path, *self.best_k_models)
+        if is_counted and trainer.is_global_zero:
+            taken = unused_path(taken, self.FILE_EXTENSION, self.STARTING_VERSION)
+        return trainer.strategy.broadcast_text(taken)
 
     def format_checkpoint_name(
         self,
@@ -332,7 +353,7 @@ class ModelCheckpoint(Checkpoint):
         if ver is not None:
             stem = name.removesuffix(self.FILE_EXTENSION)
             name = f"{stem}{self.CHECKPOINT_JOIN_CHAR}v{ver}{self.FILE_EXTENSION}"
-        return name if self.dirpath is None else str(Path(self.dirpath) / name)
+        return name if self.dirpath is None else places.join(self.dirpath, name)
 
     def _file_name(self, metrics: Mapping[str, Any], filename: str | None = None) -> str:
         template = filename or self.filename or f"{{epoch}}{self.CHECKPOINT_JOIN_CHAR}{{step}}"
@@ -346,9 +367,10 @@ class ModelCheckpoint(Checkpoint):
 
     def to_yaml(self, filepath: str | Path | None = None) -> None:
         """Write the kept files and their metrics as YAML, by default to "best_k_models.yaml" in the folder."""
-        path = Path(self._root) / "best_k_models.yaml" if filepath is None else Path(filepath)
+        path = places.join(self._root, "best_k_models.yaml") if filepath is None else places.normal(filepath)
         lines = [f"{json.dumps(kept)}: {float(score)!r}\n" for kept, score in self.best_k_models.items()]
-        path.write_text("".join(lines) or "{}\n")
+        with places.written_whole(path) as file:
+            file.write(("".join(lines) or "{}\n").encode())
 
     def _name_values(self, trainer: Trainer, metrics: dict[str, Tensor]) -> dict[str, Any]:
         return {**metrics, "epoch": trainer.current_epoch, "step": trainer.global_step}
@@ -359,17 +381,17 @@ class ModelCheckpoint(Checkpoint):
 
     def _last_path(self, trainer: Trainer, metrics: dict[str, Tensor]) -> str:
         name = self._file_name(self._name_values(trainer, metrics), self.CHECKPOINT_NAME_LAST)
-        return str(Path(self._root) / name)
+        return trainer.strategy.broadcast_text(places.join(self._root, name))
 
-    def _save_last(self, trainer: Trainer, written: str | None) -> None:
-        path = self._last_path(trainer, trainer.callback_metrics)
-        previous, self.last_model_path = self.last_model_path, path
+    def _save_last(self, trainer: Trainer, written: str | None, previous: str) -> None:
+        path = self.last_model_path = self._last_path(trainer, trainer.callback_metrics)
         if written is None:
             self._write(trainer, path)
-        elif trainer.is_global_zero:
-            link_checkpoint(written, path)
-        if previous and previous != path and trainer.is_global_zero and Path(previous).parent == Path(path).parent:
-            Path(previous).unlink(missing_ok=True)
+        else:
+            repeat_saved(trainer, written, path, self.save_weights_only)
+        is_moved = previous and previous != path and places.folder_of(previous) == places.folder_of(path)
+        if is_moved and trainer.is_global_zero:
+            remove_saved(trainer, previous)
 
     def _write(self, trainer: Trainer, path: str) -> None:
         trainer.save_checkpoint(path, self.save_weights_only)

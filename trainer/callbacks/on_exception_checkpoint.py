@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainer import places
 from trainer.callbacks.checkpoint import Checkpoint
+from trainer.checkpoint_files import remove_saved
 from trainer.errors import CheckpointError, MisconfigurationException, four_parts
 from trainer.types import Stage
 
@@ -22,7 +23,7 @@ class OnExceptionCheckpoint(Checkpoint):
     processes nothing is saved: those that failed apart from each other hold no common state.
 
     Args:
-        dirpath: folder of the file.
+        dirpath: folder of the file, or a URL that fsspec opens.
         filename: its name, without the extension.
     """
 
@@ -43,7 +44,7 @@ class OnExceptionCheckpoint(Checkpoint):
     @property
     def ckpt_path(self) -> str:
         """Return the path of the file."""
-        return os.path.join(str(self.dirpath), self.filename + self.FILE_EXTENSION)
+        return places.join(places.normal(self.dirpath or "."), self.filename + self.FILE_EXTENSION)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Save what there is."""
@@ -59,5 +60,5 @@ class OnExceptionCheckpoint(Checkpoint):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
         """Remove the file of an earlier attempt where this fit ended well."""
-        if stage == "fit" and not trainer.interrupted and trainer.is_global_zero:
-            Path(self.ckpt_path).unlink(missing_ok=True)
+        if stage == "fit" and not trainer.interrupted and trainer.is_global_zero and places.exists(self.ckpt_path):
+            remove_saved(trainer, self.ckpt_path)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
+import tempfile
+import weakref
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trainer import places
 from trainer.loggers.logger import Logger, is_rank_zero, rank_zero_experiment
 from trainer.loggers.params import as_dict, as_number, prefixed, write_hparams
 from trainer.loggers.versions import next_version
@@ -28,11 +32,25 @@ class ExperimentWriter:
 
     def __init__(self, log_dir: str) -> None:
         self.log_dir = log_dir
-        self.metrics_file_path = os.path.join(log_dir, self.NAME_METRICS_FILE)
+        self.metrics_file_path = places.join(log_dir, self.NAME_METRICS_FILE)
         self.metrics: list[dict[str, Any]] = []
         self.metrics_keys: list[str] = []
         self.hparams: dict[str, Any] = {}
         self._taken = 0  # rows in all
+        self._local: str | None = None
+        if places.is_remote(log_dir):  # objects cannot be appended to: they are written here and sent whole
+            self._local = tempfile.mkdtemp(prefix="trainer-logs-")
+            weakref.finalize(self, shutil.rmtree, self._local, ignore_errors=True)
+            self._fetch()
+
+    def _fetch(self) -> None:
+        if places.exists(self.metrics_file_path):
+            with places.local_copy(self.metrics_file_path) as found:
+                shutil.copyfile(found, self._folder() / self.NAME_METRICS_FILE)
+
+    def _send(self, name: str) -> None:
+        if self._local is not None:
+            places.upload(str(self._folder() / name), places.join(self.log_dir, name))
 
     def log_metrics(self, metrics_dict: Mapping[str, Any], step: int | None = None) -> None:
         """Keep one row; without a step, the number of rows before this one is taken."""
@@ -44,6 +62,7 @@ class ExperimentWriter:
         """Write the hyperparameters together with those of earlier calls; what is no plain data is written as text."""
         self.hparams |= params
         write_hparams(self._folder() / self.NAME_HPARAMS_FILE, self.hparams)
+        self._send(self.NAME_HPARAMS_FILE)
 
     def save(self) -> None:
         """Append the rows kept in memory."""
@@ -59,9 +78,10 @@ class ExperimentWriter:
         with open(path, "a", newline="") as file:
             csv.DictWriter(file, self.metrics_keys, restval="").writerows(self.metrics)
         self.metrics.clear()
+        self._send(self.NAME_METRICS_FILE)
 
     def _folder(self) -> Path:
-        folder = Path(self.log_dir)
+        folder = Path(self.log_dir if self._local is None else self._local)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -87,7 +107,8 @@ class CSVLogger(Logger):
     again, with the new column, to a temporary name first. A version that is there already goes on: its rows stay.
 
     Args:
-        save_dir: folder of all experiments.
+        save_dir: folder of all experiments, or a URL that fsspec opens; there, the files are sent whole when they are
+            written, which is when an epoch ends or every `flush_logs_every_n_steps` rows.
         name: folder of this experiment; None or "" for no folder of its own.
         version: number or name of this run; by default the first free number.
         prefix: put before every metric's name, with a dash.
@@ -123,7 +144,7 @@ class CSVLogger(Logger):
     def version(self) -> int | str:
         """Return the number or name of this run, choosing a free number at first."""
         if self._version is None:
-            self._version = next_version(Path(self._save_dir) / self._name)
+            self._version = next_version(places.join(self._save_dir, self._name))
         return self._version
 
     @property

@@ -6,10 +6,10 @@ import functools
 from abc import ABC, abstractmethod
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.environments import detect_environment
+from trainer.places import join
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,7 +50,7 @@ class Logger(ABC):
     @property
     def root_dir(self) -> str | None:
         """Return the folder that holds all runs of this experiment."""
-        return None if self.save_dir is None else str(Path(self.save_dir) / str(self.name or ""))
+        return None if self.save_dir is None else join(self.save_dir, str(self.name or ""))
 
     @property
     def log_dir(self) -> str | None:
@@ -58,7 +58,7 @@ class Logger(ABC):
         if self.root_dir is None:
             return None
         version = self.version if isinstance(self.version, str) else f"version_{self.version}"
-        return str(Path(self.root_dir) / version)
+        return join(self.root_dir, version)
 
     @property
     def group_separator(self) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from trainer.places import folders_in
+
 
 def next_version(folder: str | Path) -> int:
     """Return one more than the highest number among the folders `version_n` in `folder`, 0 where there is none."""
-    folder = Path(folder)
-    entries = list(folder.iterdir()) if folder.is_dir() else []
-    found = [re.fullmatch(r"version_(\d+)", entry.name) for entry in entries if entry.is_dir()]
+    found = [re.fullmatch(r"version_(\d+)", name) for name in folders_in(folder)]
     return max((int(match[1]) for match in found if match), default=-1) + 1

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from trainer.checkpoints import WRITERS, check_plain, load_checkpoint, save_checkpoint
+from trainer.checkpoints import WRITERS, check_plain, load_checkpoint, remove_checkpoint, save_checkpoint
 from trainer.transfer import map_tensors
 from trainer.types import PlainState
 
@@ -37,7 +37,7 @@ class CheckpointIO(ABC):
 
 
 class TorchCheckpointIO(CheckpointIO):
-    """One file, written whole or not at all, verified when it is read."""
+    """One file, or one object behind a URL of fsspec, written whole or not at all, verified when it is read."""
 
     def save_checkpoint(self, checkpoint: PlainState, path: str | Path, storage_options: Any = None) -> None:
         """Write the file.
@@ -61,7 +61,7 @@ class TorchCheckpointIO(CheckpointIO):
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Remove the file, if it is there."""
-        Path(path).unlink(missing_ok=True)
+        remove_checkpoint(path)
 
 
 class AsyncCheckpointIO(CheckpointIO):

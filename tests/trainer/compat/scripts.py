@@ -410,9 +410,78 @@ def resume(api: Api, folder: Path) -> Seen:
     return seen_of(trainer, model, rows, saved=public, lr=loaded.hparams["lr"])
 
 
+def ema(api: Api, folder: Path) -> Seen:
+    """An exponential average of the weights: validated, kept in the checkpoint, and the model's own in the end."""
+    validated: list[list[float]] = []
+
+    class Averaged(regression(api)):  # type: ignore[misc]  # a class of either package
+        def on_validation_epoch_end(self) -> None:
+            validated.append(self.net[0].weight.flatten().tolist())
+
+    rows: list[Any] = []
+    averaging = api.callbacks.EMAWeightAveraging(decay=0.75, update_every_n_steps=2)
+    model = Averaged()
+    trainer = make_trainer(
+        api, folder, rows, callbacks=[averaging], num_sanity_val_steps=0, max_epochs=3, val_check_interval=3
+    )
+    running: list[Any] = []
+    averaging_end = averaging.on_train_end
+
+    def on_train_end(trainer: Any, pl_module: Any) -> None:
+        running.append({name: tensor.clone() for name, tensor in pl_module.state_dict().items()})
+        trainer.save_checkpoint(folder / "ema.ckpt")
+        averaging_end(trainer, pl_module)
+
+    averaging.on_train_end = on_train_end
+    trainer.fit(model, loader(), loader(8))
+    saved = torch.load(folder / "ema.ckpt", weights_only=False)
+    public = {key: saved[key] for key in ("state_dict", "current_model_state", "averaging_state")}
+    loaded = Averaged.load_from_checkpoint(folder / "ema.ckpt")
+    return seen_of(
+        trainer, model, rows, validated=validated, running=running, saved=public, loaded=dict(loaded.state_dict())
+    )
+
+
+def predict_writer(api: Api, folder: Path) -> Seen:
+    """Predictions written by a callback: after each batch, and all together, with the indices of their samples."""
+    written: list[Any] = []
+
+    class Writer(api.callbacks.BasePredictionWriter):  # type: ignore[misc,name-defined]  # a class of either package
+        def write_on_batch_end(
+            self,
+            trainer: Any,
+            pl_module: Any,
+            prediction: Any,
+            batch_indices: Any,
+            batch: Any,
+            batch_idx: int,
+            dataloader_idx: int,
+        ) -> None:
+            written.append(["batch", dataloader_idx, batch_idx, list(batch_indices), prediction.flatten().tolist()])
+
+        def write_on_epoch_end(self, trainer: Any, pl_module: Any, predictions: Any, batch_indices: Any) -> None:
+            torch.save({"predictions": predictions, "indices": batch_indices}, folder / "all.pt")
+            written.append(["epoch", batch_indices])
+
+    class Predicting(regression(api)):  # type: ignore[misc]  # a class of either package
+        def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
+            return self(batch[0])
+
+    rows: list[Any] = []
+    model = Predicting()
+    trainer = make_trainer(api, folder, rows, max_epochs=1, callbacks=[Writer(write_interval="batch_and_epoch")])
+    trainer.fit(model, loader())
+    returned = [trainer.predict(model, loader(10), return_predictions=False)]
+    files = [torch.load(folder / "all.pt", weights_only=False)]
+    returned.append(trainer.predict(model, [loader(6, shuffle=True), loader(5)]))
+    files.append(torch.load(folder / "all.pt", weights_only=False))
+    return seen_of(trainer, model, rows, written=written, files=files, returned=returned)
+
+
 SCRIPTS = {
     script.__name__: script
     for script in (
         every_stage, gan, transfer_learning, several_loaders, iterable_data, lbfgs, own_loop, with_torchmetrics, resume,
+        ema, predict_writer,
     )
 }  # fmt: skip

@@ -1,0 +1,56 @@
+"""The gradients of an accumulation window that is open when a checkpoint is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from trainer.types import PlainState
+
+if TYPE_CHECKING:
+    from trainer.trainer import Trainer
+
+MOST_BYTES = 1 << 30
+"""Up to so many bytes the gradients of all processes are kept apart; beyond, their mean."""
+
+
+def open_gradients(trainer: Trainer) -> tuple[PlainState, bool]:
+    """Return the gradients of the open window by name, and whether they are the mean over the processes.
+
+    Each process keeps its own, as adding them up in another order would change the last bits. Together they pass
+    through every process, so that large ones are averaged instead.
+    """
+    if not trainer.train_state.window_batches:
+        return {}, False
+    named = list(trainer.lightning_module.named_parameters())
+    if not trainer.strategy.is_distributed:
+        return {name: parameter.grad for name, parameter in named if parameter.grad is not None}, False
+    own = sum(p.grad.numel() * p.grad.element_size() for _, p in named if p.grad is not None)
+    [largest] = trainer.strategy.agree([own])
+    if largest * trainer.world_size <= MOST_BYTES:
+        return {name: parameter.grad for name, parameter in named if parameter.grad is not None}, False
+    trainer.warn_once(
+        f"The gradients of an open accumulation window are large ({largest * trainer.world_size >> 20} MiB over all "
+        "processes), so the checkpoint keeps their mean: a resume from it is right but for rounding. Save after "
+        "optimizer steps (ModelCheckpoint does) to resume bit by bit."
+    )
+    return {
+        name: trainer.strategy.reduce(torch.zeros_like(p) if p.grad is None else p.grad, "mean")
+        for name, p in named
+        if p.requires_grad
+    }, True
+
+
+def restore_gradients(trainer: Trainer, checkpoint: PlainState) -> None:
+    """Give the parameters the gradients of the open window in `checkpoint`, the mean where processes have changed."""
+    kept = [state.get("gradients", {}) for state in checkpoint["ranks"]]
+    shared: PlainState = checkpoint.get("gradients", {})
+    for name, parameter in trainer.lightning_module.named_parameters():
+        if name in shared:
+            parameter.grad = shared[name].to(parameter.device)
+        elif len(kept) == trainer.world_size:
+            if name in kept[trainer.global_rank]:
+                parameter.grad = kept[trainer.global_rank][name].to(parameter.device)
+        elif found := [gradients[name] for gradients in kept if name in gradients]:
+            parameter.grad = (torch.stack(found).sum(0) / len(kept)).to(parameter.device)
