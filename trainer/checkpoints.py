@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from trainer.errors import CheckpointError, MisconfigurationException, four_parts
+from trainer.errors import CheckpointError, MissingCheckpointError, MisconfigurationException, four_parts
 from trainer.types import PlainState
 
 FORMAT_KEY = "trainer_format"
@@ -135,10 +135,11 @@ def load_plain(path: str | Path, map_location: Any = "cpu") -> Any:  # plain dat
     """Return what the file at `path` holds, read with weights_only=True after its checksums were compared.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or holds more than plain data.
+        MissingCheckpointError: there is no such file.
+        CheckpointError: the file is damaged, or holds more than plain data.
     """
     if not os.path.exists(path):
-        raise CheckpointError(f"There is no checkpoint {path}. Correct the path, or start without `ckpt_path`.")
+        raise MissingCheckpointError(f"There is no checkpoint {path}. Correct the path, or start without `ckpt_path`.")
     try:
         # torch does not compare the checksums it writes.
         with zipfile.ZipFile(path) as archive:
@@ -159,7 +160,8 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> PlainState:
     """Return the checkpoint at `path`, read as `load_plain` does.
 
     Raises:
-        CheckpointError: the file is missing, damaged, no checkpoint, or holds more than plain data.
+        MissingCheckpointError: there is no such file.
+        CheckpointError: the file is damaged, no checkpoint, or holds more than plain data.
     """
     checkpoint = load_plain(path, map_location)
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:

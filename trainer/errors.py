@@ -8,10 +8,16 @@ __all__ = [
     "LoggingError",
     "MetricNotFoundError",
     "MisconfigurationException",
+    "MissingCheckpointError",
+    "NoBestCheckpointError",
     "RankFailedError",
+    "RemovedHookError",
     "SIGTERMException",
+    "SharedStateError",
     "TrainerError",
     "UnevenBatchesError",
+    "WrongSignatureError",
+    "WrongTypeError",
 ]
 
 
@@ -23,6 +29,22 @@ class MisconfigurationException(TrainerError, ValueError):
     """A combination of arguments, hooks or values that cannot work."""
 
 
+class WrongTypeError(MisconfigurationException, TypeError):
+    """Something that is of another type than what it is given for."""
+
+
+class WrongSignatureError(MisconfigurationException, RuntimeError):
+    """A step or hook whose arguments are not those it is called with."""
+
+
+class RemovedHookError(MisconfigurationException, NotImplementedError):
+    """A hook of an earlier version of Lightning, which nobody would call."""
+
+
+class SharedStateError(MisconfigurationException, RuntimeError):
+    """Two callbacks whose states would have one name in a checkpoint."""
+
+
 class MetricNotFoundError(TrainerError, KeyError):
     """A monitored metric that nobody logged."""
 
@@ -32,6 +54,14 @@ class MetricNotFoundError(TrainerError, KeyError):
 
 class CheckpointError(TrainerError, RuntimeError):
     """A checkpoint that cannot be written, read or continued from."""
+
+
+class MissingCheckpointError(CheckpointError, FileNotFoundError):
+    """A checkpoint file that is not there."""
+
+
+class NoBestCheckpointError(CheckpointError, ValueError):
+    """The best checkpoint was asked for, and there is none."""
 
 
 class LoggingError(TrainerError, RuntimeError):

@@ -120,12 +120,13 @@ class FitLoopView:
         return Progress(total=count, current=count)
 
     @property
-    def max_epochs(self) -> int:
-        """Return the limit of epochs, -1 without one; it may be set to train on with the same trainer."""
+    def max_epochs(self) -> int | None:
+        """Return the limit of epochs, -1 without one; None until a fit decides it. It may be set, to train on."""
         return self._trainer.max_epochs
 
     @max_epochs.setter
     def max_epochs(self, epochs: int | None) -> None:
+        self._trainer._knows_epochs = True
         self._trainer.length = replace(self._trainer.length, max_epochs=-1 if epochs is None else epochs)
 
     @property

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -76,7 +78,7 @@ class MetricEntry:
             if self.on_epoch:
                 self.weight += weight
                 self._add_tensor(value, weight)
-        elif isinstance(value, int | float):
+        elif isinstance(value, int | float) or (isinstance(value, Real) and not callable(value)):
             self.last = float(value)
             if self.on_epoch:
                 self.weight += weight
@@ -129,6 +131,15 @@ class MetricEntry:
                     got=type(value).__name__,
                     expected="a number, a tensor of one element, or a metric object with `compute` and `reset`",
                     remedy="Log several numbers with `self.log_dict`.",
+                )
+            )
+        if isinstance(value, Mapping):
+            raise MisconfigurationException(
+                four_parts(
+                    f"`self.log({self.key!r}, ...)` takes one metric.",
+                    got=f"the collection {type(value).__name__}",
+                    expected="a metric object",
+                    remedy="Pass the collection to `self.log_dict`.",
                 )
             )
         self.metric = value
@@ -194,6 +205,7 @@ def make_entry(
                 remedy="Remove it.",
             )
         )  # fmt: skip
+    reduce_fx = reduce_fx.lower() if isinstance(reduce_fx, str) else reduce_fx
     op = _OPS.get(reduce_fx) if isinstance(reduce_fx, str) or callable(reduce_fx) else None
     if op is None:
         raise MisconfigurationException(
@@ -213,6 +225,15 @@ def make_entry(
                 got="on_step=True",
                 expected="on_epoch=True alone",
                 remedy="Leave on_step out.",
+            )
+        )
+    if not on_epoch and (level == "epoch" or not on_step):
+        raise MisconfigurationException(
+            four_parts(
+                f"`self.log({name!r}, ...)` would record a value that is never shown.",
+                got=f"on_step={on_step}, on_epoch=False",
+                expected="on_step=True in a step, or on_epoch=True",
+                remedy="Leave on_epoch out.",
             )
         )
     suffix = f"/dataloader_idx_{loader}" if loader is not None and add_loader else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -75,7 +76,8 @@ class ModelCheckpoint(Checkpoint):
         save_on_train_epoch_end: bool | None = None,
         enable_version_counter: bool = True,
     ) -> None:
-        self.dirpath = None if dirpath is None else str(dirpath)
+
+        self.dirpath = None if dirpath is None else _absolute(dirpath)
         self.filename = filename
         self.monitor = monitor
         self.verbose = verbose
@@ -173,7 +175,7 @@ class ModelCheckpoint(Checkpoint):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
         """Find the folder, the same on all processes."""
         if stage == "fit" and self.dirpath is None:
-            self._folder = str(Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints")
+            self.dirpath = self._folder = str(Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock of `train_time_interval`."""
@@ -375,3 +377,8 @@ class ModelCheckpoint(Checkpoint):
         trainer.save_checkpoint(path, self.save_weights_only)
         if self.verbose:
             trainer.print(f"Saved {path}")
+
+
+def _absolute(folder: str | Path) -> str:
+    """Return the folder's full path; addresses of other places stay as they are."""
+    return str(folder) if "://" in str(folder) else os.path.realpath(Path(folder).expanduser())

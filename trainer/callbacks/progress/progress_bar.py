@@ -77,7 +77,7 @@ class ProgressBar(Callback):
     def total_train_batches(self) -> float:
         """Return the batches of this epoch, infinite where not known."""
         trainer = self.trainer
-        if trainer.max_epochs == -1 and trainer.max_steps > 0:
+        if trainer.length.max_epochs == -1 and trainer.max_steps > 0:
             return min(trainer.num_training_batches, trainer.max_steps - trainer.global_step)
         return trainer.num_training_batches
 
