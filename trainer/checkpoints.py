@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from trainer.errors import CheckpointError, MissingCheckpointError, MisconfigurationException, four_parts
+from trainer.errors import CheckpointError, MisconfigurationException, MissingCheckpointError, four_parts
 from trainer.types import PlainState
 
 FORMAT_KEY = "trainer_format"

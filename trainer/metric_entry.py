@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal, TypeAlias
@@ -133,7 +132,7 @@ class MetricEntry:
                     remedy="Log several numbers with `self.log_dict`.",
                 )
             )
-        if isinstance(value, Mapping):
+        if callable(getattr(value, "items", None)):
             raise MisconfigurationException(
                 four_parts(
                     f"`self.log({self.key!r}, ...)` takes one metric.",
@@ -161,6 +160,10 @@ class MetricEntry:
             if self.op == "min"
             else self.tensor_sum.clamp(min=self.number_sum)
         )
+
+    def average(self) -> Tensor | float:
+        """Return the value reduced so far, without reading the device."""
+        return self.total() / (self.weight if self.op == "mean" and self.weight else 1)
 
     def clear(self) -> None:
         """Start the sums again."""

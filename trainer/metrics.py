@@ -217,12 +217,16 @@ class MetricStore:
     # What others see
 
     def _view(self, closed: dict[str, Value], include: Callable[[MetricEntry], bool]) -> dict[str, Value]:
-        """Return `closed` with the newest step values over it."""
+        """Return `closed` with the newest step values over it, and what hooks around the batches logged."""
         view = dict(closed)
-        for entries in self._scopes.values():
+        for (_, level, _), entries in self._scopes.items():
             for entry in entries.values():
-                if entry.fresh and entry.on_step and entry.last is not None and include(entry):
+                if not entry.fresh or not include(entry):
+                    continue
+                if entry.on_step and entry.last is not None:
                     view[entry.step_key] = entry.last
+                elif level == "epoch" and entry.metric is None:
+                    view[entry.plain_key] = entry.average()
         return view
 
     def _watched(self) -> dict[str, Value]:
@@ -236,7 +240,7 @@ class MetricStore:
                     view[entry.step_key] = view[entry.plain_key] = entry.last
                 elif level == "epoch" and entry.metric is None:
                     # What a hook around the batches logged is known as soon as it is logged.
-                    view[entry.plain_key] = entry.total() / (entry.weight if entry.op == "mean" else 1)
+                    view[entry.plain_key] = entry.average()
         return view
 
     @property

@@ -48,9 +48,9 @@ def check_model(module: LightningModule, stage: Stage) -> None:
     for needed in _NEEDED[stage]:
         if not is_overridden(needed, module, LightningModule):
             raise MisconfigurationException(
-                four_parts(f"{name} cannot {stage}.", got=f"no `{needed}`", expected=f"all of {_NEEDED[stage]}",
-                           remedy="Write it.")
-            )  # fmt: skip
+                f"{name} has no `{needed}`. Got a model without it; expected {' and '.join(_NEEDED[stage])} for "
+                f"`{stage}`. Write it."
+            )
     has_step = is_overridden("predict_step", module, LightningModule)
     has_forward = module.predict_step is not None and is_overridden("forward", module, nn.Module)
     if stage == "predict" and not has_step and not has_forward:

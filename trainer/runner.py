@@ -84,7 +84,7 @@ def stage_of(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Iterator[
                 raise
             raise reason from error
         finally:
-            trainer.state.fn = trainer.state.stage = None
+            trainer.state.stage = None
 
 
 def _begin(trainer: Trainer, stage: Stage) -> None:

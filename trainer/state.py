@@ -122,3 +122,13 @@ class RunState:
     stage: RunningStage | None = None
     is_last_batch: bool = False
     batch_idx: int = -1
+
+    @property
+    def finished(self) -> bool:
+        """Return whether the last call ended well."""
+        return self.status is Status.FINISHED
+
+    @property
+    def stopped(self) -> bool:
+        """Return whether the last call ended, well or not."""
+        return self.status in (Status.FINISHED, Status.INTERRUPTED)

@@ -97,6 +97,19 @@ class LoggingRegression(Regression):
         return prediction
 
 
+class SeveralLoaders(LoggingRegression):
+    """The same, for several loaders in an evaluation."""
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        super().validation_step(batch, batch_idx)
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        super().test_step(batch, batch_idx)
+
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        return super().predict_step(batch, batch_idx)
+
+
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
     """Return a copy of the module's weights."""
     return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
