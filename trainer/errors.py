@@ -45,7 +45,7 @@ class SharedStateError(MisconfigurationException, RuntimeError):
     """Two callbacks whose states would have one name in a checkpoint."""
 
 
-class MetricNotFoundError(TrainerError, KeyError):
+class MetricNotFoundError(MisconfigurationException, KeyError, RuntimeError):
     """A monitored metric that nobody logged."""
 
     def __str__(self) -> str:

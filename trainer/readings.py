@@ -103,7 +103,7 @@ class Readings(Settings):
     @property
     def is_fitting(self) -> bool:
         """Return whether `fit` is running, validation inside it included."""
-        return self.state.fn == "fit" and self.state.status is Status.RUNNING
+        return self.state.fn == "fit" and self.state.stage is not None
 
     @property
     def training(self) -> bool:

@@ -49,8 +49,8 @@ class ModelCheckpoint(Checkpoint):
         best_model_path: file of the best checkpoint, "" before there is one.
         best_model_score: its metric.
         last_model_path: file of the last checkpoint.
-        best_k_models: kept files and their metrics.
-        kth_best_model_path: the kept file that goes next.
+        best_k_models: kept files and their metrics; empty without a `monitor`.
+        kth_best_model_path: the kept file that goes next, `kth_value` its metric.
     """
 
     CHECKPOINT_JOIN_CHAR: ClassVar[str] = "-"
@@ -91,7 +91,7 @@ class ModelCheckpoint(Checkpoint):
         self.enable_version_counter = enable_version_counter
         self._every_n_train_steps = every_n_train_steps or 0
         self._train_time_interval = train_time_interval
-        other = every_n_train_steps or train_time_interval is not None
+        other = every_n_train_steps is not None or train_time_interval is not None
         self._every_n_epochs = (0 if other else 1) if every_n_epochs is None else every_n_epochs
         self._saved_at_s: float | None = None
         self.current_score: Tensor | None = None
@@ -99,7 +99,10 @@ class ModelCheckpoint(Checkpoint):
         self.best_model_path = ""
         self.last_model_path = ""
         self.kth_best_model_path = ""
+        self.kth_value = torch.tensor(float("inf") if mode == "min" else float("-inf"))
         self.best_k_models: dict[str, Tensor] = {}
+        self._kept: dict[str, Tensor] = {}  # the same; without a metric, files and their steps
+        self._goes_next = ""
         self._last_saved_step = 0  # there is nothing to save before the first step
         self._current_path = ""
         self._folder = self.dirpath
@@ -136,9 +139,8 @@ class ModelCheckpoint(Checkpoint):
             "mode": self.mode,
             "every_n_train_steps": self._every_n_train_steps,
             "every_n_epochs": self._every_n_epochs,
+            "train_time_interval": self._train_time_interval,
         }
-        if self._train_time_interval is not None:
-            own["train_time_interval"] = str(self._train_time_interval)
         return f"ModelCheckpoint{own!r}"
 
     def state_dict(self) -> PlainState:
@@ -151,6 +153,8 @@ class ModelCheckpoint(Checkpoint):
             "dirpath": self._folder,
             "best_k_models": dict(self.best_k_models),
             "kth_best_model_path": self.kth_best_model_path,
+            "kth_value": self.kth_value,
+            "kept": dict(self._kept),
             "last_model_path": self.last_model_path,
             "last_saved_step": self._last_saved_step,
         }
@@ -167,7 +171,8 @@ class ModelCheckpoint(Checkpoint):
         self.best_model_path = state_dict["best_model_path"]
         self.last_model_path = state_dict["last_model_path"]
         self.current_score = state_dict["current_score"]
-        self.best_k_models = {path: score for path, score in state_dict["best_k_models"].items() if Path(path).exists()}
+        kept: dict[str, Tensor] = state_dict["kept"] if "kept" in state_dict else state_dict["best_k_models"]
+        self._kept = {path: score for path, score in kept.items() if Path(path).exists()}
         self._find_kth_best()
 
     # When
@@ -265,16 +270,16 @@ class ModelCheckpoint(Checkpoint):
             return None
         if score is not None and torch.isnan(score):
             score = torch.tensor(float("inf") if self.mode == "min" else float("-inf"))
-        is_full = self.save_top_k > 0 and len(self.best_k_models) >= self.save_top_k
-        if score is not None and is_full and not self._beats(score, self.best_k_models[self.kth_best_model_path]):
+        is_full = self.save_top_k > 0 and len(self._kept) >= self.save_top_k
+        if score is not None and is_full and not self._beats(score, self._kept[self._goes_next]):
             return None
-        path = self._new_path(trainer, metrics)
-        replaced = self.kth_best_model_path if is_full else ""
+        replaced = self._goes_next if is_full else ""
+        path = self._new_path(trainer, metrics, self.best_model_path if self.monitor is None else replaced)
         rank = torch.tensor(float(trainer.global_step)) if score is None else score
-        before = dict(self.best_k_models), self.best_model_path, self.best_model_score, self.kth_best_model_path
+        before, best = dict(self._kept), (self.best_model_path, self.best_model_score)
         if replaced:
-            self.best_k_models.pop(replaced, None)
-        self.best_k_models[path] = rank
+            self._kept.pop(replaced, None)
+        self._kept[path] = rank
         self.current_score = score
         self._find_kth_best()
         if score is None:
@@ -285,7 +290,9 @@ class ModelCheckpoint(Checkpoint):
         try:
             self._write(trainer, path)
         except BaseException:
-            self.best_k_models, self.best_model_path, self.best_model_score, self.kth_best_model_path = before
+            self._kept = before
+            self._find_kth_best()
+            self.best_model_path, self.best_model_score = best
             raise
         if replaced and replaced != path and trainer.is_global_zero:
             Path(replaced).unlink(missing_ok=True)
@@ -296,20 +303,24 @@ class ModelCheckpoint(Checkpoint):
 
     def _find_kth_best(self) -> None:
         """Find the best file and the one to be replaced next; without a metric, the newest is best."""
-        if not self.best_k_models:
-            self.kth_best_model_path = ""
+        if not self._kept:
+            self._goes_next = ""
             return
+        smallest, largest = (find(self._kept, key=lambda path: float(self._kept[path])) for find in (min, max))
         smaller_is_better = self.monitor is not None and self.mode == "min"
-        ranked = sorted(self.best_k_models, key=lambda path: float(self.best_k_models[path]))
-        best, worst = (ranked[0], ranked[-1]) if smaller_is_better else (ranked[-1], ranked[0])
-        self.kth_best_model_path = worst
+        best, worst = (smallest, largest) if smaller_is_better else (largest, smallest)
+        self._goes_next = worst
         self.best_model_path = best
-        self.best_model_score = self.best_k_models[best] if self.monitor is not None else None
+        if self.monitor is not None:
+            self.best_k_models = dict(self._kept)
+            self.kth_best_model_path, self.kth_value = worst, self._kept[worst]
+            self.best_model_score = self._kept[best]
 
-    def _new_path(self, trainer: Trainer, metrics: dict[str, Tensor]) -> str:
+    def _new_path(self, trainer: Trainer, metrics: dict[str, Tensor], own: str) -> str:
+        """Return the file to write; of those that are there, only `own` may be replaced."""
         name = self._file_name(self._name_values(trainer, metrics))
         taken = str(Path(self._root) / name)
-        if not self.enable_version_counter or taken in (self.kth_best_model_path, *self.best_k_models):
+        if not self.enable_version_counter or taken == own:
             return taken
         return trainer.strategy.broadcast_text(unused_path(taken, self.FILE_EXTENSION, self.STARTING_VERSION))
 
@@ -381,4 +392,4 @@ class ModelCheckpoint(Checkpoint):
 
 def _absolute(folder: str | Path) -> str:
     """Return the folder's full path; addresses of other places stay as they are."""
-    return str(folder) if "://" in str(folder) else os.path.realpath(Path(folder).expanduser())
+    return str(folder) if not str(folder) or "://" in str(folder) else os.path.realpath(Path(folder).expanduser())
