@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from trainer.callback import Callback
 from trainer.callbacks.checkpoint import Checkpoint
-from trainer.callbacks.early_stopping import EarlyStopping
-from trainer.callbacks.lr_monitor import LearningRateMonitor
 from trainer.callbacks.model_checkpoint import ModelCheckpoint
 from trainer.callbacks.model_summary import ModelSummary
 from trainer.callbacks.progress import ProgressBar, TQDMProgressBar
@@ -15,19 +13,24 @@ from trainer.callbacks.timer import Timer
 from trainer.errors import MisconfigurationException, SharedStateError, four_parts
 from trainer.hooks import is_overridden
 from trainer.loggers import CSVLogger, Logger
+from trainer.loggers.logger import DummyLogger
 from trainer.options import LengthOptions, ReportingOptions
 
 
 def assemble_loggers(
-    given: bool | Logger | Sequence[Logger] | None, reporting: ReportingOptions, *, enabled: bool
+    given: bool | Logger | Sequence[Logger] | None, reporting: ReportingOptions, *, enabled: bool, dummy: bool
 ) -> list[Logger]:
     """Return the loggers of a run; `True`, and None where logging is `enabled`, mean a CSVLogger.
+
+    With `dummy`, one that keeps nothing stands in their place.
 
     Raises:
         MisconfigurationException: something given is no logger.
     """
     if given is False or not enabled:
         return []
+    if dummy:
+        return [DummyLogger()] if given is None or given is True or not isinstance(given, Sequence) or given else []
     if given is None or given is True:
         return [CSVLogger(reporting.default_root_dir)]
     loggers = list(given) if isinstance(given, Sequence) else [given]
@@ -66,9 +69,6 @@ def assemble_callbacks(given: Sequence[Callback], reporting: ReportingOptions, l
     checkpoints = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
     bars = [callback for callback in callbacks if isinstance(callback, ProgressBar)]
     _refuse_contradictions(checkpoints, bars, reporting)
-    if length.fast_dev_run:
-        dropped = (Checkpoint, EarlyStopping, LearningRateMonitor)
-        callbacks = [callback for callback in callbacks if not isinstance(callback, dropped)]
     if reporting.enable_progress_bar and not bars:
         callbacks.append(TQDMProgressBar())
     if reporting.enable_model_summary and not any(isinstance(callback, ModelSummary) for callback in callbacks):

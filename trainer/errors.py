@@ -6,6 +6,7 @@ __all__ = [
     "CheckpointError",
     "DistributedError",
     "LoggingError",
+    "ManualOptimizationError",
     "MetricNotFoundError",
     "MisconfigurationException",
     "MissingCheckpointError",
@@ -35,6 +36,10 @@ class WrongTypeError(MisconfigurationException, TypeError):
 
 class WrongSignatureError(MisconfigurationException, RuntimeError):
     """A step or hook whose arguments are not those it is called with."""
+
+
+class ManualOptimizationError(MisconfigurationException, RuntimeError):
+    """Something that only manual optimisation can do."""
 
 
 class RemovedHookError(MisconfigurationException, NotImplementedError):

@@ -23,7 +23,7 @@ from trainer.launchers import guard_child, report_failure
 from trainer.loggers.lifecycle import begin_loggers, describe_model, finish_loggers
 from trainer.loop import FitLoop
 from trainer.manual import LightningOptimizer
-from trainer.optimizers import check_optimizers, read_optimizers
+from trainer.optimizers import check_optimizers, check_schedulers, read_optimizers
 from trainer.requirements import check_model
 from trainer.resume import Resume, find_checkpoint
 from trainer.seed import isolated_rng
@@ -204,8 +204,13 @@ def fit(trainer: Trainer, resume: Resume | None) -> None:
     module = trainer.lightning_module
     position: PlainState | None = trainer.take_position()
     optimizers, schedulers = read_optimizers(module.configure_optimizers())
-    clips = trainer.optimisation.gradient_clip_val is not None
-    check_optimizers(optimizers, automatic=module.automatic_optimization, clips=clips)
+    check_optimizers(
+        optimizers,
+        automatic=module.automatic_optimization,
+        clips=bool(trainer.gradient_clip_val),
+        windows=trainer.accumulate_grad_batches != 1,
+    )
+    check_schedulers(optimizers, schedulers)
     trainer.optimizers, trainer.lr_scheduler_configs = optimizers, schedulers
     trainer.scaler = trainer.precision_options.make_scaler(trainer.strategy.device)
     trainer.step_optimizers = [LightningOptimizer(optimizer, trainer) for optimizer in optimizers]

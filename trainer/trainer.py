@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from torch import Tensor
 from torch.optim import Optimizer
 
-from trainer import runner
+from trainer import runner, state
 from trainer.arguments import check_other_arguments, defaults_from_environment
 from trainer.assembly import assemble_callbacks, assemble_loggers, list_callbacks
 from trainer.callback import Callback
@@ -185,7 +186,7 @@ class Trainer(Readings):
 
             self.plugins = read_plugins(plugins, sync_batchnorm=sync_batchnorm)
         self._place(accelerator, devices, num_nodes, strategy, precision)
-        self.loggers = assemble_loggers(logger, self.reporting, enabled=shows and not self.length.fast_dev_run)
+        self.loggers = assemble_loggers(logger, self.reporting, enabled=shows, dummy=bool(self.length.fast_dev_run))
         self.callbacks = assemble_callbacks(given_callbacks, self.reporting, self.length)
         self.profiler = choose_profiler(profiler)
         self.metrics = MetricStore()
@@ -518,6 +519,11 @@ class Trainer(Readings):
         if message not in self._warned and self.is_global_zero:
             self._warned.add(message)
             warnings.warn(message, stacklevel=2)
+
+
+# Lightning keeps these in a package of this file's name.
+sys.modules[f"{__name__}.states"] = state
+sys.modules[f"{__name__}.trainer"] = sys.modules[__name__]
 
 
 def _text(path: str | Path | None) -> str | None:

@@ -53,7 +53,7 @@ def test_it_stops_when_it_should(
 ) -> None:
     epoch, stopping = stopped_epoch(tmp_path, values, **options)
     assert epoch == epochs
-    assert stopping.stopping_reason is StoppingReason[reason.upper()]
+    assert stopping.stopping_reason.name == reason.upper()
 
 
 def test_a_missing_metric_is_named_with_the_known_ones(tmp_path: Path) -> None:

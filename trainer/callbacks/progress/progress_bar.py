@@ -129,6 +129,9 @@ def standard_metrics(trainer: Trainer) -> dict[str, int | str]:
     return {"v_num": version[-4:] if isinstance(version, str) else int(version)}
 
 
+get_standard_metrics = standard_metrics
+
+
 def as_text(value: object) -> str:
     """Return a metric as it is shown."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
