@@ -5,10 +5,12 @@ from __future__ import annotations
 __all__ = [
     "CheckpointError",
     "DistributedError",
+    "HyperparameterClashError",
     "LoggingError",
     "ManualOptimizationError",
     "MetricNotFoundError",
     "MisconfigurationException",
+    "MissingArgumentError",
     "MissingCheckpointError",
     "NoBestCheckpointError",
     "RankFailedError",
@@ -17,6 +19,7 @@ __all__ = [
     "SharedStateError",
     "TrainerError",
     "UnevenBatchesError",
+    "UnknownArgumentError",
     "WrongSignatureError",
     "WrongTypeError",
 ]
@@ -36,6 +39,17 @@ class WrongTypeError(MisconfigurationException, TypeError):
 
 class WrongSignatureError(MisconfigurationException, RuntimeError):
     """A step or hook whose arguments are not those it is called with."""
+
+
+class UnknownArgumentError(MisconfigurationException, KeyError):
+    """A name that is no argument of `__init__`."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class HyperparameterClashError(MisconfigurationException, RuntimeError):
+    """A hyperparameter for which module and data module have different values."""
 
 
 class ManualOptimizationError(MisconfigurationException, RuntimeError):
@@ -59,6 +73,10 @@ class MetricNotFoundError(MisconfigurationException, KeyError, RuntimeError):
 
 class CheckpointError(TrainerError, RuntimeError):
     """A checkpoint that cannot be written, read or continued from."""
+
+
+class MissingArgumentError(CheckpointError, TypeError):
+    """Arguments that building from a checkpoint needs and nobody gave."""
 
 
 class MissingCheckpointError(CheckpointError, FileNotFoundError):

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from trainer.callback import Callback
 from trainer.callbacks.checkpoint import Checkpoint
 from trainer.callbacks.prediction_writer import BasePredictionWriter
 from trainer.compiled import compiled_steps
-from trainer.errors import SIGTERMException
+from trainer.errors import HyperparameterClashError, SIGTERMException
 from trainer.evaluation import EvalKind, EvaluationLoop
 from trainer.hooks import bind, call, callback_hooks, is_overridden
 from trainer.launchers import guard_child, report_failure
@@ -243,9 +243,26 @@ def _log_hyperparameters(trainer: Trainer) -> None:
         return
     owners = [owner for owner in (trainer.datamodule, trainer.lightning_module) if owner is not None]
     kept = [owner.hparams_initial for owner in owners if owner._log_hyperparams]
+    if len(kept) > 1:
+        _refuse_clashes(*kept)
     if trainer.is_global_zero:
         merged = {name: value for values in kept for name, value in values.items()}
         describe_model(trainer.loggers, trainer.lightning_module, merged if kept else None)
+
+
+def _refuse_clashes(one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+    clashing = [name for name in one.keys() & other.keys() if not _is_same(one[name], other[name])]
+    if clashing:
+        raise HyperparameterClashError(
+            f"Module and data module have different hyperparameters of the same names. Got {sorted(clashing)}; "
+            "expected equal values. Rename one, or call `save_hyperparameters(logger=False)` in one of them."
+        )
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return (
+        torch.equal(one, other) if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) else one == other
+    )
 
 
 def _validation_of(trainer: Trainer) -> EvaluationLoop | None:
@@ -304,6 +321,7 @@ def evaluate(
     """
     writers = [callback for callback in trainer.callbacks if isinstance(callback, BasePredictionWriter)]
     keeps_outputs |= kind == "predict" and any(writer.interval.on_epoch for writer in writers)
+    _log_hyperparameters(trainer)
     loop = EvaluationLoop(trainer, kind, keeps_outputs=keeps_outputs)
     trainer.evaluations[kind] = loop
     limit, _ = trainer.eval_limit(kind)

@@ -39,8 +39,10 @@ class Sources:
         owner: DataHooks = self.module
         if self.datamodule is not None and is_overridden(name, self.datamodule, DataHooks):
             owner = self.datamodule
+        if not is_overridden(name, owner, DataHooks):
+            return None
         found = getattr(owner, name)()
-        if found is None and is_overridden(name, owner, DataHooks):
+        if found is None:
             raise WrongTypeError(
                 f"`{type(owner).__name__}.{name}` returned no loader. Got None; expected a DataLoader or any other "
                 "iterable. Return one, or an empty list where there is nothing to evaluate."

@@ -12,7 +12,7 @@ import torch
 
 from tests.trainer.models import LoggingRegression, make_trainer, regression_loader
 from trainer.callbacks import EarlyStopping
-from trainer.callbacks.early_stopping import EarlyStoppingReason, StoppingReason
+from trainer.callbacks.early_stopping import EarlyStoppingReason
 from trainer.errors import MetricNotFoundError, MisconfigurationException
 
 
