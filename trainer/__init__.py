@@ -7,7 +7,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trainer import callbacks, errors, fabric, loggers, plugins, profilers, strategies, tuner, utilities
+    from trainer import (
+        callbacks,
+        core,
+        demos,
+        errors,
+        fabric,
+        loggers,
+        plugins,
+        profilers,
+        strategies,
+        tuner,
+        utilities,
+    )
     from trainer.callback import Callback
     from trainer.datamodule import LightningDataModule
     from trainer.fabric import Fabric
@@ -22,6 +34,8 @@ __all__ = [
     "LightningModule",
     "Trainer",
     "callbacks",
+    "core",
+    "demos",
     "errors",
     "fabric",
     "loggers",
@@ -41,7 +55,19 @@ _PLACES = {
     "Trainer": "trainer.trainer",
     "seed_everything": "trainer.seed",
 }
-_SUBPACKAGES = ("callbacks", "errors", "fabric", "loggers", "plugins", "profilers", "strategies", "tuner", "utilities")
+_SUBPACKAGES = (
+    "callbacks",
+    "core",
+    "demos",
+    "errors",
+    "fabric",
+    "loggers",
+    "plugins",
+    "profilers",
+    "strategies",
+    "tuner",
+    "utilities",
+)
 
 
 def __getattr__(name: str) -> object:

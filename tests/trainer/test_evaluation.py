@@ -111,7 +111,7 @@ def test_step_values_of_evaluation_go_to_the_loggers(tmp_path: Path) -> None:
     logger = L.loggers.CSVLogger(tmp_path)
     make_trainer(tmp_path, logger=logger).validate(Stepping(), regression_loader(8, 4), verbose=False)
     text = (Path(str(logger.log_dir)) / "metrics.csv").read_text().splitlines()
-    assert text == ["step,epoch,x_step,x_epoch", "0,0.0,0.0,", "1,0.0,1.0,", "0,0.0,,0.5"]
+    assert text == ["epoch,step,x_epoch,x_step", "0.0,0,,0.0", "0.0,1,,1.0", "0.0,0,0.5,"]
 
 
 def test_without_inference_mode_outputs_can_be_trained_on(tmp_path: Path) -> None:

@@ -320,9 +320,9 @@ class ModelCheckpoint(Checkpoint):
         """Return the file to write; of those that are there, only `own` may be replaced."""
         name = self._file_name(self._name_values(trainer, metrics))
         taken = str(Path(self._root) / name)
-        if not self.enable_version_counter or taken == own:
+        if not self.enable_version_counter:
             return taken
-        return trainer.strategy.broadcast_text(unused_path(taken, self.FILE_EXTENSION, self.STARTING_VERSION))
+        return trainer.strategy.broadcast_text(unused_path(taken, self.FILE_EXTENSION, self.STARTING_VERSION, own))
 
     def format_checkpoint_name(
         self,

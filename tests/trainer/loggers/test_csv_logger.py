@@ -24,7 +24,7 @@ def test_rows_are_appended(tmp_path: Path) -> None:
     inode = (Path(str(logger.log_dir)) / "metrics.csv").stat().st_ino
     logger.log_metrics({"loss": 0.125}, 2)
     logger.save()
-    assert lines(logger)[-1] == "2,0.125"
+    assert lines(logger)[-1] == "0.125,2"
     assert (Path(str(logger.log_dir)) / "metrics.csv").stat().st_ino == inode
 
 
