@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trainer import callbacks, errors, fabric, loggers, profilers, strategies, tuner, utilities
+    from trainer import (
+        callbacks,
+        core,
+        demos,
+        errors,
+        fabric,
+        loggers,
+        plugins,
+        profilers,
+        strategies,
+        tuner,
+        utilities,
+    )
     from trainer.callback import Callback
     from trainer.datamodule import LightningDataModule
     from trainer.fabric import Fabric
@@ -21,9 +34,12 @@ __all__ = [
     "LightningModule",
     "Trainer",
     "callbacks",
+    "core",
+    "demos",
     "errors",
     "fabric",
     "loggers",
+    "plugins",
     "profilers",
     "seed_everything",
     "strategies",
@@ -39,11 +55,25 @@ _PLACES = {
     "Trainer": "trainer.trainer",
     "seed_everything": "trainer.seed",
 }
-_SUBPACKAGES = ("callbacks", "errors", "fabric", "loggers", "profilers", "strategies", "tuner", "utilities")
+_SUBPACKAGES = (
+    "callbacks",
+    "core",
+    "demos",
+    "errors",
+    "fabric",
+    "loggers",
+    "plugins",
+    "profilers",
+    "strategies",
+    "tuner",
+    "utilities",
+)
 
 
 def __getattr__(name: str) -> object:
     # torch is imported when a name is used, not when the package is.
+    if name == "pytorch":
+        return sys.modules[__name__]  # `L.pytorch.callbacks` is `L.callbacks`
     if name in _SUBPACKAGES:
         return import_module(f"trainer.{name}")
     if name in _PLACES:

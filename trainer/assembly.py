@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from trainer.callback import Callback
 from trainer.callbacks.checkpoint import Checkpoint
-from trainer.callbacks.early_stopping import EarlyStopping
-from trainer.callbacks.lr_monitor import LearningRateMonitor
 from trainer.callbacks.model_checkpoint import ModelCheckpoint
 from trainer.callbacks.model_summary import ModelSummary
 from trainer.callbacks.progress import ProgressBar, TQDMProgressBar
 from trainer.callbacks.timer import Timer
-from trainer.errors import MisconfigurationException, four_parts
+from trainer.errors import MisconfigurationException, SharedStateError, four_parts
+from trainer.hooks import is_overridden
 from trainer.loggers import CSVLogger, Logger
+from trainer.loggers.logger import DummyLogger
 from trainer.options import LengthOptions, ReportingOptions
 
 
 def assemble_loggers(
-    given: bool | Logger | Sequence[Logger] | None, reporting: ReportingOptions, *, enabled: bool
+    given: bool | Logger | Sequence[Logger] | None, reporting: ReportingOptions, *, enabled: bool, dummy: bool
 ) -> list[Logger]:
     """Return the loggers of a run; `True`, and None where logging is `enabled`, mean a CSVLogger.
+
+    With `dummy`, one that keeps nothing stands in their place.
 
     Raises:
         MisconfigurationException: something given is no logger.
     """
     if given is False or not enabled:
         return []
+    if dummy:
+        return [DummyLogger()] if given is None or given is True or not isinstance(given, Sequence) or given else []
     if given is None or given is True:
         return [CSVLogger(reporting.default_root_dir)]
     loggers = list(given) if isinstance(given, Sequence) else [given]
@@ -39,13 +43,11 @@ def assemble_loggers(
     return loggers
 
 
-def assemble_callbacks(
-    given: Callback | Sequence[Callback] | None, reporting: ReportingOptions, length: LengthOptions
-) -> list[Callback]:
-    """Return the callbacks of a run in their order, checkpoint callbacks last.
+def list_callbacks(given: Callback | Iterable[Callback] | None) -> list[Callback]:
+    """Return the callbacks given, as a list of their own.
 
     Raises:
-        MisconfigurationException: something given is no callback, or contradicts another argument.
+        MisconfigurationException: something given is no callback.
     """
     callbacks = [] if given is None else [given] if isinstance(given, Callback) else list(given)
     for callback in callbacks:
@@ -54,21 +56,50 @@ def assemble_callbacks(
                 four_parts("`callbacks` holds something that is no callback.", got=callback,
                            expected="instances of trainer.Callback", remedy="Correct it.")
             )  # fmt: skip
+    return callbacks
+
+
+def assemble_callbacks(given: Sequence[Callback], reporting: ReportingOptions, length: LengthOptions) -> list[Callback]:
+    """Return the callbacks of a run in their order, checkpoint callbacks last.
+
+    Raises:
+        MisconfigurationException: a callback contradicts an argument or another callback.
+    """
+    callbacks = list(given)
     checkpoints = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
     bars = [callback for callback in callbacks if isinstance(callback, ProgressBar)]
     _refuse_contradictions(checkpoints, bars, reporting)
-    if length.fast_dev_run:
-        dropped = (Checkpoint, EarlyStopping, LearningRateMonitor)
-        callbacks = [callback for callback in callbacks if not isinstance(callback, dropped)]
     if reporting.enable_progress_bar and not bars:
         callbacks.append(TQDMProgressBar())
     if reporting.enable_model_summary and not any(isinstance(callback, ModelSummary) for callback in callbacks):
         callbacks.append(ModelSummary())
-    if length.max_time is not None:
+    if length.max_time is not None and not any(isinstance(callback, Timer) for callback in callbacks):
         callbacks.append(Timer(length.max_time))
     if reporting.enable_checkpointing and not checkpoints and not length.fast_dev_run:
         callbacks.append(ModelCheckpoint())
+    refuse_shared_states(callbacks)
     return sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint))
+
+
+def refuse_shared_states(callbacks: Iterable[Callback]) -> None:
+    """Refuse callbacks whose states would have one name in a checkpoint.
+
+    Raises:
+        SharedStateError: two callbacks that keep a state have the same `state_key`.
+    """
+    keys: set[str] = set()
+    for callback in callbacks:
+        if not any(hasattr(callback, name) and is_overridden(name, callback, Callback) for name in _STATE_HOOKS):
+            continue
+        if callback.state_key in keys:
+            raise SharedStateError(
+                four_parts("Two callbacks would save their state under one name.", got=callback.state_key,
+                           expected="different values of `state_key`", remedy="Override `state_key` in one of them.")
+            )  # fmt: skip
+        keys.add(callback.state_key)
+
+
+_STATE_HOOKS = ("state_dict", "load_state_dict", "on_save_checkpoint", "on_load_checkpoint")
 
 
 def _refuse_contradictions(

@@ -6,8 +6,13 @@ from typing import Any
 
 import torch
 
+from trainer.errors import MisconfigurationException
 from trainer.transfer import move_to_device
 from trainer.types import Batch, Stage
+
+
+def _unwritten(name: str) -> MisconfigurationException:
+    return MisconfigurationException(f"There is no `{name}`. Got none; expected the hook, or loaders. Write it.")
 
 
 class DataHooks:
@@ -26,19 +31,19 @@ class DataHooks:
 
     def train_dataloader(self) -> Any:  # any iterable
         """Return the loader of training batches."""
-        return None
+        raise _unwritten("train_dataloader")
 
     def val_dataloader(self) -> Any:  # any iterable, or a list of them
         """Return one or several loaders of validation batches."""
-        return None
+        raise _unwritten("val_dataloader")
 
     def test_dataloader(self) -> Any:  # any iterable, or a list of them
         """Return one or several loaders of test batches."""
-        return None
+        raise _unwritten("test_dataloader")
 
     def predict_dataloader(self) -> Any:  # any iterable, or a list of them
         """Return one or several loaders of batches to predict."""
-        return None
+        raise _unwritten("predict_dataloader")
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Return the batch to move; change it here while it is still on the CPU."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
@@ -29,6 +29,9 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
             an evaluation, and in training all have equally many.
     """
 
+    CHECKPOINT_HYPER_PARAMS_KEY: ClassVar[str] = "datamodule_hyper_parameters"
+    CHECKPOINT_HYPER_PARAMS_NAME: ClassVar[str] = "datamodule_hparams_name"
+    CHECKPOINT_HYPER_PARAMS_TYPE: ClassVar[str] = "datamodule_hparams_type"
     name: str | None = None
     trainer: Trainer | None = None
     allow_zero_length_dataloader_with_multiple_devices: bool = False

@@ -6,13 +6,22 @@ __all__ = [
     "CheckpointError",
     "CheckpointMissingError",
     "DistributedError",
+    "HyperparameterClashError",
     "LoggingError",
+    "ManualOptimizationError",
     "MetricNotFoundError",
     "MisconfigurationException",
+    "MissingArgumentError",
+    "NoBestCheckpointError",
     "RankFailedError",
+    "RemovedHookError",
     "SIGTERMException",
+    "SharedStateError",
     "TrainerError",
     "UnevenBatchesError",
+    "UnknownArgumentError",
+    "WrongSignatureError",
+    "WrongTypeError",
 ]
 
 
@@ -24,7 +33,38 @@ class MisconfigurationException(TrainerError, ValueError):
     """A combination of arguments, hooks or values that cannot work."""
 
 
-class MetricNotFoundError(TrainerError, KeyError):
+class WrongTypeError(MisconfigurationException, TypeError):
+    """Something that is of another type than what it is given for."""
+
+
+class WrongSignatureError(MisconfigurationException, RuntimeError):
+    """A step or hook whose arguments are not those it is called with."""
+
+
+class UnknownArgumentError(MisconfigurationException, KeyError):
+    """A name that is no argument of `__init__`."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class HyperparameterClashError(MisconfigurationException, RuntimeError):
+    """A hyperparameter for which module and data module have different values."""
+
+
+class ManualOptimizationError(MisconfigurationException, RuntimeError):
+    """Something that only manual optimisation can do."""
+
+
+class RemovedHookError(MisconfigurationException, NotImplementedError):
+    """A hook of an earlier version of Lightning, which nobody would call."""
+
+
+class SharedStateError(MisconfigurationException, RuntimeError):
+    """Two callbacks whose states would have one name in a checkpoint."""
+
+
+class MetricNotFoundError(MisconfigurationException, KeyError, RuntimeError):
     """A monitored metric that nobody logged."""
 
     def __str__(self) -> str:
@@ -35,8 +75,16 @@ class CheckpointError(TrainerError, RuntimeError):
     """A checkpoint that cannot be written, read or continued from."""
 
 
-class CheckpointMissingError(CheckpointError, FileNotFoundError, ValueError):
+class CheckpointMissingError(CheckpointError, FileNotFoundError):
     """A checkpoint that is asked for and is not there."""
+
+
+class MissingArgumentError(CheckpointError, TypeError):
+    """Arguments that building from a checkpoint needs and nobody gave."""
+
+
+class NoBestCheckpointError(CheckpointError, ValueError):
+    """The best checkpoint was asked for, and there is none."""
 
 
 class LoggingError(TrainerError, RuntimeError):

@@ -26,6 +26,7 @@ from trainer.loaders import (
     place_loader,
 )
 from trainer.profilers.weave import profiled, profiled_items, strategy_action
+from trainer.requirements import check_loader_index
 from trainer.sampling import IndexStream, view_loader
 from trainer.seed import pass_key
 from trainer.state import RunningStage
@@ -146,7 +147,11 @@ class EvaluationLoop:
             )
         step = getattr(module, name)
         refuse_loader_steps(step, name)
-        self._takes = positional_arguments(step, any_number=3 if len(self._loaders) > 1 else 2)
+        several = len(self._loaders) > 1
+        self._takes = positional_arguments(step, any_number=3 if several else 2)
+        for checked in (name, f"on_{kind}_batch_start", f"on_{kind}_batch_end"):
+            if is_overridden(checked, module, LightningModule):
+                check_loader_index(getattr(module, checked), checked, several=several)
         self._step: Hook = profiled(trainer, strategy_action(trainer, name), step)
         self._hooks = {
             when: bind(trainer, f"on_{kind}_{when}")
@@ -201,7 +206,8 @@ class EvaluationLoop:
             place = (index, self.trainer.global_rank, self.trainer.train_state.total_batches)
             stream.key = pass_key({"torch": torch.get_rng_state()}, {}, *place)
         self.epoch_batch_indices = [[] for _ in self._loaders]
-        self.trainer.metrics.enter("eval", "epoch")
+        if self.kind != "predict":
+            self.trainer.metrics.enter("eval", "epoch")
         self._call("start")
         self._call("epoch_start")
 
@@ -213,6 +219,8 @@ class EvaluationLoop:
             given.clear()
         several = len(self._loaders) > 1
         metrics.enter("eval", "batch", index if several else None)
+        if self.kind == "predict":
+            metrics.leave()  # a prediction has no metrics
         step, takes, move, context = self._step, self._takes, self._moves[index], self._context
         batch_start, batch_end = self._hooks["batch_start"], self._hooks["batch_end"]
         batches = begin_pass(loader, had_workers=True)  # the first pass draws no more than the later ones do
@@ -254,7 +262,8 @@ class EvaluationLoop:
 
     def _finish(self) -> None:
         trainer, metrics = self.trainer, self.trainer.metrics
-        metrics.enter("eval", "epoch")
+        if self.kind != "predict":
+            metrics.enter("eval", "epoch")
         values = metrics.close_epoch("eval", trainer.strategy)
         self._call("epoch_end")
         values |= metrics.close_epoch("eval", trainer.strategy)
@@ -265,7 +274,8 @@ class EvaluationLoop:
             trainer.train_state.validated_at = trainer.train_state.total_batches
         stepped = trainer.train_state.stepped_batches
         trainer.log_values(values, max(0, stepped - 1) if trainer.is_fitting else stepped)
-        self._call("end")
+        with metrics.closed():
+            self._call("end")
         metrics.reset("eval")
         metrics.leave()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import csv
+import dataclasses
 import inspect
 import json
 from argparse import Namespace
@@ -14,9 +15,10 @@ from types import FrameType
 from typing import Any, ClassVar, TypeVar
 
 from trainer.checkpoints import find_unplain, load_checkpoint
-from trainer.errors import CheckpointError, MisconfigurationException, four_parts
+from trainer.errors import MisconfigurationException, MissingArgumentError, UnknownArgumentError, four_parts
 from trainer.types import PlainState
 
+_ARGUMENTS = "kwargs"  # Lightning's name for hyperparameters that are the arguments themselves
 _Self = TypeVar("_Self", bound="HyperparametersMixin")
 
 
@@ -31,6 +33,16 @@ class AttributeDict(dict[str, Any]):
 
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        if name not in self:
+            raise AttributeError(f"There is no hyperparameter {name!r}; there are {sorted(self)}.")
+        del self[name]
+
+    def __repr__(self) -> str:
+        names = {key: f'"{key}":' for key in sorted(self)}
+        width = max(map(len, names.values()), default=0)
+        return "\n".join(f"{name:{width}} {self[key]}" for key, name in names.items())
 
 
 class HyperparametersMixin:
@@ -66,6 +78,11 @@ class HyperparametersMixin:
         found = _init_arguments(self, caller)
         if len(args) == 1 and not isinstance(args[0], str):
             given = args[0]
+            if not isinstance(given, Mapping | Namespace):
+                raise MisconfigurationException(
+                    four_parts("`save_hyperparameters` keeps names, a dict or a namespace.", got=type(given).__name__,
+                               expected="one of them", remedy="Pass the names of the arguments to keep.")
+                )  # fmt: skip
             self._hparams_name = next((name for name, value in found.items() if value is given), None)
             chosen = dict(vars(given)) if isinstance(given, Namespace) else dict(given)
         else:
@@ -94,16 +111,23 @@ class HyperparametersMixin:
         if not self._hparams:
             return {}
         _refuse_unplain(self._hparams)
-        state: PlainState = {f"{prefix}hyper_parameters": dict(self._hparams)}
-        if self._hparams_name is not None:
-            state[f"{prefix}hparams_name"] = self._hparams_name
+        namespaces = [name for name, value in self._hparams.items() if isinstance(value, Namespace)]
+        plain = {name: vars(value) if name in namespaces else value for name, value in self._hparams.items()}
+        state: PlainState = {
+            f"{prefix}hyper_parameters": plain,
+            f"{prefix}hparams_name": self._hparams_name or _ARGUMENTS,
+        }
+        if namespaces:
+            state[f"{prefix}hparams_namespaces"] = namespaces
         return state
 
     @classmethod
     def _build(cls: type[_Self], checkpoint: PlainState, overrides: dict[str, Any], prefix: str = "") -> _Self:
         saved = dict(checkpoint.get(f"{prefix}hyper_parameters", {}))
+        for kept in checkpoint.get(f"{prefix}hparams_namespaces", ()):
+            saved[kept] = Namespace(**saved[kept])
+        parameters = dict(list(inspect.signature(cls.__init__).parameters.items())[1:])
         name = checkpoint.get(f"{prefix}hparams_name")
-        parameters = inspect.signature(cls.__init__).parameters
         # Lightning writes "kwargs" where there is no one argument that holds them all.
         one = parameters.get(str(name))
         if name is not None and one is not None and one.kind is not one.VAR_KEYWORD and name not in overrides:
@@ -113,13 +137,12 @@ class HyperparametersMixin:
         needed = [
             key
             for key, parameter in parameters.items()
-            if key != "self"
-            and parameter.default is parameter.empty
+            if parameter.default is parameter.empty
             and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
             and key not in arguments
         ]
         if needed:
-            raise CheckpointError(
+            raise MissingArgumentError(
                 f"{cls.__name__} needs the arguments {needed}, which the checkpoint does not hold; it holds "
                 f"{sorted(saved)}. Pass them to `load_from_checkpoint`, or call `self.save_hyperparameters()`."
             )
@@ -164,6 +187,8 @@ def _literal(text: str) -> Any:
 def _init_arguments(instance: object, frame: FrameType | None) -> dict[str, Any]:
     """Return the arguments of the `__init__` calls of `instance` from `frame` outwards; the outermost win."""
     found: dict[str, Any] = {}
+    if dataclasses.is_dataclass(instance) and frame is not None and frame.f_code.co_name == "__post_init__":
+        return {field.name: getattr(instance, field.name) for field in dataclasses.fields(instance) if field.init}
     while frame is not None and frame.f_code.co_name == "__init__":
         names = frame.f_code.co_varnames[: frame.f_code.co_argcount + frame.f_code.co_kwonlyargcount]
         local_values = frame.f_locals
@@ -180,7 +205,7 @@ def _init_arguments(instance: object, frame: FrameType | None) -> dict[str, Any]
 def _pick(found: dict[str, Any], names: list[str]) -> dict[str, Any]:
     unknown = [name for name in names if name not in found]
     if unknown:
-        raise MisconfigurationException(
+        raise UnknownArgumentError(
             four_parts(
                 "`save_hyperparameters` was given names that are no arguments of `__init__`.",
                 got=unknown,
@@ -194,7 +219,7 @@ def _pick(found: dict[str, Any], names: list[str]) -> dict[str, Any]:
 def _refuse_unplain(values: Mapping[str, Any]) -> None:
     problems = []
     for name, value in values.items():
-        place = find_unplain(value, name)
+        place = find_unplain(vars(value) if isinstance(value, Namespace) else value, name)
         if place is not None:
             problems.append(place)
     if problems:

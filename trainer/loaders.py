@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from trainer.errors import CheckpointError, MisconfigurationException, four_parts
+from trainer.errors import CheckpointError, MisconfigurationException, WrongTypeError, four_parts
 from trainer.sampling import IndexStream, Split, is_split_already, view_loader
 from trainer.seed import SeedWorker, capture_rng, pass_key, restore_rng, workers_are_seeded
 from trainer.types import Batch, PlainState, Stateful
@@ -52,7 +52,7 @@ def _refuse_batch(loader: Any) -> None:
             )
         )
     if not isinstance(loader, Iterable):
-        raise MisconfigurationException(
+        raise WrongTypeError(
             four_parts(
                 "A loader cannot be iterated.",
                 got=type(loader).__name__,

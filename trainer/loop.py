@@ -81,10 +81,9 @@ class FitLoop:
         while pending or not self.is_done():
             epoch()
             pending = False
-        trainer.metrics.enter("train", "epoch")
+        trainer.metrics.leave()
         for hook in bind(trainer, "on_train_end"):
             hook()
-        trainer.metrics.leave()
 
     def _epoch(self) -> None:
         trainer, state, metrics, flags = self.trainer, self.state, self.trainer.metrics, self.trainer.flags

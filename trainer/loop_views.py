@@ -57,12 +57,18 @@ class EpochLoopView:
     @property
     def batch_idx(self) -> int:
         """Return the index of the current batch, or of the one done last, in its epoch; -1 before the first."""
-        return self._trainer.train_state.batches_done - (not self._is_in_batch)
+        return self._done - (not self._is_in_batch)
 
     @property
     def total_batch_idx(self) -> int:
         """Return the same, counted over all epochs."""
         return self._trainer.train_state.total_batches - (not self._is_in_batch)
+
+    @property
+    def _done(self) -> int:
+        """Return the batches done, of the last epoch where no other has begun."""
+        done = self._trainer.train_state.batches_done
+        return done if done or self._is_in_batch else self._trainer.state.batch_idx + 1
 
     @property
     def _is_in_batch(self) -> bool:
@@ -76,7 +82,7 @@ class EpochLoopView:
         running = int(self._is_in_batch)
         return Progress(
             total=Count(state.total_batches + running, state.total_batches),
-            current=Count(state.batches_done + running, state.batches_done),
+            current=Count(self._done + running, self._done),
             is_last_batch=self._trainer.is_last_batch,
         )
 
@@ -120,12 +126,13 @@ class FitLoopView:
         return Progress(total=count, current=count)
 
     @property
-    def max_epochs(self) -> int:
-        """Return the limit of epochs, -1 without one; it may be set to train on with the same trainer."""
+    def max_epochs(self) -> int | None:
+        """Return the limit of epochs, -1 without one; None until a fit decides it. It may be set, to train on."""
         return self._trainer.max_epochs
 
     @max_epochs.setter
     def max_epochs(self, epochs: int | None) -> None:
+        self._trainer._knows_epochs = True
         self._trainer.length = replace(self._trainer.length, max_epochs=-1 if epochs is None else epochs)
 
     @property

@@ -44,7 +44,18 @@ class LightningOptimizer:
         """Return the optimizer's parameter groups."""
         return self._optimizer.param_groups
 
+    # Users' code and torch's schedulers ask whether they have an optimizer: it is one of the kind it stands before.
+    @property  # type: ignore[misc]  # it may not be set
+    def __class__(self) -> type:
+        optimizer = self.__dict__.get("_optimizer")
+        return LightningOptimizer if optimizer is None else type(optimizer)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _blank, (), self.__dict__
+
     def __getattr__(self, name: str) -> Any:
+        if name == "_optimizer" or name.startswith("__"):
+            raise AttributeError(name)  # not there yet, while a copy is made
         return getattr(self._optimizer, name)
 
     def step(self, closure: Callable[[], Any] | None = None, **options: Any) -> Any:
@@ -105,6 +116,11 @@ class LightningOptimizer:
         finally:
             module.untoggle_optimizer(self)
             self._trainer.strategy.set_gradient_sync(True)
+
+
+def _blank() -> LightningOptimizer:
+    """Return an optimizer that is still to be filled, for copies."""
+    return LightningOptimizer.__new__(LightningOptimizer)
 
 
 def _nothing() -> None:

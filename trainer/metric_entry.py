@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -76,7 +77,7 @@ class MetricEntry:
             if self.on_epoch:
                 self.weight += weight
                 self._add_tensor(value, weight)
-        elif isinstance(value, int | float):
+        elif isinstance(value, int | float) or (isinstance(value, Real) and not callable(value)):
             self.last = float(value)
             if self.on_epoch:
                 self.weight += weight
@@ -131,6 +132,15 @@ class MetricEntry:
                     remedy="Log several numbers with `self.log_dict`.",
                 )
             )
+        if callable(getattr(value, "items", None)):
+            raise MisconfigurationException(
+                four_parts(
+                    f"`self.log({self.key!r}, ...)` takes one metric.",
+                    got=f"the collection {type(value).__name__}",
+                    expected="a metric object",
+                    remedy="Pass the collection to `self.log_dict`.",
+                )
+            )
         self.metric = value
         newest = getattr(value, "_forward_cache", None)
         self.last = newest.detach() if isinstance(newest, Tensor) else newest
@@ -150,6 +160,10 @@ class MetricEntry:
             if self.op == "min"
             else self.tensor_sum.clamp(min=self.number_sum)
         )
+
+    def average(self) -> Tensor | float:
+        """Return the value reduced so far, without reading the device."""
+        return self.total() / (self.weight if self.op == "mean" and self.weight else 1)
 
     def clear(self) -> None:
         """Start the sums again."""
@@ -195,6 +209,7 @@ def make_entry(
                 remedy="Remove it.",
             )
         )  # fmt: skip
+    reduce_fx = reduce_fx.lower() if isinstance(reduce_fx, str) else reduce_fx
     op = _OPS.get(reduce_fx) if isinstance(reduce_fx, str) or callable(reduce_fx) else None
     if op is None:
         raise MisconfigurationException(
@@ -214,6 +229,15 @@ def make_entry(
                 got="on_step=True",
                 expected="on_epoch=True alone",
                 remedy="Leave on_step out.",
+            )
+        )
+    if not on_epoch and (level == "epoch" or not on_step):
+        raise MisconfigurationException(
+            four_parts(
+                f"`self.log({name!r}, ...)` would record a value that is never shown.",
+                got=f"on_step={on_step}, on_epoch=False",
+                expected="on_step=True in a step, or on_epoch=True",
+                remedy="Leave on_epoch out.",
             )
         )
     suffix = f"/dataloader_idx_{loader}" if loader is not None and add_loader else ""

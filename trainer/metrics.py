@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import torch
@@ -65,6 +66,15 @@ class MetricStore:
     def leave(self) -> None:
         """Refuse `log` calls until `enter`."""
         self._entries = None
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Refuse `log` calls inside the block."""
+        entries, self._entries = self._entries, None
+        try:
+            yield
+        finally:
+            self._entries = entries
 
     def note(self, values: Mapping[str, float]) -> None:
         """Publish values that were not logged by the module, for whoever monitors them."""
@@ -159,7 +169,7 @@ class MetricStore:
         to_loggers: dict[str, float] = {}
         for entry in self._of(phase):
             if entry.fresh and entry.on_step and entry.last is not None:
-                self._publish(entry, entry.step_key, entry.last)
+                self._publish(entry, entry.step_key, entry.last, watched=phase == "train")
             entry.fresh = False
             entry.open = False
         for key, (entry_like, value) in results.items():
@@ -191,8 +201,9 @@ class MetricStore:
                 known[part.key] = (by_key.get(part.key) or _seen_elsewhere(part), part.value)
         return known
 
-    def _publish(self, entry: MetricEntry, key: str, value: Value) -> None:
-        self._callback[key] = value
+    def _publish(self, entry: MetricEntry, key: str, value: Value, *, watched: bool = True) -> None:
+        if watched:
+            self._callback[key] = value
         if entry.logger:
             self._logged[key] = value
         if entry.prog_bar:
@@ -207,28 +218,41 @@ class MetricStore:
     # What others see
 
     def _view(self, closed: dict[str, Value], include: Callable[[MetricEntry], bool]) -> dict[str, Value]:
+        """Return `closed` with the newest step values over it, and what hooks around the batches logged."""
         view = dict(closed)
         for (_, level, _), entries in self._scopes.items():
             for entry in entries.values():
                 if not entry.fresh or not include(entry):
                     continue
                 if entry.on_step and entry.last is not None:
+                    view[entry.step_key] = entry.last
+                elif level == "epoch" and entry.metric is None:
+                    view[entry.plain_key] = entry.average()
+        return view
+
+    def _watched(self) -> dict[str, Value]:
+        """Return what callbacks may watch: of training the newest step values too, of an evaluation its results."""
+        view = dict(self._callback)
+        for (phase, level, _), entries in self._scopes.items():
+            for entry in entries.values():
+                if not entry.fresh:
+                    continue
+                if entry.on_step and entry.last is not None and phase == "train":
                     view[entry.step_key] = view[entry.plain_key] = entry.last
                 elif level == "epoch" and entry.metric is None:
                     # What a hook around the batches logged is known as soon as it is logged.
-                    view[entry.plain_key] = entry.total() / (entry.weight if entry.op == "mean" else 1)
+                    view[entry.plain_key] = entry.average()
         return view
 
     @property
     def callback_metrics(self) -> dict[str, Tensor]:
         """Return every metric's newest value as a tensor, under its full and its plain name."""
-        view = self._view(self._callback, lambda entry: True)
-        return {key: value if isinstance(value, Tensor) else torch.tensor(value) for key, value in view.items()}
+        return as_tensors(self._watched())
 
     @property
     def logged_metrics(self) -> dict[str, Tensor]:
         """Return the newest values of what goes to the loggers."""
-        return {k: v if isinstance(v, Tensor) else torch.tensor(v) for k, v in self._logged.items()}
+        return as_tensors(self._view(self._logged, lambda entry: entry.logger))
 
     @property
     def progress_bar_metrics(self) -> dict[str, float]:
@@ -340,6 +364,11 @@ def _combine(parts: Sequence[_Part], strategy: Strategy) -> list[_Part]:
         part._replace(value=part.value / part.weight) if part.op == "mean" and part.weight else part
         for part in totals.values()
     ]
+
+
+def as_tensors(values: Mapping[str, Value]) -> dict[str, Tensor]:
+    """Return the values as tensors."""
+    return {key: value if isinstance(value, Tensor) else torch.tensor(value) for key, value in values.items()}
 
 
 def read_numbers(values: dict[str, Value]) -> dict[str, float]:

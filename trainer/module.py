@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from trainer.checkpoints import check_weights_only
-from trainer.clipping import clip_gradients
+from trainer.clipping import check_clipping, clip_gradients
 from trainer.data_hooks import DataHooks
 from trainer.errors import MisconfigurationException
 from trainer.hyperparameters import HyperparametersMixin, read_for_building, read_hyperparameters
 from trainer.module_hooks import ModuleHooks
 from trainer.optimizers import default_scheduler_step
-from trainer.transfer import map_tensors
+from trainer.transfer import map_tensors, tensors_from_numbers
 from trainer.types import StepOutput
 
 if TYPE_CHECKING:
@@ -309,7 +309,27 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the gradients of `optimizer`'s parameters by their total norm, or each by value."""
+        """Clip the gradients of `optimizer`'s parameters by their total norm, or each by value.
+
+        What is not given is what the Trainer was given.
+
+        Raises:
+            MisconfigurationException: the Trainer was given something else, or the algorithm is unknown.
+        """
+        if self._trainer is not None:
+            options = self._trainer.optimisation
+            for name, own, given in (
+                ("gradient_clip_val", gradient_clip_val, options.gradient_clip_val),
+                ("gradient_clip_algorithm", gradient_clip_algorithm, options.gradient_clip_algorithm),
+            ):
+                if own is not None and given is not None and own != given:
+                    raise MisconfigurationException(
+                        f"`{name}` was given twice. Got {given!r} in the Trainer and {own!r} in `clip_gradients`; "
+                        "expected one of them. Leave one out."
+                    )
+            gradient_clip_val = options.gradient_clip_val if gradient_clip_val is None else gradient_clip_val
+            gradient_clip_algorithm = gradient_clip_algorithm or options.gradient_clip_algorithm
+        check_clipping(gradient_clip_val, gradient_clip_algorithm)
         plugin = None if self._trainer is None else self._trainer.precision_options.plugin
         if gradient_clip_val is not None and plugin is not None:
             plugin.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm or "norm")
@@ -318,6 +338,11 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Run the backward pass under manual optimisation, with its hooks and the exchange between processes."""
+        if self.automatic_optimization:
+            raise MisconfigurationException(
+                "`manual_backward` was called under automatic optimisation, which runs backward itself. Got "
+                "automatic_optimization=True; expected False. Set it in `__init__`, or leave the call out."
+            )
         self.trainer.manual_backward(loss, *args, **kwargs)
 
     def optimizers(self, use_pl_optimizer: bool = True) -> Any:  # one or a list: callers know which
@@ -355,7 +380,7 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
             self.untoggle_optimizer(optimizer)
 
     def all_gather(self, data: Any, group: Any = None, sync_grads: bool = False) -> Any:
-        """Return `data` with every tensor stacked over the processes in a new first dimension.
+        """Return `data` with every tensor (or number) stacked over the processes in a new first dimension.
 
         Raises:
             MisconfigurationException: `group` or `sync_grads` is asked for.
@@ -366,6 +391,7 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
                 f"group={group!r}, sync_grads={sync_grads!r}. Use torch.distributed.nn.functional.all_gather instead."
             )
         strategy = self.trainer.strategy
+        data = tensors_from_numbers(data, self.device)
         if not strategy.is_distributed:
             return data
         return map_tensors(lambda tensor: torch.stack(strategy.gather(tensor)), data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from trainer.errors import MetricNotFoundError, MisconfigurationException, four_parts
+from trainer.errors import ManualOptimizationError, MetricNotFoundError, MisconfigurationException, four_parts
 
 if TYPE_CHECKING:
     from trainer.trainer import Trainer
@@ -79,13 +80,15 @@ def _from_dicts(entries: Sequence[Mapping[str, Any]]) -> tuple[list[Optimizer], 
     optimizers, schedulers = [], []
     for entry in entries:
         unknown = sorted(set(entry) - {"optimizer", "lr_scheduler", "monitor"})
-        if unknown or "optimizer" not in entry:
+        if "optimizer" in entry:
+            _warn_of_keys(unknown, "The dict from `configure_optimizers`")
+        else:
             raise MisconfigurationException(
                 four_parts(
                     "A dict from `configure_optimizers` has the wrong keys.",
                     got=sorted(entry),
                     expected="'optimizer' and perhaps 'lr_scheduler' and 'monitor'",
-                    remedy=f"Remove {unknown}." if unknown else "Add 'optimizer'.",
+                    remedy="Add 'optimizer'.",
                 )
             )
         optimizers.append(_optimizer(entry["optimizer"]))
@@ -111,15 +114,17 @@ def _scheduler(entry: object, monitor: str | None = None) -> LRSchedulerConfig:
     options: dict[str, Any] = dict(entry) if isinstance(entry, Mapping) else {"scheduler": entry}
     unknown = sorted(set(options) - set(_SCHEDULER_KEYS))
     scheduler = options.get("scheduler")
-    if unknown or not callable(getattr(scheduler, "step", None)):
+    if not callable(getattr(scheduler, "step", None)):
         raise MisconfigurationException(
             four_parts(
                 "A learning rate scheduler configuration cannot be read.",
                 got=options,
                 expected=f"a scheduler, or a dict with keys among {list(_SCHEDULER_KEYS)}",
-                remedy=f"Remove {unknown}." if unknown else "Give the scheduler under 'scheduler'.",
+                remedy="Give the scheduler under 'scheduler'.",
             )
         )
+    _warn_of_keys(unknown, "The configuration of a learning rate scheduler")
+    options = {name: value for name, value in options.items() if name in _SCHEDULER_KEYS}
     options.setdefault("monitor", monitor)
     options.setdefault("reduce_on_plateau", isinstance(scheduler, ReduceLROnPlateau))
     config = LRSchedulerConfig(**options)
@@ -144,20 +149,55 @@ def _scheduler(entry: object, monitor: str | None = None) -> LRSchedulerConfig:
     return config
 
 
-def check_optimizers(optimizers: Sequence[Optimizer], *, automatic: bool, clips: bool) -> None:
+def _warn_of_keys(unknown: list[str], where: str) -> None:
+    if unknown:
+        warnings.warn(
+            f"{where} has keys that mean nothing: {unknown}. They are left out.", RuntimeWarning, stacklevel=5
+        )
+
+
+def check_schedulers(optimizers: Sequence[Optimizer], schedulers: Sequence[LRSchedulerConfig]) -> None:
+    """Refuse schedulers of optimizers that nobody steps.
+
+    Raises:
+        MisconfigurationException: a scheduler's optimizer was not returned.
+    """
+    for config in schedulers:
+        optimizer = getattr(config.scheduler, "optimizer", None)
+        if isinstance(optimizer, Optimizer) and all(optimizer is not known for known in optimizers):
+            raise MisconfigurationException(
+                four_parts(
+                    "A learning rate scheduler belongs to an optimizer that `configure_optimizers` did not return.",
+                    got=type(config.scheduler).__name__,
+                    expected="schedulers of the optimizers returned",
+                    remedy="Build the scheduler with that optimizer.",
+                )
+            )
+
+
+def check_optimizers(optimizers: Sequence[Optimizer], *, automatic: bool, clips: bool, windows: bool) -> None:
     """Refuse what automatic or manual optimisation cannot do with these optimizers.
 
     Raises:
-        MisconfigurationException: several optimizers under automatic optimisation, or clipping asked of the trainer
-            under manual optimisation.
+        ManualOptimizationError: several optimizers under automatic optimisation.
+        MisconfigurationException: clipping or accumulation asked of the trainer under manual optimisation.
     """
     if automatic and len(optimizers) > 1:
-        raise MisconfigurationException(
+        raise ManualOptimizationError(
             four_parts(
                 "Automatic optimisation drives one optimizer.",
                 got=[type(optimizer).__name__ for optimizer in optimizers],
                 expected="one optimizer, or manual optimisation",
                 remedy="Set `self.automatic_optimization = False` and step them in `training_step`.",
+            )
+        )
+    if not automatic and windows:
+        raise MisconfigurationException(
+            four_parts(
+                "Under manual optimisation the trainer cannot accumulate gradients.",
+                got="accumulate_grad_batches",
+                expected="no `accumulate_grad_batches` in Trainer(...)",
+                remedy="Step the optimizer every so many batches in `training_step`.",
             )
         )
     if not automatic and clips:

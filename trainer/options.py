@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -65,11 +66,12 @@ class ValidationOptions:
                 refuse("val_check_interval", interval, "a length of time above zero", "Correct it.")
         elif interval <= 0 or (isinstance(interval, float) and interval > 1.0):
             refuse("val_check_interval", interval, "a float up to 1.0 or a positive int", "Correct it.")
-        if self.check_val_every_n_epoch is None and isinstance(interval, float):
+        every = self.check_val_every_n_epoch
+        if every is None and isinstance(interval, float) and interval != 1.0:
             refuse("val_check_interval", interval, "a number of batches when check_val_every_n_epoch=None",
                    "Pass val_check_interval=500, for example.")  # fmt: skip
-        if self.check_val_every_n_epoch is not None and self.check_val_every_n_epoch < 1:
-            refuse("check_val_every_n_epoch", self.check_val_every_n_epoch, "a positive int or None",
+        if every is not None and (not isinstance(every, int) or every < 1):
+            refuse("check_val_every_n_epoch", every, "a positive int or None",
                    "Pass limit_val_batches=0 to turn validation off.")  # fmt: skip
 
     @property
@@ -149,14 +151,14 @@ class DataOptions:
     reload_dataloaders_every_n_epochs: int
 
     def __post_init__(self) -> None:
-        if self.reload_dataloaders_every_n_epochs < 0:
-            refuse("reload_dataloaders_every_n_epochs", self.reload_dataloaders_every_n_epochs,
-                   "a number of at least 0", "Correct it.")  # fmt: skip
+        every = self.reload_dataloaders_every_n_epochs
+        if not isinstance(every, int) or every < 0:
+            refuse("reload_dataloaders_every_n_epochs", every, "a whole number of at least 0", "Correct it.")
 
 
 def check_share(name: str, value: float) -> None:
     """Refuse a limit that is neither a number of batches nor a share of them."""
-    if isinstance(value, bool) or value < 0 or (isinstance(value, float) and value > 1.0):
+    if value is True or value < 0 or (isinstance(value, float) and value > 1.0):
         refuse(name, value, "an int of at least 0 (batches) or a float from 0.0 to 1.0 (share)", "Correct it.")
 
 
@@ -201,10 +203,11 @@ def read_length(
     min_steps: int | None,
     limits: tuple[float, float, float, float],
     overfit_batches: float,
+    has_timer: bool,
 ) -> LengthOptions:
     """Return the length options with defaults decided: 1000 epochs unless any limit is given; `fast_dev_run` wins."""
     if max_epochs is None:
-        max_epochs = 1000 if max_steps == -1 and max_time is None else -1
+        max_epochs = 1000 if max_steps == -1 and not has_timer else -1
     batches = int(fast_dev_run)
     if batches > 0:
         limits = (batches, batches, batches, batches)
@@ -225,6 +228,17 @@ def read_length(
     )
 
 
+def check_barebones(**asked: object) -> None:
+    """Refuse what costs time where `barebones` asks for nothing that does.
+
+    Raises:
+        MisconfigurationException: one of the arguments is on.
+    """
+    on = [f"{name}={value!r}" for name, value in asked.items() if value]
+    if on:
+        refuse("barebones", ", ".join(on), "nothing that costs time beside `barebones=True`", "Leave out one of them.")
+
+
 def default_root(folder: str | Path | None) -> str:
     """Return the folder for logs and checkpoints, the current one by default."""
-    return str(Path.cwd() if folder is None else folder)
+    return os.fspath(Path.cwd() if folder is None else folder)

@@ -103,34 +103,60 @@ class Readings(Settings):
     @property
     def is_fitting(self) -> bool:
         """Return whether `fit` is running, validation inside it included."""
-        return self.state.fn == "fit"
+        return self.state.fn == "fit" and self.state.stage is not None
 
     @property
     def training(self) -> bool:
         """Return whether training batches run."""
         return self.state.stage is RunningStage.TRAINING
 
+    @training.setter
+    def training(self, on: bool) -> None:
+        self._set_stage(RunningStage.TRAINING, on)
+
     @property
     def validating(self) -> bool:
         """Return whether validation batches run."""
         return self.state.stage is RunningStage.VALIDATING
+
+    @validating.setter
+    def validating(self, on: bool) -> None:
+        self._set_stage(RunningStage.VALIDATING, on)
 
     @property
     def testing(self) -> bool:
         """Return whether test batches run."""
         return self.state.stage is RunningStage.TESTING
 
+    @testing.setter
+    def testing(self, on: bool) -> None:
+        self._set_stage(RunningStage.TESTING, on)
+
     @property
     def predicting(self) -> bool:
         """Return whether batches are predicted."""
         return self.state.stage is RunningStage.PREDICTING
+
+    @predicting.setter
+    def predicting(self, on: bool) -> None:
+        self._set_stage(RunningStage.PREDICTING, on)
 
     @property
     def sanity_checking(self) -> bool:
         """Return whether the validation ahead of training runs."""
         return self.state.stage is RunningStage.SANITY_CHECKING
 
+    @sanity_checking.setter
+    def sanity_checking(self, on: bool) -> None:
+        self._set_stage(RunningStage.SANITY_CHECKING, on)
+
     is_sanity_checking = sanity_checking
+
+    def _set_stage(self, stage: RunningStage, on: bool) -> None:
+        if on:
+            self.state.stage = stage
+        elif self.state.stage is stage:
+            self.state.stage = None
 
     @property
     def evaluating(self) -> bool:
@@ -158,8 +184,8 @@ class Readings(Settings):
 
     @property
     def lightning_module(self) -> LightningModule:
-        """Return the model of the current or last run."""
-        return self.sources.module
+        """Return the model of the current or last run, None before."""
+        return cast("LightningModule", None if self._sources is None else self._sources.module)  # there is one in runs
 
     model = lightning_module
 
@@ -177,8 +203,12 @@ class Readings(Settings):
 
     @property
     def logger(self) -> Logger | None:
-        """Return the first logger."""
+        """Return the first logger; setting one, or None, replaces them all."""
         return self.loggers[0] if self.loggers else None
+
+    @logger.setter
+    def logger(self, logger: Logger | None) -> None:
+        self.loggers = [] if logger is None else [logger]
 
     @property
     def log_dir(self) -> str | None:
@@ -318,7 +348,7 @@ class Readings(Settings):
     @property
     def num_training_batches(self) -> float:
         """Return the training batches of an epoch on this process, `math.inf` where not known."""
-        return 0 if self.train_loader is None else self.train_loader.num_batches
+        return math.inf if self.train_loader is None else self.train_loader.num_batches
 
     def _eval_batches(self, kind: str) -> list[float]:
         return self.evaluations[kind].num_batches if kind in self.evaluations else []
@@ -373,7 +403,7 @@ class Readings(Settings):
     def enable_validation(self) -> bool:
         """Return whether a fit of the current or last model validates."""
         if self._sources is None:
-            return True
+            return False
         from trainer.module import LightningModule
 
         written = is_overridden("validation_step", self.sources.module, LightningModule)
@@ -387,7 +417,7 @@ class Readings(Settings):
     def steps_in(self, batches_per_epoch: float) -> float:
         """Return the optimizer steps of a whole fit with so many batches in an epoch, `math.inf` without a limit."""
         max_steps = math.inf if self.max_steps == -1 else self.max_steps
-        if self.max_epochs == -1 or math.isinf(batches_per_epoch):
+        if self.length.max_epochs == -1 or math.isinf(batches_per_epoch):
             return max_steps
         return min(max_steps, sum(math.ceil(batches_per_epoch / size) for size in self._window_sizes()))
 
@@ -395,5 +425,5 @@ class Readings(Settings):
         """Return the batches of an optimizer step in each epoch of the whole fit."""
         scheduler = next((c for c in self.callbacks if isinstance(c, GradientAccumulationScheduler)), None)
         if scheduler is None:
-            return [self.accumulate_grad_batches] * self.max_epochs
-        return [scheduler.get_accumulate_grad_batches(epoch) for epoch in range(self.max_epochs)]
+            return [self.accumulate_grad_batches] * self.length.max_epochs
+        return [scheduler.get_accumulate_grad_batches(epoch) for epoch in range(self.length.max_epochs)]

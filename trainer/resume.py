@@ -12,7 +12,7 @@ import torch
 from trainer.callbacks.weight_averaging import WeightAveraging
 from trainer.checkpoint_files import newest_checkpoint
 from trainer.checkpoints import FORMAT, FORMAT_KEY, load_checkpoint, save_checkpoint
-from trainer.errors import CheckpointError, CheckpointMissingError, MisconfigurationException, four_parts
+from trainer.errors import CheckpointError, MisconfigurationException, NoBestCheckpointError, four_parts
 from trainer.hooks import callback_hooks
 from trainer.open_window import open_gradients, restore_gradients
 from trainer.seed import capture_rng
@@ -121,7 +121,7 @@ def find_checkpoint(trainer: Trainer, ckpt_path: str | Path | None) -> str | Non
     """Return the file meant by `ckpt_path`: a path, "best", or "last" (None where there is none yet).
 
     Raises:
-        CheckpointMissingError: "best" is asked for and there is none.
+        NoBestCheckpointError: "best" is asked for and there is none.
         MisconfigurationException: a keyword of Lightning that is refused.
     """
     if ckpt_path is None:
@@ -129,9 +129,9 @@ def find_checkpoint(trainer: Trainer, ckpt_path: str | Path | None) -> str | Non
     if ckpt_path == "best":
         best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback is not None else ""
         if not best:
-            raise CheckpointMissingError(
+            raise NoBestCheckpointError(
                 "`ckpt_path='best'` needs a fit of this trainer that saved a checkpoint. Got none; expected a "
-                "ModelCheckpoint that has saved. Call `fit` first, or pass a path."
+                "ModelCheckpoint that has saved. Call `fit` first, pass a path, or pass the model to take it as it is."
             )
         return best
     if ckpt_path == "last":

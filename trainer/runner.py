@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +16,15 @@ from trainer.callback import Callback
 from trainer.callbacks.checkpoint import Checkpoint
 from trainer.callbacks.prediction_writer import BasePredictionWriter
 from trainer.compiled import compiled_steps
-from trainer.errors import SIGTERMException
+from trainer.errors import HyperparameterClashError, SIGTERMException
 from trainer.evaluation import EvalKind, EvaluationLoop
-from trainer.hooks import call, callback_hooks, is_overridden
+from trainer.hooks import bind, call, callback_hooks, is_overridden
 from trainer.launchers import guard_child, report_failure
 from trainer.loggers.lifecycle import begin_loggers, describe_model, finish_loggers
 from trainer.loop import FitLoop
 from trainer.manual import LightningOptimizer
-from trainer.optimizers import check_optimizers, read_optimizers
+from trainer.optimizers import check_optimizers, check_schedulers, read_optimizers
+from trainer.requirements import check_model
 from trainer.resume import Resume, find_checkpoint
 from trainer.seed import isolated_rng
 from trainer.state import RunningStage, Status, StopFlags
@@ -60,7 +61,7 @@ def stage_of(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Iterator[
     compiling = compiled_steps(trainer.lightning_module, trainer.sources.compiler)
     with _sigterm_is_noted(trainer), _torch_settings(trainer), compiling:
         try:
-            _begin(trainer)
+            _begin(trainer, stage)
             resume = _set_up(trainer, stage, ckpt_path)
             with contextlib.suppress(GeneratorExit):
                 yield resume
@@ -83,14 +84,15 @@ def stage_of(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Iterator[
                 raise
             raise reason from error
         finally:
-            trainer.state.fn = trainer.state.stage = None
+            trainer.state.stage = None
 
 
-def _begin(trainer: Trainer) -> None:
+def _begin(trainer: Trainer, stage: Stage) -> None:
     trainer.strategy.connect(trainer.devices, trainer.num_nodes)
     guard_child()
     trainer.metrics.begin_run(is_rank_zero=trainer.is_global_zero)
     trainer.flags.lower_flag(StopFlags.REQUESTED)
+    check_model(trainer.lightning_module, stage)
     trainer.lightning_module._trainer = trainer
     if trainer.datamodule is not None:
         trainer.datamodule.trainer = trainer
@@ -123,10 +125,10 @@ def _set_up(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Resume | N
             source.prepare_data()
     trainer.strategy.barrier()
     if datamodule is not None:
-        datamodule.setup(stage)
+        datamodule.setup(stage=stage)
     for hook in callback_hooks(trainer, "setup"):
-        hook(stage)
-    module.setup(stage)
+        hook(stage=stage)
+    module.setup(stage=stage)
     path = find_checkpoint(trainer, ckpt_path)
     resume = None if path is None else Resume(trainer, path)
     trainer.ckpt_path = path
@@ -143,8 +145,9 @@ def _set_up(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Resume | N
 
 def _tear_down(trainer: Trainer, stage: Stage, reason: BaseException | None) -> None:
     if trainer.datamodule is not None:
-        trainer.datamodule.teardown(stage)
-    call(trainer, "teardown", stage)
+        trainer.datamodule.teardown(stage=stage)
+    for hook in bind(trainer, "teardown"):
+        hook(stage=stage)
     trainer.profiler.describe()
     trainer.metrics.leave()
     for callback in trainer.callbacks:
@@ -201,8 +204,13 @@ def fit(trainer: Trainer, resume: Resume | None) -> None:
     module = trainer.lightning_module
     position: PlainState | None = trainer.take_position()
     optimizers, schedulers = read_optimizers(module.configure_optimizers())
-    clips = trainer.optimisation.gradient_clip_val is not None
-    check_optimizers(optimizers, automatic=module.automatic_optimization, clips=clips)
+    check_optimizers(
+        optimizers,
+        automatic=module.automatic_optimization,
+        clips=bool(trainer.gradient_clip_val),
+        windows=trainer.accumulate_grad_batches != 1,
+    )
+    check_schedulers(optimizers, schedulers)
     trainer.optimizers, trainer.lr_scheduler_configs = optimizers, schedulers
     trainer.scaler = trainer.precision_options.make_scaler(trainer.strategy.device)
     trainer.step_optimizers = [LightningOptimizer(optimizer, trainer) for optimizer in optimizers]
@@ -235,9 +243,26 @@ def _log_hyperparameters(trainer: Trainer) -> None:
         return
     owners = [owner for owner in (trainer.datamodule, trainer.lightning_module) if owner is not None]
     kept = [owner.hparams_initial for owner in owners if owner._log_hyperparams]
+    if len(kept) > 1:
+        _refuse_clashes(*kept)
     if trainer.is_global_zero:
         merged = {name: value for values in kept for name, value in values.items()}
         describe_model(trainer.loggers, trainer.lightning_module, merged if kept else None)
+
+
+def _refuse_clashes(one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+    clashing = [name for name in one.keys() & other.keys() if not _is_same(one[name], other[name])]
+    if clashing:
+        raise HyperparameterClashError(
+            f"Module and data module have different hyperparameters of the same names. Got {sorted(clashing)}; "
+            "expected equal values. Rename one, or call `save_hyperparameters(logger=False)` in one of them."
+        )
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return (
+        torch.equal(one, other) if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) else one == other
+    )
 
 
 def _validation_of(trainer: Trainer) -> EvaluationLoop | None:
@@ -289,15 +314,19 @@ def _warn_of_rare_schedulers(trainer: Trainer, num_batches: float) -> None:
 
 def evaluate(
     trainer: Trainer, kind: EvalKind, *, keeps_outputs: bool = False
-) -> tuple[EvaluationLoop, list[list[Any]]]:
-    """Run one pass of validation, test or prediction; return the loop with its results, and the outputs kept."""
+) -> tuple[EvaluationLoop, list[list[Any]] | None]:
+    """Run one pass of validation, test or prediction; return the loop with its results, and the outputs kept.
+
+    The outputs are None where the stage is turned off.
+    """
     writers = [callback for callback in trainer.callbacks if isinstance(callback, BasePredictionWriter)]
     keeps_outputs |= kind == "predict" and any(writer.interval.on_epoch for writer in writers)
+    _log_hyperparameters(trainer)
     loop = EvaluationLoop(trainer, kind, keeps_outputs=keeps_outputs)
     trainer.evaluations[kind] = loop
     limit, _ = trainer.eval_limit(kind)
     if limit == 0:
-        return loop, []
+        return loop, None
     loop.load_data()
     if not loop.num_batches:
         trainer.sources.refuse_missing("val" if kind == "validation" else kind)

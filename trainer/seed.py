@@ -20,7 +20,7 @@ _SEED_VARIABLE = "PL_GLOBAL_SEED"
 _WORKERS_VARIABLE = "PL_SEED_WORKERS"
 
 
-def seed_everything(seed: int | None = None, workers: bool = False, verbose: bool = True) -> int:
+def seed_everything(seed: int | str | None = None, workers: bool = False, verbose: bool = True) -> int:
     """Seed Python, NumPy and torch (all devices) and return the seed.
 
     Args:
@@ -31,8 +31,7 @@ def seed_everything(seed: int | None = None, workers: bool = False, verbose: boo
     Raises:
         MisconfigurationException: the seed is out of range.
     """
-    if seed is None:
-        seed = int(os.environ.get(_SEED_VARIABLE, "0"))
+    seed = int(os.environ.get(_SEED_VARIABLE, "0") if seed is None else seed)
     if not 0 <= seed <= _MAX_SEED:
         raise MisconfigurationException(
             four_parts(
@@ -130,9 +129,11 @@ def restore_rng(state: PlainState) -> None:
 
 
 @contextmanager
-def isolated_rng() -> Iterator[None]:
-    """Leave every global generator as it was before the block."""
+def isolated_rng(include_cuda: bool = True) -> Iterator[None]:
+    """Leave every global generator as it was before the block; with `include_cuda`, the GPU's too."""
     state = capture_rng()
+    if not include_cuda:
+        state.pop("cuda", None)
     try:
         yield
     finally:

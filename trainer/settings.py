@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from trainer.options import (
     DataOptions,
@@ -14,9 +16,35 @@ from trainer.options import (
     refuse,
 )
 
+T = TypeVar("T")
+
+
+class Setting(Generic[T]):
+    """A field of one of the trainer's groups; setting it makes the group anew, checked as at first."""
+
+    def __init__(self, group: str, doc: str) -> None:
+        self._group = group
+        self.__doc__ = doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, settings: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, settings: Settings, owner: type) -> T: ...
+
+    def __get__(self, settings: Settings | None, owner: type) -> Self | T:
+        return self if settings is None else cast("T", getattr(getattr(settings, self._group), self._name))
+
+    def __set__(self, settings: Settings, value: T) -> None:
+        fields: dict[str, Any] = {self._name: value}
+        setattr(settings, self._group, replace(getattr(settings, self._group), **fields))
+
 
 class Settings:
-    """Read-only properties with the names of the trainer's arguments, for code that asks for them."""
+    """Properties with the names of the trainer's arguments; those that Lightning lets be set later may be set."""
 
     length: LengthOptions
     validation: ValidationOptions
@@ -24,11 +52,12 @@ class Settings:
     reporting: ReportingOptions
     data: DataOptions
     _accumulate_grad_batches: int | None = None  # set during the run
+    _knows_epochs: bool = True  # False until the first fit decides what was left open
 
     @property
-    def max_epochs(self) -> int:
-        """Return the limit of epochs, -1 without one."""
-        return self.length.max_epochs
+    def max_epochs(self) -> int | None:
+        """Return the limit of epochs, -1 without one; None until a fit decides where none was given."""
+        return self.length.max_epochs if self._knows_epochs else None
 
     @property
     def max_steps(self) -> int:
@@ -45,51 +74,33 @@ class Settings:
         """Return the optimizer steps that early stopping has to wait for."""
         return self.length.min_steps
 
-    @property
-    def fast_dev_run(self) -> int:
-        """Return the batches of a trial run, 0 (false) in an ordinary one."""
-        return self.length.fast_dev_run
-
-    @property
-    def limit_train_batches(self) -> float:
-        """Return the limit of training batches: a number (int) or a share (float)."""
-        return self.length.limit_train_batches
-
-    @property
-    def limit_val_batches(self) -> float:
-        """Return the limit of validation batches: a number (int) or a share (float)."""
-        return self.length.limit_val_batches
-
-    @property
-    def limit_test_batches(self) -> float:
-        """Return the limit of test batches: a number (int) or a share (float)."""
-        return self.length.limit_test_batches
-
-    @property
-    def limit_predict_batches(self) -> float:
-        """Return the limit of batches to predict: a number (int) or a share (float)."""
-        return self.length.limit_predict_batches
-
-    @property
-    def overfit_batches(self) -> float:
-        """Return the batches to overfit on: a number (int) or a share (float), 0.0 in an ordinary run."""
-        return self.length.overfit_batches
-
-    @property
-    def val_check_interval(self) -> float | str | timedelta | Mapping[str, int]:
-        """Return how often validation runs: batches (int), a share of an epoch (float), or a length of time."""
-        return self.validation.val_check_interval
-
-    @property
-    def check_val_every_n_epoch(self) -> int | None:
-        """Return every how many epochs validation runs, None where batches are counted over epochs."""
-        return self.validation.check_val_every_n_epoch
+    fast_dev_run = Setting[int]("length", "The batches of a trial run, 0 (false) in an ordinary one.")
+    limit_train_batches = Setting[float]("length", "The limit of training batches: a number (int) or a share (float).")
+    limit_val_batches = Setting[float]("length", "The limit of validation batches: a number (int) or a share (float).")
+    limit_test_batches = Setting[float]("length", "The limit of test batches: a number (int) or a share (float).")
+    limit_predict_batches = Setting[float](
+        "length", "The limit of batches to predict: a number (int) or a share (float)."
+    )
+    overfit_batches = Setting[float](
+        "length", "The batches to overfit on: a number (int) or a share (float), 0.0 in an ordinary run."
+    )
+    val_check_interval = Setting[float | str | timedelta | Mapping[str, int]](
+        "validation", "How often validation runs: batches (int), a share of an epoch (float), or a length of time."
+    )
+    check_val_every_n_epoch = Setting[int | None](
+        "validation", "Every how many epochs validation runs, None where batches are counted over epochs."
+    )
 
     @property
     def num_sanity_val_steps(self) -> float:
         """Return the validation batches that run ahead of training, of each loader; `math.inf` for all."""
         steps = self.validation.num_sanity_val_steps
         return float("inf") if steps == -1 else steps
+
+    @num_sanity_val_steps.setter
+    def num_sanity_val_steps(self, steps: float) -> None:
+        number = -1 if steps == float("inf") else int(steps)
+        self.validation = replace(self.validation, num_sanity_val_steps=number)
 
     @property
     def accumulate_grad_batches(self) -> int:
@@ -103,25 +114,10 @@ class Settings:
             refuse("accumulate_grad_batches", batches, "a whole number of at least 1", "Correct it.")
         self._accumulate_grad_batches = batches
 
-    @property
-    def gradient_clip_val(self) -> float | None:
-        """Return the limit that gradients are clipped to, None without one."""
-        return self.optimisation.gradient_clip_val
-
-    @property
-    def gradient_clip_algorithm(self) -> str | None:
-        """Return "norm", "value", or None where it was not chosen."""
-        return self.optimisation.gradient_clip_algorithm
-
-    @property
-    def log_every_n_steps(self) -> int:
-        """Return every how many steps values go to the loggers."""
-        return self.reporting.log_every_n_steps
-
-    @property
-    def barebones(self) -> bool:
-        """Return whether everything that costs time is off."""
-        return self.reporting.barebones
+    gradient_clip_val = Setting[float | None]("optimisation", "The limit that gradients are clipped to, None without.")
+    gradient_clip_algorithm = Setting[str | None]("optimisation", '"norm", "value", or None where it was not chosen.')
+    log_every_n_steps = Setting[int]("reporting", "Every how many steps values go to the loggers.")
+    barebones = Setting[bool]("reporting", "Whether everything that costs time is off.")
 
     @property
     def enable_autolog_hparams(self) -> bool:
@@ -133,7 +129,6 @@ class Settings:
         """Return the folder for logs and checkpoints that have no other."""
         return self.reporting.default_root_dir
 
-    @property
-    def reload_dataloaders_every_n_epochs(self) -> int:
-        """Return every how many epochs the loader hooks are called again, 0 for never."""
-        return self.data.reload_dataloaders_every_n_epochs
+    reload_dataloaders_every_n_epochs = Setting[int](
+        "data", "Every how many epochs the loader hooks are called again, 0 for never."
+    )

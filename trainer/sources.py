@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from trainer.compiled import unwrap_compiled
 from trainer.data_hooks import DataHooks
-from trainer.errors import MisconfigurationException
+from trainer.errors import MisconfigurationException, WrongTypeError
 from trainer.hooks import is_overridden
 
 if TYPE_CHECKING:
@@ -39,7 +39,15 @@ class Sources:
         owner: DataHooks = self.module
         if self.datamodule is not None and is_overridden(name, self.datamodule, DataHooks):
             owner = self.datamodule
-        return getattr(owner, name)()
+        if not is_overridden(name, owner, DataHooks):
+            return None
+        found = getattr(owner, name)()
+        if found is None:
+            raise WrongTypeError(
+                f"`{type(owner).__name__}.{name}` returned no loader. Got None; expected a DataLoader or any other "
+                "iterable. Return one, or an empty list where there is nothing to evaluate."
+            )
+        return found
 
     def has(self, source: str) -> bool:
         """Return whether there is anybody to ask for loaders of `source`."""
@@ -65,7 +73,8 @@ def read_sources(model: object, datamodule: Any, loaders: dict[str, Any], before
         before: the sources of the run before.
 
     Raises:
-        MisconfigurationException: there is no model, or loaders and a data module contradict each other.
+        MisconfigurationException: loaders and a data module contradict each other.
+        WrongTypeError: there is no model, or it is no LightningModule.
     """
     from trainer.datamodule import LightningDataModule
     from trainer.module import LightningModule
@@ -82,7 +91,7 @@ def read_sources(model: object, datamodule: Any, loaders: dict[str, Any], before
     if model is None and before is not None:
         module, compiler = before.module, before.compiler
     if not isinstance(module, LightningModule):
-        raise MisconfigurationException(
+        raise WrongTypeError(
             f"The model is no LightningModule. Got {type(module).__name__}; expected a subclass of "
             "trainer.LightningModule. Wrap the network in one that has the steps."
         )

@@ -113,6 +113,18 @@ class RunningStage(StrEnum):
     PREDICTING = "predict"
 
 
+class TrainerFn(StrEnum):
+    """What the trainer was asked for; each equals its text."""
+
+    FITTING = "fit"
+    VALIDATING = "validate"
+    TESTING = "test"
+    PREDICTING = "predict"
+
+
+TrainerStatus = Status
+
+
 @dataclass(slots=True)
 class RunState:
     """What the trainer is doing: the function called, its status, the stage inside it, the place in the epoch."""
@@ -122,3 +134,16 @@ class RunState:
     stage: RunningStage | None = None
     is_last_batch: bool = False
     batch_idx: int = -1
+
+    @property
+    def finished(self) -> bool:
+        """Return whether the last call ended well."""
+        return self.status is Status.FINISHED
+
+    @property
+    def stopped(self) -> bool:
+        """Return whether the last call ended, well or not."""
+        return self.status in (Status.FINISHED, Status.INTERRUPTED)
+
+
+TrainerState = RunState

@@ -252,12 +252,17 @@ def _closure_step(
         return loss
 
     def step(batch: Batch, batch_idx: int, is_last: bool) -> StepOutput:
-        outputs: list[StepOutput] = [None]
+        outputs: list[StepOutput] = []
         closes = window.closes(is_last)
         strategy.set_gradient_sync(closes)
         closure = partial(evaluate, batch, batch_idx, closes, outputs)
         if closes:
             update(state.epoch, batch_idx, optimizer, closure)
+            if not outputs:
+                raise MisconfigurationException(
+                    "`optimizer_step` did not run its closure, so there was no training step. Got no call; expected "
+                    "one. Pass `optimizer_closure` to `optimizer.step`, or call it."
+                )
             state.global_step += optimizer.take_steps()  # a written hook sees the count before its step
             state.window_batches = 0
         else:
@@ -273,6 +278,11 @@ def _manual_step(trainer: Trainer, run: Hook) -> TrainStep:
 
     def step(batch: Batch, batch_idx: int, is_last: bool) -> StepOutput:
         output: StepOutput = run(batch, batch_idx)
+        if output is not None and not isinstance(output, Tensor | Mapping):
+            raise MisconfigurationException(
+                four_parts("`training_step` returned something unknown.", got=type(output).__name__,
+                           expected="a tensor, a dict or None", remedy="Return one of them, or nothing.")
+            )  # fmt: skip
         return output
 
     return step

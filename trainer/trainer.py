@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -14,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from torch import Tensor
 from torch.optim import Optimizer
 
-from trainer import runner
+from trainer import runner, state
 from trainer.arguments import check_other_arguments, defaults_from_environment
-from trainer.assembly import assemble_callbacks, assemble_loggers
+from trainer.assembly import assemble_callbacks, assemble_loggers, list_callbacks
 from trainer.callback import Callback
+from trainer.callbacks.timer import Timer
 from trainer.checkpoints import check_weights_only
 from trainer.combined_training import CombinedTrainLoader, is_combined
 from trainer.errors import SIGTERMException
@@ -31,6 +34,7 @@ from trainer.options import (
     ReportingOptions,
     ReproducibilityOptions,
     ValidationOptions,
+    check_barebones,
     default_root,
     read_length,
 )
@@ -113,6 +117,20 @@ class Trainer(Readings):
         **others: object,
     ) -> None:
         check_other_arguments(others, frozenset(inspect.signature(Trainer).parameters))
+        if barebones:
+            check_barebones(
+                enable_checkpointing=enable_checkpointing,
+                logger=logger,
+                enable_progress_bar=enable_progress_bar,
+                log_every_n_steps=log_every_n_steps,
+                enable_model_summary=enable_model_summary,
+                num_sanity_val_steps=num_sanity_val_steps,
+                fast_dev_run=fast_dev_run,
+                detect_anomaly=detect_anomaly,
+                profiler=profiler,
+            )
+        given_callbacks = list_callbacks(callbacks)
+        has_timer = max_time is not None or any(isinstance(callback, Timer) for callback in given_callbacks)
         overfit = overfit_batches if overfit_batches else 1.0
         given = (limit_train_batches, limit_val_batches, limit_test_batches, limit_predict_batches)
         defaults = (1.0, overfit, 1.0, 1.0)
@@ -126,8 +144,14 @@ class Trainer(Readings):
             min_steps=min_steps,
             limits=(train, val, test, predict),
             overfit_batches=overfit_batches,
+            has_timer=has_timer,
         )
-        sanity = (0 if barebones else 2) if num_sanity_val_steps is None else num_sanity_val_steps
+        self._knows_epochs = max_epochs is not None or bool(self.length.fast_dev_run)
+        sanity = (
+            (0 if barebones or self.length.fast_dev_run else 2)
+            if num_sanity_val_steps is None
+            else num_sanity_val_steps
+        )
         self.validation = ValidationOptions(
             val_check_interval=1.0 if val_check_interval is None or self.length.fast_dev_run else val_check_interval,
             check_val_every_n_epoch=check_val_every_n_epoch,
@@ -162,8 +186,8 @@ class Trainer(Readings):
 
             self.plugins = read_plugins(plugins, sync_batchnorm=sync_batchnorm)
         self._place(accelerator, devices, num_nodes, strategy, precision)
-        self.loggers = assemble_loggers(logger, self.reporting, enabled=shows and not self.length.fast_dev_run)
-        self.callbacks = assemble_callbacks(callbacks, self.reporting, self.length)
+        self.loggers = assemble_loggers(logger, self.reporting, enabled=shows, dummy=bool(self.length.fast_dev_run))
+        self.callbacks = assemble_callbacks(given_callbacks, self.reporting, self.length)
         self.profiler = choose_profiler(profiler)
         self.metrics = MetricStore()
         self.train_state = TrainState()
@@ -220,6 +244,7 @@ class Trainer(Readings):
         """
         check_weights_only(weights_only)
         self._take(model, datamodule, train=train_dataloaders, val=val_dataloaders)
+        self._decide_length()
         runner.run_stage(self, "fit", _text(ckpt_path), lambda resume: runner.fit(self, resume))
 
     def validate(
@@ -233,7 +258,7 @@ class Trainer(Readings):
     ) -> list[dict[str, float]]:
         """Run one pass of validation; return the metrics for each loader.
 
-        Without a model, the one of the last run is taken, with its best checkpoint where there is one.
+        Without a model, the one of the last run is taken, with its best checkpoint.
         """
         check_weights_only(weights_only)
         return self._evaluate("validation", model, dataloaders, ckpt_path, verbose, datamodule)
@@ -310,7 +335,7 @@ class Trainer(Readings):
         _, outputs = runner.run_stage(
             self, "predict", path, lambda _: runner.evaluate(self, "predict", keeps_outputs=return_predictions)
         )
-        if not return_predictions:
+        if not return_predictions or outputs is None:
             return None
         return outputs[0] if len(outputs) == 1 else outputs  # type: ignore[no-any-return]  # the user's outputs
 
@@ -341,9 +366,15 @@ class Trainer(Readings):
         if before is not None and before.module is not self._sources.module:
             self._position = None
 
+    def _decide_length(self) -> None:
+        """Settle the limits that were left open."""
+        self._knows_epochs = True
+        if self.length.min_epochs is None:
+            self.length = replace(self.length, min_epochs=int(self.length.min_steps is not None))
+
     def _default_checkpoint(self, model: LightningModule | None, ckpt_path: str | Path | None) -> str | None:
-        if ckpt_path is None and model is None and self.checkpoint_callback is not None:
-            return self.checkpoint_callback.best_model_path or None
+        if ckpt_path is None and model is None:
+            return "best"
         return _text(ckpt_path)
 
     # Data
@@ -373,7 +404,7 @@ class Trainer(Readings):
     @property
     def estimated_stepping_batches(self) -> float:
         """Return the optimizer steps of the whole fit; usable in `configure_optimizers`. Infinite without a limit."""
-        if self.max_epochs == -1:
+        if self.length.max_epochs == -1:
             return self.steps_in(float("inf"))
         loader = self.train_loader if self.train_loader is not None else self.make_train_loader()
         return self.steps_in(loader.num_batches if loader.length else 0)
@@ -488,6 +519,11 @@ class Trainer(Readings):
         if message not in self._warned and self.is_global_zero:
             self._warned.add(message)
             warnings.warn(message, stacklevel=2)
+
+
+# Lightning keeps these in a package of this file's name.
+sys.modules[f"{__name__}.states"] = state
+sys.modules[f"{__name__}.trainer"] = sys.modules[__name__]
 
 
 def _text(path: str | Path | None) -> str | None:

@@ -20,30 +20,50 @@ _HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batc
 def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
     """Return `value` with every tensor in it replaced by `function(tensor)`.
 
-    Looks into tuples, named tuples, lists, mappings and dataclasses; anything else with a `to` method and everything
-    without tensors is returned as it is.
+    Looks into tuples, named tuples, lists, mappings and dataclasses; everything else is returned as it is.
     """
-    if isinstance(value, Tensor):
+    return map_leaves(lambda leaf: function(leaf) if isinstance(leaf, Tensor) else leaf, value)
+
+
+def map_leaves(function: Callable[[Any], Any], value: Any) -> Any:
+    """Return `value` with everything in it that is no collection replaced by `function(it)`.
+
+    Looks into tuples, named tuples, lists, mappings and dataclasses, unless they have a `to` method of their own.
+    """
+    if isinstance(value, Tensor) or callable(getattr(value, "to", None)):
         return function(value)
     if isinstance(value, tuple):
-        parts = [map_tensors(function, part) for part in value]
+        parts = [map_leaves(function, part) for part in value]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     if isinstance(value, list):
-        return [map_tensors(function, part) for part in value]
+        return [map_leaves(function, part) for part in value]
     if isinstance(value, Mapping):
-        mapped = {key: map_tensors(function, part) for key, part in value.items()}
+        mapped = {key: map_leaves(function, part) for key, part in value.items()}
         return mapped if type(value) is dict else type(value)(mapped)  # type: ignore[call-arg]  # mappings take one
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value) if field.init]
-        return dataclasses.replace(value, **{name: map_tensors(function, getattr(value, name)) for name in names})
-    return value
+        return dataclasses.replace(value, **{name: map_leaves(function, getattr(value, name)) for name in names})
+    return function(value)
 
 
-def move_to_device(batch: Batch, device: torch.device) -> Batch:
-    """Return `batch` on `device`; what is there already is not copied."""
-    if hasattr(batch, "to") and not isinstance(batch, Tensor):
-        return batch.to(device)
-    return map_tensors(lambda tensor: tensor.to(device, non_blocking=device.type == "cuda"), batch)
+def tensors_from_numbers(value: Any, device: torch.device) -> Any:
+    """Return `value` with every number in it as a tensor on `device`."""
+    return map_leaves(lambda leaf: torch.tensor(leaf, device=device) if isinstance(leaf, int | float) else leaf, value)
+
+
+def move_to_device(batch: Batch, device: torch.device | str) -> Batch:
+    """Return `batch` with everything that has a `to` method on `device`; what is there already is not copied."""
+    device = torch.device(device)
+
+    def move(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            return leaf.to(device, non_blocking=device.type == "cuda")
+        if not callable(getattr(leaf, "to", None)):
+            return leaf
+        moved = leaf.to(device)
+        return leaf if moved is None else moved  # a `to` that works in place need not return anything
+
+    return map_leaves(move, batch)
 
 
 def choose_transfer(trainer: Trainer, dataloader_idx: int = 0) -> Hook | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,27 @@ class LoggingRegression(Regression):
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         prediction: Tensor = self(batch[0])
         return prediction
+
+
+class SeveralLoaders(LoggingRegression):
+    """The same, for several loaders in an evaluation."""
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        super().validation_step(batch, batch_idx)
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        super().test_step(batch, batch_idx)
+
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        return super().predict_step(batch, batch_idx)
+
+
+def metric_lines(folder: str | Path | None) -> list[str]:
+    """Return the lines of a run's metrics.csv with "step" and "epoch" as the first columns."""
+    with open(Path(str(folder)) / "metrics.csv", newline="") as file:
+        header, *rows = csv.reader(file)
+    order = sorted(range(len(header)), key=lambda at: (header[at] not in ("step", "epoch"), header[at] == "epoch"))
+    return [",".join(row[at] for at in order) for row in (header, *rows)]
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:

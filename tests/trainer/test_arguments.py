@@ -97,7 +97,7 @@ def test_what_is_kept_or_changed_is_taken_by_name_and_the_rest_refused() -> None
         ({"val_check_interval": [3]}, "`val_check_interval`.*a number of batches or a length of time"),
         ({"val_check_interval": 1.5}, r"`val_check_interval`.*Got 1.5"),
         ({"val_check_interval": 0}, "`val_check_interval`"),
-        ({"check_val_every_n_epoch": None}, "`val_check_interval`.*number of batches when"),
+        ({"check_val_every_n_epoch": None, "val_check_interval": 0.5}, "`val_check_interval`.*number of batches when"),
         ({"check_val_every_n_epoch": 0}, "limit_val_batches=0"),
         ({"limit_train_batches": 1.5}, "`limit_train_batches`.*Got 1.5"),
         ({"limit_val_batches": -1}, "`limit_val_batches`.*Got -1"),

@@ -44,7 +44,7 @@ def test_a_compiled_model_trains_and_logs_as_the_model_itself(tmp_path: Path) ->
     assert other.lightning_module is inner
     for name in ("train_loss_epoch", "train_loss_step", "val_loss"):
         assert other.callback_metrics[name] == one.callback_metrics[name], name
-    assert other.predict(None, regression_loader(8))[0].shape == (4, 1)  # type: ignore[index]  # a list
+    assert other.predict(model, regression_loader(8))[0].shape == (4, 1)  # type: ignore[index]  # a list
     assert not {"training_step", "log"} & set(vars(inner))  # the model is as it was
     copy.deepcopy(inner)
     other.save_checkpoint(tmp_path / "a.ckpt")

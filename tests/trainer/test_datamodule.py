@@ -9,7 +9,14 @@ import pytest
 import yaml
 
 import trainer as L
-from tests.trainer.models import LoggingRegression, Regression, make_trainer, regression_data, regression_loader
+from tests.trainer.models import (
+    LoggingRegression,
+    Regression,
+    SeveralLoaders,
+    make_trainer,
+    regression_data,
+    regression_loader,
+)
 from trainer.errors import MisconfigurationException
 from trainer.loggers import CSVLogger
 
@@ -76,7 +83,7 @@ def test_datasets_make_a_data_module(tmp_path: Path) -> None:
         regression_data(12), [regression_data(8), regression_data(4)], regression_data(6), batch_size=4
     )
     trainer = make_trainer(tmp_path, max_epochs=1)
-    trainer.fit(LoggingRegression(), datamodule=data)
+    trainer.fit(SeveralLoaders(), datamodule=data)
     assert (trainer.num_training_batches, trainer.num_val_batches) == (3, [2, 1])
     assert len(trainer.test(LoggingRegression(), datamodule=data, verbose=False)) == 1
 

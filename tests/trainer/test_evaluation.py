@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 
 import trainer as L
-from tests.trainer.models import LoggingRegression, Regression, make_trainer, regression_data, regression_loader
+from tests.trainer.models import (
+    LoggingRegression,
+    Regression,
+    SeveralLoaders,
+    make_trainer,
+    regression_data,
+    regression_loader,
+)
 from trainer.errors import MisconfigurationException
 
 
@@ -36,7 +43,7 @@ def test_predictions_come_back_in_order(tmp_path: Path) -> None:
 
 
 def test_predictions_of_several_loaders_are_lists_of_lists(tmp_path: Path) -> None:
-    outputs = make_trainer(tmp_path).predict(LoggingRegression(), [regression_loader(8), regression_loader(4)])
+    outputs = make_trainer(tmp_path).predict(SeveralLoaders(), [regression_loader(8), regression_loader(4)])
     assert outputs is not None
     assert [len(output) for output in outputs] == [2, 1]
     assert make_trainer(tmp_path).predict(LoggingRegression(), regression_loader(), return_predictions=False) is None
@@ -104,7 +111,7 @@ def test_step_values_of_evaluation_go_to_the_loggers(tmp_path: Path) -> None:
     logger = L.loggers.CSVLogger(tmp_path)
     make_trainer(tmp_path, logger=logger).validate(Stepping(), regression_loader(8, 4), verbose=False)
     text = (Path(str(logger.log_dir)) / "metrics.csv").read_text().splitlines()
-    assert text == ["step,epoch,x_step,x_epoch", "0,0.0,0.0,", "1,0.0,1.0,", "0,0.0,,0.5"]
+    assert text == ["epoch,step,x_epoch,x_step", "0.0,0,,0.0", "0.0,1,,1.0", "0.0,0,0.5,"]
 
 
 def test_without_inference_mode_outputs_can_be_trained_on(tmp_path: Path) -> None:
@@ -137,7 +144,7 @@ def test_the_best_checkpoint_is_taken_when_no_model_is_given(tmp_path: Path) -> 
 def test_hooks_hear_of_the_loader_only_where_there_are_several(tmp_path: Path) -> None:
     heard: list[tuple[int, ...]] = []
 
-    class Listening(LoggingRegression):
+    class Listening(SeveralLoaders):
         def on_predict_batch_start(self, batch: Any, batch_idx: int, *loader: int) -> None:
             heard.append(loader)
 
@@ -153,19 +160,19 @@ def test_hooks_hear_of_the_loader_only_where_there_are_several(tmp_path: Path) -
 def test_loaders_in_a_dict_are_evaluated_in_its_order(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path)
     loaders = {"small": regression_loader(4, 4), "large": regression_loader(12, 4)}
-    results = trainer.validate(LoggingRegression(), loaders, verbose=False)
+    results = trainer.validate(SeveralLoaders(), loaders, verbose=False)
     assert trainer.num_val_batches == [1, 3]
     assert [sorted(values) for values in results] == [["val_loss/dataloader_idx_0"], ["val_loss/dataloader_idx_1"]]
 
 
 def test_streamed_predictions_are_those_of_a_list(tmp_path: Path) -> None:
-    model, events = LoggingRegression(), []
+    model, events = SeveralLoaders(), []
 
     class Watch(L.Callback):
         def on_predict_batch_end(self, *arguments: Any) -> None:
             events.append("batch")
 
-        def teardown(self, *arguments: Any) -> None:
+        def teardown(self, *arguments: Any, **named: Any) -> None:
             events.append("teardown")
 
     trainer = make_trainer(tmp_path, callbacks=Watch())
@@ -193,7 +200,7 @@ def test_a_stream_that_is_left_early_ends_its_run(tmp_path: Path) -> None:
         def on_exception(self, *arguments: Any) -> None:
             ended.append("exception")
 
-        def teardown(self, *arguments: Any) -> None:
+        def teardown(self, *arguments: Any, **named: Any) -> None:
             ended.append("teardown")
 
     model = LoggingRegression()

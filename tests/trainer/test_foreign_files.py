@@ -20,7 +20,7 @@ import torch
 
 from tests.trainer.compat.scripts import loader, regression
 from tests.trainer.compat.test_compat import OURS, lightning_or_skip
-from tests.trainer.models import Regression, assert_equal_weights, make_trainer, regression_loader
+from tests.trainer.models import LoggingRegression, Regression, assert_equal_weights, make_trainer, regression_loader
 from trainer.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, OnExceptionCheckpoint
 from trainer.checkpoints import link_checkpoint, load_checkpoint, save_checkpoint
 from trainer.errors import CheckpointError, CheckpointMissingError
@@ -99,7 +99,7 @@ def test_a_missing_file_is_a_file_not_found(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="There is no checkpoint"):
         Regression.load_from_checkpoint(tmp_path / "none.ckpt")
     with pytest.raises(ValueError, match="needs a fit of this trainer"):
-        make_trainer(tmp_path).test(Regression(), regression_loader(), ckpt_path="best")
+        make_trainer(tmp_path).validate(LoggingRegression(), regression_loader(), ckpt_path="best")
 
 
 # What goes wrong while writing

@@ -112,7 +112,7 @@ def test_limits_end_the_fit(tmp_path: Path, options: dict[str, Any], steps: int,
     ("options", "expected"),
     [
         ({}, 2),
-        ({"min_steps": 5}, 5),
+        ({"min_steps": 5}, 6),
         ({"min_epochs": 1}, 6),
         ({"min_epochs": 2}, 12),
         ({"min_epochs": 1, "min_steps": 9}, 9),

@@ -151,7 +151,7 @@ def test_hooks_have_their_own_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize("hook", ["on_fit_start", "setup", "on_fit_end"])
 def test_logging_outside_batches_and_epochs_is_refused(tmp_path: Path, hook: str) -> None:
     class Wrong(Regression):
-        def _log(self, *args: Any) -> None:
+        def _log(self, *args: Any, **named: Any) -> None:
             self.log("x", 1.0)
 
     model = Wrong()

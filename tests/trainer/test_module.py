@@ -65,11 +65,11 @@ def test_missing_steps_say_what_to_write(tmp_path: Path) -> None:
         make_trainer(tmp_path, max_epochs=1).fit(Empty(), regression_loader())
 
 
-def test_no_configure_optimizers_warns(tmp_path: Path) -> None:
+def test_no_configure_optimizers_is_refused(tmp_path: Path) -> None:
     class Unoptimised(L.LightningModule):
         def training_step(self, batch: Any, batch_idx: int) -> None: ...
 
-    with pytest.warns(UserWarning, match="Unoptimised has no `configure_optimizers`"):
+    with pytest.raises(MisconfigurationException, match="Unoptimised has no `configure_optimizers`"):
         make_trainer(tmp_path, max_epochs=1).fit(Unoptimised(), regression_loader())
 
 

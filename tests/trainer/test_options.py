@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import trainer as L
+from tests.trainer.models import Regression, make_trainer, regression_loader
 from trainer.errors import MisconfigurationException
 from trainer.options import ValidationOptions
 
 
 @pytest.mark.parametrize(
     ("options", "epochs", "steps"),
-    [({}, 1000, -1), ({"max_steps": 5}, -1, 5), ({"max_epochs": 3}, 3, -1), ({"max_time": "00:00:00:01"}, -1, -1),
+    [({}, None, -1), ({"max_steps": 5}, None, 5), ({"max_epochs": 3}, 3, -1), ({"max_time": "00:00:00:01"}, None, -1),
      ({"fast_dev_run": 4, "max_epochs": 9}, 1, 4)],
 )  # fmt: skip
-def test_a_fit_has_a_thousand_epochs_unless_something_limits_it(options: Any, epochs: int, steps: int) -> None:
+def test_a_trainer_tells_the_limits_it_was_given(options: Any, epochs: int | None, steps: int) -> None:
     trainer = L.Trainer(accelerator="cpu", **options)
     assert (trainer.max_epochs, trainer.max_steps) == (epochs, steps)
+
+
+@pytest.mark.parametrize(
+    ("options", "epochs"),
+    [({}, 1000), ({"max_steps": 5}, -1), ({"max_epochs": 3}, 3), ({"max_time": "00:00:00:01"}, -1),
+     ({"callbacks": L.callbacks.Timer()}, -1)],
+)  # fmt: skip
+def test_a_fit_has_a_thousand_epochs_unless_something_limits_it(tmp_path: Path, options: Any, epochs: int) -> None:
+    trainer = make_trainer(tmp_path, limit_train_batches=0, **options)
+    trainer.fit(Regression(), regression_loader(8))
+    assert (trainer.max_epochs, trainer.min_epochs) == (epochs, 0)
 
 
 def validation(interval: float, every: int | None = 1) -> ValidationOptions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from tests.trainer.models import LoggingRegression, make_trainer, regression_loader
+from tests.trainer.models import LoggingRegression, SeveralLoaders, make_trainer, regression_loader
 
 
 def test_a_trainer_tells_its_arguments_under_their_names(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_trainer_tells_its_arguments_under_their_names(tmp_path: Path) -> None
 def test_a_trainer_tells_the_loaders_it_was_given(tmp_path: Path) -> None:
     trainer, loaders = make_trainer(tmp_path, max_epochs=1), [regression_loader(8, 4), regression_loader(24, 4)]
     assert trainer.val_dataloaders is None
-    trainer.fit(LoggingRegression(), regression_loader(8, 4), loaders)
+    trainer.fit(SeveralLoaders(), regression_loader(8, 4), loaders)
     trainer.test(LoggingRegression(), loaders[0], verbose=False)
     assert trainer.val_dataloaders is loaders
     assert trainer.test_dataloaders is loaders[0]

@@ -40,11 +40,11 @@ def format_checkpoint_name(template: str, values: Mapping[str, Any], equals: str
     return _FIELD.sub(fill, template)
 
 
-def unused_path(path: str, extension: str, first_version: int) -> str:
-    """Return `path`, with "-v1", "-v2" ... before the extension where files of these names exist."""
+def unused_path(path: str, extension: str, first_version: int, own: str = "") -> str:
+    """Return `path`, with "-v1", "-v2" ... before the extension where files of these names exist and are not `own`."""
     version = first_version
     candidate = path
-    while exists(candidate):
+    while candidate != own and exists(candidate):
         candidate = f"{path.removesuffix(extension)}-v{version}{extension}"
         version += 1
     return candidate

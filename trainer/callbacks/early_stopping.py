@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from enum import StrEnum
+from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from trainer.trainer import Trainer
 
 
-class EarlyStoppingReason(StrEnum):
+class EarlyStoppingReason(Enum):
     """Why `EarlyStopping` ended a fit."""
 
-    NOT_STOPPED = "not_stopped"
-    PATIENCE_EXHAUSTED = "patience_exhausted"
-    STOPPING_THRESHOLD = "stopping_threshold"
-    DIVERGENCE_THRESHOLD = "divergence_threshold"
-    NON_FINITE_METRIC = "non_finite_metric"
+    NOT_STOPPED = 0
+    STOPPING_THRESHOLD = 1
+    DIVERGENCE_THRESHOLD = 2
+    PATIENCE_EXHAUSTED = 3
+    NON_FINITE_METRIC = 4
 
 
 StoppingReason = EarlyStoppingReason
@@ -45,8 +45,8 @@ class EarlyStopping(Callback):
         check_finite: stop when the metric is infinite or not a number.
         stopping_threshold: stop as soon as the metric is better than this.
         divergence_threshold: stop as soon as the metric is worse than this.
-        check_on_train_epoch_end: check at the end of training epochs instead of validation. By default: where there
-            is no validation.
+        check_on_train_epoch_end: check at the end of training epochs instead of validation. By default: where
+            validation runs once an epoch or not at all.
         log_rank_zero_only: accepted; rank zero alone prints in any case.
 
     Attributes:
@@ -79,7 +79,7 @@ class EarlyStopping(Callback):
                            remedy="Pass mode='min' for losses, mode='max' for scores.")
             )  # fmt: skip
         self.monitor = monitor
-        self.min_delta = abs(min_delta)
+        self.min_delta = -abs(min_delta) if mode == "min" else abs(min_delta)
         self.patience = patience
         self.verbose = verbose
         self.mode = mode
@@ -93,7 +93,7 @@ class EarlyStopping(Callback):
         self.wait_count = 0
         self.stopped_epoch = 0
         self.stopping_reason = StoppingReason.NOT_STOPPED
-        self.stopping_reason_message = ""
+        self.stopping_reason_message: str | None = None
         self._checks_training = False
 
     @property
@@ -114,7 +114,7 @@ class EarlyStopping(Callback):
     def state_dict(self) -> PlainState:
         """Return the counters as plain data."""
         return {
-            "best_score": self._best,
+            "best_score": self.best_score,
             "wait_count": self.wait_count,
             "stopped_epoch": self.stopped_epoch,
             "patience": self.patience,
@@ -127,8 +127,11 @@ class EarlyStopping(Callback):
         self._best = float(state_dict["best_score"])
         self.wait_count = int(state_dict["wait_count"])
         self.stopped_epoch = int(state_dict["stopped_epoch"])
-        self.stopping_reason = EarlyStoppingReason(state_dict.get("stopping_reason", EarlyStoppingReason.NOT_STOPPED))
-        self.stopping_reason_message = state_dict.get("stopping_reason_message") or ""
+        reason = state_dict.get("stopping_reason", 0)  # earlier versions wrote the name
+        self.stopping_reason = (
+            EarlyStoppingReason[reason.upper()] if isinstance(reason, str) else EarlyStoppingReason(reason)
+        )
+        self.stopping_reason_message = state_dict.get("stopping_reason_message") or None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
         """Choose what to check after."""
@@ -137,7 +140,9 @@ class EarlyStopping(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop at once where the run that is resumed had stopped already."""
         if self.check_on_train_epoch_end is None:
-            self._checks_training = not trainer.has_validation
+            options = trainer.validation
+            once = options.val_check_interval == 1.0 and options.check_val_every_n_epoch == 1
+            self._checks_training = once or not trainer.has_validation
         if self.wait_count >= self.patience > 0 and self.stopped_epoch:
             trainer.should_stop = True
 
@@ -171,7 +176,7 @@ class EarlyStopping(Callback):
         self.stopped_epoch = trainer.current_epoch
         self.stopping_reason = reason
         self.stopping_reason_message = (
-            f"EarlyStopping: `{self.monitor}` {reason.value.replace('_', ' ')}; best value {self._best:.6g}."
+            f"EarlyStopping: `{self.monitor}` {reason.name.lower().replace('_', ' ')}; best value {self._best:.6g}."
         )
         if self.verbose:
             trainer.print(self.stopping_reason_message)
@@ -180,11 +185,10 @@ class EarlyStopping(Callback):
         if self.check_finite and not math.isfinite(value):
             return StoppingReason.NON_FINITE_METRIC
         if self.stopping_threshold is not None and self._is_better(value, self.stopping_threshold):
-            self._best = value
             return StoppingReason.STOPPING_THRESHOLD
         if self.divergence_threshold is not None and self._is_better(self.divergence_threshold, value):
             return StoppingReason.DIVERGENCE_THRESHOLD
-        if self._is_better(value, self._best, self.min_delta):
+        if self._is_better(value, self._best, abs(self.min_delta)):
             self._best = value
             self.wait_count = 0
             return StoppingReason.NOT_STOPPED

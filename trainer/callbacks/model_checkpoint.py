@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -51,8 +52,8 @@ class ModelCheckpoint(Checkpoint):
         best_model_path: file of the best checkpoint, "" before there is one.
         best_model_score: its metric.
         last_model_path: file of the last checkpoint.
-        best_k_models: kept files and their metrics.
-        kth_best_model_path: the kept file that goes next.
+        best_k_models: kept files and their metrics; empty without a `monitor`.
+        kth_best_model_path: the kept file that goes next, `kth_value` its metric.
     """
 
     CHECKPOINT_JOIN_CHAR: ClassVar[str] = "-"
@@ -78,7 +79,7 @@ class ModelCheckpoint(Checkpoint):
         save_on_train_epoch_end: bool | None = None,
         enable_version_counter: bool = True,
     ) -> None:
-        self.dirpath = None if dirpath is None else places.normal(dirpath)
+        self.dirpath = None if dirpath is None else _absolute(dirpath)
         self.filename = filename
         self.monitor = monitor
         self.verbose = verbose
@@ -92,7 +93,7 @@ class ModelCheckpoint(Checkpoint):
         self.enable_version_counter = enable_version_counter
         self._every_n_train_steps = every_n_train_steps or 0
         self._train_time_interval = train_time_interval
-        other = every_n_train_steps or train_time_interval is not None
+        other = every_n_train_steps is not None or train_time_interval is not None
         self._every_n_epochs = (0 if other else 1) if every_n_epochs is None else every_n_epochs
         self._saved_at_s: float | None = None
         self.current_score: Tensor | None = None
@@ -100,7 +101,10 @@ class ModelCheckpoint(Checkpoint):
         self.best_model_path = ""
         self.last_model_path = ""
         self.kth_best_model_path = ""
+        self.kth_value = torch.tensor(float("inf") if mode == "min" else float("-inf"))
         self.best_k_models: dict[str, Tensor] = {}
+        self._kept: dict[str, Tensor] = {}  # the same; without a metric, files and their steps
+        self._goes_next = ""
         self._last_saved_step = 0  # there is nothing to save before the first step
         self._current_path = ""
         self._folder = self.dirpath
@@ -138,9 +142,8 @@ class ModelCheckpoint(Checkpoint):
             "mode": self.mode,
             "every_n_train_steps": self._every_n_train_steps,
             "every_n_epochs": self._every_n_epochs,
+            "train_time_interval": self._train_time_interval,
         }
-        if self._train_time_interval is not None:
-            own["train_time_interval"] = str(self._train_time_interval)
         return f"ModelCheckpoint{own!r}"
 
     def state_dict(self) -> PlainState:
@@ -153,6 +156,8 @@ class ModelCheckpoint(Checkpoint):
             "dirpath": self._folder,
             "best_k_models": dict(self.best_k_models),
             "kth_best_model_path": self.kth_best_model_path,
+            "kth_value": self.kth_value,
+            "kept": dict(self._kept),
             "last_model_path": self.last_model_path,
             "last_saved_step": self._last_saved_step,
         }
@@ -169,7 +174,8 @@ class ModelCheckpoint(Checkpoint):
         self.best_model_path = state_dict["best_model_path"]
         self.last_model_path = state_dict["last_model_path"]
         self.current_score = state_dict["current_score"]
-        self.best_k_models = {p: score for p, score in state_dict["best_k_models"].items() if self._is_saved(p)}
+        kept: dict[str, Tensor] = state_dict["kept"] if "kept" in state_dict else state_dict["best_k_models"]
+        self._kept = {path: score for path, score in kept.items() if self._is_saved(path)}
         self._find_kth_best()
 
     def _is_saved(self, path: str) -> bool:
@@ -183,7 +189,7 @@ class ModelCheckpoint(Checkpoint):
         if stage != "fit":
             return
         if self.dirpath is None:
-            self._folder = places.join(trainer.log_dir or trainer.default_root_dir, "checkpoints")
+            self.dirpath = self._folder = places.join(trainer.log_dir or trainer.default_root_dir, "checkpoints")
         if trainer.is_global_zero and not trainer.length.fast_dev_run:
             with contextlib.suppress(OSError, CheckpointError):  # the first save says what is wrong with the folder
                 places.remove_left_overs(self._root)
@@ -283,16 +289,16 @@ class ModelCheckpoint(Checkpoint):
             return None
         if score is not None and torch.isnan(score):
             score = torch.tensor(float("inf") if self.mode == "min" else float("-inf"))
-        is_full = self.save_top_k > 0 and len(self.best_k_models) >= self.save_top_k
-        if score is not None and is_full and not self._beats(score, self.best_k_models[self.kth_best_model_path]):
+        is_full = self.save_top_k > 0 and len(self._kept) >= self.save_top_k
+        if score is not None and is_full and not self._beats(score, self._kept[self._goes_next]):
             return None
-        path = self._new_path(trainer, metrics)
-        replaced = self.kth_best_model_path if is_full else ""
+        replaced = self._goes_next if is_full else ""
+        path = self._new_path(trainer, metrics, self.best_model_path if self.monitor is None else replaced)
         rank = torch.tensor(float(trainer.global_step)) if score is None else score
-        before = dict(self.best_k_models), self.best_model_path, self.best_model_score, self.kth_best_model_path
+        before, best = dict(self._kept), (self.best_model_path, self.best_model_score)
         if replaced:
-            self.best_k_models.pop(replaced, None)
-        self.best_k_models[path] = rank
+            self._kept.pop(replaced, None)
+        self._kept[path] = rank
         self.current_score = score
         self._find_kth_best()
         if score is None:
@@ -303,7 +309,9 @@ class ModelCheckpoint(Checkpoint):
         try:
             self._write(trainer, path)
         except BaseException:
-            self.best_k_models, self.best_model_path, self.best_model_score, self.kth_best_model_path = before
+            self._kept = before
+            self._find_kth_best()
+            self.best_model_path, self.best_model_score = best
             raise
         if replaced and replaced != path and trainer.is_global_zero:
             remove_saved(trainer, replaced)
@@ -314,22 +322,27 @@ class ModelCheckpoint(Checkpoint):
 
     def _find_kth_best(self) -> None:
         """Find the best file and the one to be replaced next; without a metric, the newest is best."""
-        if not self.best_k_models:
-            self.kth_best_model_path = ""
+        if not self._kept:
+            self._goes_next = ""
             return
+        smallest, largest = (find(self._kept, key=lambda path: float(self._kept[path])) for find in (min, max))
         smaller_is_better = self.monitor is not None and self.mode == "min"
-        ranked = sorted(self.best_k_models, key=lambda path: float(self.best_k_models[path]))
-        best, worst = (ranked[0], ranked[-1]) if smaller_is_better else (ranked[-1], ranked[0])
-        self.kth_best_model_path = worst
+        best, worst = (smallest, largest) if smaller_is_better else (largest, smallest)
+        self._goes_next = worst
         self.best_model_path = best
-        self.best_model_score = self.best_k_models[best] if self.monitor is not None else None
+        if self.monitor is not None:
+            self.best_k_models = dict(self._kept)
+            self.kth_best_model_path, self.kth_value = worst, self._kept[worst]
+            self.best_model_score = self._kept[best]
 
-    def _new_path(self, trainer: Trainer, metrics: dict[str, Tensor]) -> str:
+    def _new_path(self, trainer: Trainer, metrics: dict[str, Tensor], own: str) -> str:
+        """Return the file to write; of those that are there, only `own` may be replaced."""
         name = self._file_name(self._name_values(trainer, metrics))
         taken = places.join(self._root, name)
-        is_counted = self.enable_version_counter and taken not in (self.kth_best_model_path, *self.best_k_models)
-        if is_counted and trainer.is_global_zero:
-            taken = unused_path(taken, self.FILE_EXTENSION, self.STARTING_VERSION)
+        if not self.enable_version_counter:
+            return taken
+        if trainer.is_global_zero:
+            taken = unused_path(taken, self.FILE_EXTENSION, self.STARTING_VERSION, own)
         return trainer.strategy.broadcast_text(taken)
 
     def format_checkpoint_name(
@@ -397,3 +410,9 @@ class ModelCheckpoint(Checkpoint):
         trainer.save_checkpoint(path, self.save_weights_only)
         if self.verbose:
             trainer.print(f"Saved {path}")
+
+
+def _absolute(folder: str | Path) -> str:
+    """Return the folder's full path; a URL as it is."""
+    place = places.normal(folder)
+    return place if not place or places.is_remote(place) else os.path.realpath(Path(place).expanduser())

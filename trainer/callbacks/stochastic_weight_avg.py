@@ -99,15 +99,15 @@ class StochasticWeightAveraging(Callback):
             problems.append(f"{len(trainer.optimizers)} optimizers; expected one")
         if len(trainer.lr_scheduler_configs) > 1:
             problems.append(f"{len(trainer.lr_scheduler_configs)} learning rate schedulers; expected one at most")
-        if isinstance(self._swa_epoch_start, float) and trainer.max_epochs == -1:
+        if isinstance(self._swa_epoch_start, float) and trainer.length.max_epochs == -1:
             problems.append("a share of an endless fit as `swa_epoch_start`; expected the number of an epoch")
         if not pl_module.automatic_optimization and self.pl_module_contains_batch_norm(pl_module):
             problems.append("batch norms under manual optimisation, whose statistics cannot be renewed without steps")
         if problems:
             raise MisconfigurationException(f"StochasticWeightAveraging got {'; '.join(problems)}.")
-        self._max_epochs = trainer.max_epochs
+        self._max_epochs = trainer.length.max_epochs
         if isinstance(self._swa_epoch_start, float):
-            self._swa_epoch_start = int(trainer.max_epochs * self._swa_epoch_start)
+            self._swa_epoch_start = int(trainer.length.max_epochs * self._swa_epoch_start)
         device = pl_module.device if self._device is None else self._device
         self._average_model = copy.deepcopy(pl_module).to(device)
         self._swa_scheduler, self._latest_update_epoch = None, -1

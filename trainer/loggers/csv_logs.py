@@ -74,7 +74,7 @@ class ExperimentWriter:
                 self.metrics_keys = next(csv.reader(file), [])
         new = [key for row in self.metrics for key in row if key not in self.metrics_keys]
         if new:
-            self._rewrite(path, [*self.metrics_keys, *dict.fromkeys(new)])
+            self._rewrite(path, sorted({*self.metrics_keys, *new}))
         with open(path, "a", newline="") as file:
             csv.DictWriter(file, self.metrics_keys, restval="").writerows(self.metrics)
         self.metrics.clear()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import trainer as L
-from tests.trainer.models import make_trainer, regression_loader
+from tests.trainer.models import make_trainer, metric_lines, regression_loader
 from trainer.callbacks import GradientNorm
 from trainer.errors import MisconfigurationException
 from trainer.loggers import CSVLogger
@@ -34,7 +34,7 @@ class Slope(L.LightningModule):
 def logged(tmp_path: Path, callback: GradientNorm, **options: Any) -> list[str]:
     trainer = make_trainer(tmp_path, callbacks=callback, logger=CSVLogger(tmp_path), max_epochs=1, **options)
     trainer.fit(Slope(), regression_loader(20, 4))
-    return (Path(str(trainer.log_dir)) / "metrics.csv").read_text().splitlines()
+    return metric_lines(trainer.log_dir)
 
 
 def test_the_norm_before_clipping_is_logged_with_the_steps(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_given_functions_are_called_with_trainer_and_module(tmp_path: Path) -> N
     calls: list[tuple[str, tuple[Any, ...]]] = []
 
     def note(name: str) -> Any:
-        return lambda *arguments: calls.append((name, arguments))
+        return lambda *arguments, **named: calls.append((name, (*arguments, *named.values())))
 
     callback = LambdaCallback(setup=note("setup"), on_train_batch_start=note("batch"), on_predict_end=note("never"))
     trainer, model = make_trainer(tmp_path, max_epochs=1, callbacks=callback), LoggingRegression()

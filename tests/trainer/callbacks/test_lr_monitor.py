@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainer.models import Regression, make_trainer, regression_loader
+from tests.trainer.models import Regression, make_trainer, metric_lines, regression_loader
 from trainer.callbacks import LearningRateMonitor
 from trainer.errors import MisconfigurationException
 from trainer.loggers import CSVLogger
@@ -29,7 +29,7 @@ def logged(tmp_path: Path, model: Regression, monitor: LearningRateMonitor, **op
     options = {"max_epochs": 2, "log_every_n_steps": 2} | options
     trainer = make_trainer(tmp_path, callbacks=monitor, logger=CSVLogger(tmp_path), **options)
     trainer.fit(model, regression_loader(8, 4))
-    return (Path(str(trainer.log_dir)) / "metrics.csv").read_text().splitlines()
+    return metric_lines(trainer.log_dir)
 
 
 @pytest.mark.parametrize(

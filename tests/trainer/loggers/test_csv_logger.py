@@ -20,11 +20,11 @@ def test_rows_are_appended(tmp_path: Path) -> None:
     logger.log_metrics({"loss": 0.5}, 0)
     assert not Path(str(logger.log_dir)).exists()
     logger.log_metrics({"loss": 0.25}, 1)
-    assert lines(logger) == ["step,loss", "0,0.5", "1,0.25"]
+    assert lines(logger) == ["loss,step", "0.5,0", "0.25,1"]
     inode = (Path(str(logger.log_dir)) / "metrics.csv").stat().st_ino
     logger.log_metrics({"loss": 0.125}, 2)
     logger.save()
-    assert lines(logger)[-1] == "2,0.125"
+    assert lines(logger)[-1] == "0.125,2"
     assert (Path(str(logger.log_dir)) / "metrics.csv").stat().st_ino == inode
 
 
@@ -35,7 +35,7 @@ def test_a_new_metric_becomes_a_column(tmp_path: Path) -> None:
     logger.log_metrics({"acc": 0.5}, 1)
     logger.log_metrics({"loss": 2.0, "acc": 0.75}, 2)
     logger.finalize("finished")
-    assert lines(logger) == ["step,run-loss,run-acc", "0,1.0,", "1,,0.5", "2,2.0,0.75"]
+    assert lines(logger) == ["run-acc,run-loss,step", ",1.0,0", "0.5,,1", "0.75,2.0,2"]
 
 
 def test_each_run_has_the_next_free_version(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_run_that_goes_on_keeps_its_rows(tmp_path: Path) -> None:
         logger = CSVLogger(tmp_path, version=0)
         logger.log_metrics({"loss": float(step)}, step)
         logger.save()
-    assert lines(logger) == ["step,loss", "0,0.0", "1,1.0"]
+    assert lines(logger) == ["loss,step", "0.0,0", "1.0,1"]
 
 
 def test_users_may_pass_tensors_and_no_step(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_users_may_pass_tensors_and_no_step(tmp_path: Path) -> None:
     logger.log_metrics(halves, step=7)
     logger.log_metrics(quarters)
     logger.save()
-    assert (tmp_path / "runs" / "a" / "metrics.csv").read_text().splitlines() == ["step,loss", "7,0.5", "1,0.25"]
+    assert (tmp_path / "runs" / "a" / "metrics.csv").read_text().splitlines() == ["loss,step", "0.5,7", "0.25,1"]
     assert logger.root_dir == str(tmp_path / "runs")
 
 

@@ -77,7 +77,7 @@ class ProgressBar(Callback):
     def total_train_batches(self) -> float:
         """Return the batches of this epoch, infinite where not known."""
         trainer = self.trainer
-        if trainer.max_epochs == -1 and trainer.max_steps > 0:
+        if trainer.length.max_epochs == -1 and trainer.max_steps > 0:
             return min(trainer.num_training_batches, trainer.max_steps - trainer.global_step)
         return trainer.num_training_batches
 
@@ -127,6 +127,9 @@ def standard_metrics(trainer: Trainer) -> dict[str, int | str]:
     if version in (None, ""):
         return {}
     return {"v_num": version[-4:] if isinstance(version, str) else int(version)}
+
+
+get_standard_metrics = standard_metrics
 
 
 def as_text(value: object) -> str:
