@@ -70,7 +70,7 @@ ARGUMENTS: tuple[Argument, ...] = (
 
 _SPAWN = "Processes are started again from the script; pass strategy='ddp'."
 _FORK = "Forking after torch has started threads deadlocks; write a script and pass strategy='ddp'."
-_SHARDED = "Sharded parameters are not in this version; pass strategy='ddp'."
+_SHARDED = "This is not in this version; pass strategy='fsdp' or 'ddp'."
 _TPU = "TPUs need torch_xla, which this trainer does not drive; pass strategy='auto' on a GPU or CPU."
 _HPU = "HPUs need a vendor's build of torch, which this trainer does not drive; pass strategy='auto'."
 _DEEPSPEED = "DeepSpeed is not driven by this trainer; pass strategy='ddp'."
@@ -78,12 +78,13 @@ _GONE = "Lightning itself no longer has it; pass strategy='ddp'."
 
 STRATEGIES: tuple[Argument, ...] = (
     *_kept("auto", "single_device", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true"),
+    *(_changed(name, "Through FSDP2; checkpoints hold whole tensors.") for name in ("fsdp", "fsdp_cpu_offload")),
     *(_refused(f"ddp_spawn{end}", "auto", _SPAWN)
       for end in ("", "_find_unused_parameters_false", "_find_unused_parameters_true")),
     *(_refused(f"ddp_{start}{end}", "auto", _FORK)
       for start in ("fork", "notebook")
       for end in ("", "_find_unused_parameters_false", "_find_unused_parameters_true")),
-    *(_refused(name, "auto", _SHARDED) for name in ("fsdp", "fsdp_cpu_offload", "fsdp_native", "model_parallel")),
+    *(_refused(name, "auto", _SHARDED) for name in ("fsdp_native", "model_parallel")),
     *(_refused(f"deepspeed{end}", "auto", _DEEPSPEED)
       for end in ("", "_stage_1", "_stage_1_offload", "_stage_2", "_stage_2_offload", "_stage_3", "_stage_3_offload",
                   "_stage_3_offload_nvme")),

@@ -152,7 +152,7 @@ class EvaluationLoop:
         for checked in (name, f"on_{kind}_batch_start", f"on_{kind}_batch_end"):
             if is_overridden(checked, module, LightningModule):
                 check_loader_index(getattr(module, checked), checked, several=several)
-        self._step: Hook = profiled(trainer, strategy_action(trainer, name), step)
+        self._step: Hook = profiled(trainer, strategy_action(trainer, name), trainer.strategy.step(module, name))
         self._hooks = {
             when: bind(trainer, f"on_{kind}_{when}")
             for when in ("start", "end", "epoch_start", "epoch_end", "batch_start", "batch_end")
@@ -166,11 +166,14 @@ class EvaluationLoop:
         if not self._is_bound:
             self._bind()
         outputs = self._outputs = [[] for _ in self._loaders]
+        batches = [min(number, max_batches) for number in self.num_batches]
+        strategy, module = self.trainer.strategy, self.trainer.lightning_module
         with self._gradients_off(), self._evaluation_modes():
             self._start()
-            for index, loader in enumerate(self._loaders):
-                for _ in self._one_loader(index, loader, min(self.num_batches[index], max_batches)):
-                    pass
+            with strategy.evaluation(module, batches):
+                for index, loader in enumerate(self._loaders):
+                    for _ in self._one_loader(index, loader, batches[index]):
+                        pass
             self._finish()
         self._outputs = []
         return outputs
@@ -178,24 +181,31 @@ class EvaluationLoop:
     def stream(self) -> Iterator[Any]:
         """Run every loader and yield what each step returns, at once; gradients are on between the batches."""
         self._bind()
+        strategy, module = self.trainer.strategy, self.trainer.lightning_module
         with self._evaluation_modes():
             with self._gradients_off():
                 self._start()
-            for index, loader in enumerate(self._loaders):
-                outputs = self._one_loader(index, loader, self.num_batches[index])
-                while True:
-                    with self._gradients_off():
-                        try:
-                            output = next(outputs)
-                        except StopIteration:
-                            break
-                    yield output
+            with strategy.evaluation(module, self.num_batches):
+                for index, loader in enumerate(self._loaders):
+                    yield from self._each_without_gradients(self._one_loader(index, loader, self.num_batches[index]))
             with self._gradients_off():
                 self._finish()
 
+    def _each_without_gradients(self, outputs: Iterator[Any]) -> Iterator[Any]:
+        while True:
+            with self._gradients_off():
+                try:
+                    output = next(outputs)
+                except StopIteration:
+                    return
+            yield output
+
     def _gradients_off(self) -> AbstractContextManager[object]:
         # What a model keeps from its validation inside a fit (a cached mask, say) has to be usable in training.
-        infers = self.trainer.reproducibility.inference_mode and not self.trainer.is_fitting
+        trainer = self.trainer
+        infers = (
+            trainer.reproducibility.inference_mode and trainer.strategy.allows_inference_mode and not trainer.is_fitting
+        )
         return torch.inference_mode() if infers else torch.no_grad()
 
     def _start(self) -> None:

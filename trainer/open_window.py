@@ -24,8 +24,9 @@ def open_gradients(trainer: Trainer) -> tuple[PlainState, bool]:
     if not trainer.train_state.window_batches:
         return {}, False
     named = list(trainer.lightning_module.named_parameters())
-    if not trainer.strategy.is_distributed:
-        return {name: parameter.grad for name, parameter in named if parameter.grad is not None}, False
+    if not trainer.strategy.is_distributed or trainer.strategy.averages_at_once:
+        grads = {name: parameter.grad for name, parameter in named if parameter.grad is not None}
+        return grads, trainer.strategy.averages_at_once
     own = sum(p.grad.numel() * p.grad.element_size() for _, p in named if p.grad is not None)
     [largest] = trainer.strategy.agree([own])
     if largest * trainer.world_size <= MOST_BYTES:
@@ -48,9 +49,9 @@ def restore_gradients(trainer: Trainer, checkpoint: PlainState) -> None:
     shared: PlainState = checkpoint.get("gradients", {})
     for name, parameter in trainer.lightning_module.named_parameters():
         if name in shared:
-            parameter.grad = shared[name].to(parameter.device)
+            parameter.grad = trainer.strategy.split_like(shared[name], parameter)
         elif len(kept) == trainer.world_size:
             if name in kept[trainer.global_rank]:
-                parameter.grad = kept[trainer.global_rank][name].to(parameter.device)
+                parameter.grad = trainer.strategy.split_like(kept[trainer.global_rank][name], parameter)
         elif found := [gradients[name] for gradients in kept if name in gradients]:
-            parameter.grad = (torch.stack(found).sum(0) / len(kept)).to(parameter.device)
+            parameter.grad = trainer.strategy.split_like(torch.stack(found).sum(0) / len(kept), parameter)

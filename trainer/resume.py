@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.optim import Optimizer
 
 from trainer.callbacks.weight_averaging import WeightAveraging
 from trainer.checkpoint_files import newest_checkpoint
@@ -60,7 +61,7 @@ def dump_checkpoint(trainer: Trainer, weights_only: bool) -> PlainState:
             if isinstance(callback, WeightAveraging):
                 checkpoint["state_dict"] = callback.weights_only(checkpoint["state_dict"])
     module.on_save_checkpoint(checkpoint)
-    return checkpoint
+    return trainer.strategy.whole(checkpoint)
 
 
 def write_checkpoint(trainer: Trainer, path: str | Path, weights_only: bool, storage_options: object = None) -> None:
@@ -201,7 +202,7 @@ class Resume:
         """Load the weights into the built model."""
         module = self.trainer.lightning_module
         try:
-            module.load_state_dict(self.checkpoint["state_dict"], strict=module.strict_loading)
+            self.trainer.strategy.load_module(module, self.checkpoint["state_dict"], module.strict_loading)
         except RuntimeError as error:
             raise CheckpointError(
                 f"The weights in {self.path} do not fit {type(module).__name__}: {error}. Build the model with the "
@@ -250,21 +251,24 @@ class Resume:
                 f"{len(parts)}. Configure the same ones as in the run that is resumed."
             )
         for part, state in zip(parts, states, strict=True):
-            part.load_state_dict(state)
+            if isinstance(part, Optimizer):
+                self.trainer.strategy.load_optimizer(part, state)
+            else:
+                part.load_state_dict(state)
 
     def _position(self) -> PlainState:
         trainer, ranks = self.trainer, self.checkpoint["ranks"]
         before, now, state = self.checkpoint["world_size"], trainer.world_size, trainer.train_state
         if before != now and state.batches_done:
-            batches = state.batches_done * before
-            if batches % now or state.epoch_batches * before % now:
+            batches, in_all = state.batches_done * before, state.epoch_batches * before
+            if not state.is_epoch_complete and (batches % now or in_all % now):
                 raise CheckpointError(
                     f"The checkpoint was written after {state.batches_done} batches on each of {before} processes, "
                     f"which is no whole number of batches on {now}. Use {before} processes, or a checkpoint from the "
                     "end of an epoch."
                 )
-            state.batches_done = batches // now
-            state.epoch_batches = state.epoch_batches * before // now
+            # Of a complete epoch nothing is left to divide: that both are equal is all that counts.
+            state.batches_done, state.epoch_batches = -(-batches // now), -(-in_all // now)
         if trainer.global_rank < len(ranks):
             return ranks[trainer.global_rank]  # type: ignore[no-any-return]  # written by dump_checkpoint
         trainer.warn_once(f"The checkpoint has random states of {before} processes; the others start from their seeds.")

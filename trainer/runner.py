@@ -140,6 +140,7 @@ def _set_up(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Resume | N
     module.to(trainer.strategy.device)
     if trainer.plugins.layer_sync is not None and stage == "fit" and trainer.strategy.is_distributed:
         trainer.plugins.layer_sync.apply(module)
+    trainer.strategy.shard(module)
     return resume
 
 

@@ -67,13 +67,14 @@ class WeightAveraging(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the place for the average; layers and device are final now."""
         device = pl_module.device if self._device is None else self._device
-        average = AveragedModel(pl_module, device=device, use_buffers=self._use_buffers, **self._kwargs)
+        model = trainer.strategy.copyable(pl_module)
+        average = AveragedModel(model, device=device, use_buffers=self._use_buffers, **self._kwargs)
         average.requires_grad_(False)
         # On the device, asking whether it is 0 would wait for all work queued there, for every parameter.
         average.n_averaged = average.n_averaged.cpu()
         loaded, self._loaded = self._loaded, None
         if loaded is not None:
-            average.load_state_dict(loaded)
+            trainer.strategy.load_module(average, loaded, strict=True)
             average.n_averaged = average.n_averaged.cpu()
         self._average_model = average
 

@@ -1,5 +1,7 @@
 """How the processes of one run work together."""
 
+from typing import TYPE_CHECKING
+
 from trainer.strategies.ddp import DDP
 from trainer.strategies.ddp import DDP as DDPStrategy
 from trainer.strategies.selection import choose_strategy
@@ -7,4 +9,25 @@ from trainer.strategies.single_device import SingleDevice
 from trainer.strategies.single_device import SingleDevice as SingleDeviceStrategy
 from trainer.strategies.strategy import Strategy
 
-__all__ = ["DDP", "DDPStrategy", "SingleDevice", "SingleDeviceStrategy", "Strategy", "choose_strategy"]
+if TYPE_CHECKING:
+    from trainer.strategies.fsdp import FSDP
+    from trainer.strategies.fsdp import FSDP as FSDPStrategy
+
+__all__ = [
+    "DDP",
+    "FSDP",
+    "DDPStrategy",
+    "FSDPStrategy",
+    "SingleDevice",
+    "SingleDeviceStrategy",
+    "Strategy",
+    "choose_strategy",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in ("FSDP", "FSDPStrategy"):
+        from trainer.strategies.fsdp import FSDP  # late: it takes a while to import
+
+        return FSDP
+    raise AttributeError(f"module 'trainer.strategies' has no attribute {name!r}; it has {__all__}")

@@ -14,6 +14,7 @@ _DDP_NAMES = {
     "ddp_find_unused_parameters_false": False,
     "ddp_find_unused_parameters_true": True,
 }
+_FSDP_NAMES = {"fsdp": False, "fsdp_cpu_offload": True}
 
 
 def choose_strategy(strategy: str | Strategy, *, processes: int, environment: Environment) -> Strategy:
@@ -31,12 +32,17 @@ def choose_strategy(strategy: str | Strategy, *, processes: int, environment: En
         return SingleDevice()
     if strategy in _DDP_NAMES:
         return DDP(find_unused_parameters=_DDP_NAMES[strategy])
+    if strategy in _FSDP_NAMES:
+        from trainer.strategies.fsdp import FSDP  # late: it takes a while to import
+
+        return FSDP(cpu_offload=_FSDP_NAMES[strategy])
+    known = sorted([*_DDP_NAMES, *_FSDP_NAMES])
     reason = refused_strategy(strategy) if isinstance(strategy, str) else None
     raise MisconfigurationException(
         four_parts(
             "`strategy` is not supported.",
             got=strategy,
-            expected=f"'auto', 'single_device' (one device), one of {sorted(_DDP_NAMES)}, or a Strategy",
+            expected=f"'auto', 'single_device' (one device), one of {known}, or a Strategy",
             remedy=reason or "Correct the name.",
         )
     )

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from trainer.accelerators import Devices
 from trainer.environments import Environment
-from trainer.types import Hook, ReduceOp
+from trainer.types import Hook, PlainState, ReduceOp
 
 if TYPE_CHECKING:
     from trainer.module import LightningModule
@@ -22,10 +23,14 @@ class Strategy(ABC):
     """How one process of a run places its model and exchanges values with the others.
 
     Attributes:
+        allows_inference_mode: whether evaluation may run in torch's inference mode.
+        averages_at_once: whether gradients are averaged after every backward pass, in an open window too.
         environment: the place of this process; set by `connect`.
         device: where this process computes; set by `connect`.
     """
 
+    allows_inference_mode: bool = True
+    averages_at_once: bool = False
     environment: Environment = Environment()
     device: torch.device = torch.device("cpu")
 
@@ -65,6 +70,38 @@ class Strategy(ABC):
     @abstractmethod
     def teardown(self) -> None:
         """Free what the run needed; the processes stay connected for the next run."""
+
+    def shard(self, module: LightningModule) -> None:  # noqa: B027 - most strategies split nothing
+        """Split the module over the processes; it is on its device, and optimizers come later."""
+
+    def step(self, module: LightningModule, name: str) -> Hook:
+        """Return what to call as a step of evaluation or prediction."""
+        step: Hook = getattr(module, name)
+        return step
+
+    def copyable(self, module: nn.Module) -> nn.Module:
+        """Return something with the module's parameters and buffers that can be copied deeply."""
+        return module
+
+    def evaluation(self, module: LightningModule, batches: Sequence[float]) -> AbstractContextManager[object]:
+        """Return a context for an evaluation of so many batches of each loader on this process."""
+        return nullcontext()
+
+    def whole(self, state: PlainState) -> PlainState:
+        """Return a state with whole tensors, as a checkpoint holds it; all processes take part."""
+        return state
+
+    def split_like(self, value: Tensor, model: Tensor) -> Tensor:
+        """Return a whole tensor in the place and form of `model`."""
+        return value.to(model.device)
+
+    def load_optimizer(self, optimizer: Optimizer, state: PlainState) -> None:
+        """Load a whole state into an optimizer."""
+        optimizer.load_state_dict(state)
+
+    def load_module(self, module: nn.Module, state: PlainState, strict: bool) -> None:
+        """Load whole weights into a model."""
+        module.load_state_dict(state, strict=strict)
 
     def wrap_module(self, module: nn.Module) -> nn.Module:
         """Return what to call instead of `module`, which is on its device already; for Fabric."""

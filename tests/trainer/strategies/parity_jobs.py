@@ -1,0 +1,198 @@
+"""Trains every configuration of the parity tests, one after the other: `parity_jobs.py FOLDER [NAME ...]`.
+
+The global batch is the same for any number of processes, so the losses have to be those of one process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import trainer as L
+from trainer.callbacks import EMAWeightAveraging, ModelCheckpoint
+from trainer.strategies.ddp import DDP
+from trainer.strategies.fsdp import FSDP
+from trainer.strategies.strategy import Strategy
+
+DEVICES = int(os.environ.get("JOB_DEVICES", "2"))
+GLOBAL_BATCH, BATCHES, EPOCHS = 8, 10, 2
+
+
+class Blocks(nn.Module):
+    """Residual blocks in a ModuleList."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Linear(6, 12)
+        self.blocks = nn.ModuleList([nn.Sequential(nn.Linear(12, 12), nn.Tanh()) for _ in range(3)])
+        self.leave = nn.Linear(12, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.enter(x)
+        for block in self.blocks:
+            x = x + block(x)
+        out: Tensor = self.leave(x)
+        return out
+
+
+class Recurrent(nn.Module):
+    """Embedding and LSTM, with odd sizes that split unevenly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(11, 5)
+        self.lstm = nn.LSTM(5, 7, batch_first=True)
+        self.leave = nn.Linear(7, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden, _ = self.lstm(self.embed((x.abs() * 5).long().clamp(max=10)))
+        out: Tensor = self.leave(hidden[:, -1])
+        return out
+
+
+class Tied(nn.Module):
+    """One matrix used twice, and a parameter of the model itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 6), nn.Linear(6, 6)
+        self.second.weight = self.first.weight
+        self.scale = nn.Parameter(torch.full((6,), 0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = (self.second(torch.tanh(self.first(x))) * self.scale).sum(1, keepdim=True)
+        return out
+
+
+class Model(L.LightningModule):
+    """Keeps the loss over the global batch of each step."""
+
+    def __init__(self, net: str, optimizer: str) -> None:
+        super().__init__()
+        self.net = {"blocks": Blocks, "recurrent": Recurrent, "tied": Tied}[net]()
+        self.kind = optimizer
+        self.losses: list[float] = []
+
+    def loss(self, batch: Any) -> Tensor:
+        return nn.functional.mse_loss(self.net(batch[0]), batch[1])
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        loss = self.loss(batch)
+        self.losses.append(self.all_gather(loss.detach()).mean().item())
+        self.log("train_loss", loss, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("val_loss", self.loss(batch))
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        out: Tensor = self.net(batch[0])
+        return out
+
+    def configure_optimizers(self) -> Any:
+        if self.kind == "adam":
+            return torch.optim.Adam(self.parameters(), lr=0.02)
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
+        return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)}
+
+
+@dataclass(frozen=True)
+class Config:
+    strategy: Callable[[], Strategy]
+    net: str = "blocks"
+    optimizer: str = "adam"
+    options: dict[str, Any] = field(default_factory=dict)
+    ema: bool = False
+
+
+def _configs() -> dict[str, Config]:
+    ways: dict[str, Callable[[], Strategy]] = {
+        "ddp": DDP,
+        "fsdp": FSDP,
+        "fsdp-keep": lambda: FSDP(sharding_strategy="SHARD_GRAD_OP"),
+        "fsdp-offload": lambda: FSDP(cpu_offload=True),
+        "fsdp-hybrid": lambda: FSDP(
+            sharding_strategy="HYBRID_SHARD", device_mesh=(max(1, DEVICES // 2), min(2, DEVICES))
+        ),
+        "fsdp-whole": lambda: FSDP(auto_wrap_policy=set()),
+    }
+    found = {}
+    for way, make in ways.items():
+        found[f"{way}/blocks"] = Config(make)
+        found[f"{way}/recurrent"] = Config(make, "recurrent")
+        found[f"{way}/tied"] = Config(make, "tied", "sgd")
+    for way in ("ddp", "fsdp"):
+        make = ways[way]
+        found[f"{way}/accumulate"] = Config(make, options={"accumulate_grad_batches": 3})
+        found[f"{way}/clip"] = Config(make, optimizer="sgd", options={"gradient_clip_val": 0.1})
+        found[f"{way}/clip-value"] = Config(
+            make, "tied", "sgd", options={"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value"}
+        )
+        found[f"{way}/schedule"] = Config(make, "recurrent", "sgd")
+        found[f"{way}/ema"] = Config(make, ema=True)
+        found[f"{way}/double"] = Config(make, options={"precision": "64-true"})
+    return found
+
+
+CONFIGS = _configs()
+
+
+def data(size: int) -> TensorDataset:
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(size, 6, generator=generator)
+    return TensorDataset(x, x.sum(1, keepdim=True).sin())
+
+
+def train(config: Config, folder: Path) -> dict[str, Any]:
+    """Train, validate and save; with JOB_EPOCHS a checkpoint `epoch.ckpt` is left at the end of the last epoch."""
+    L.seed_everything(3, verbose=False)
+    epochs = os.environ.get("JOB_EPOCHS")
+    model = Model(config.net, config.optimizer)
+    callbacks: list[L.Callback] = [EMAWeightAveraging(decay=0.8)] if config.ema else []
+    if epochs is not None:
+        callbacks.append(ModelCheckpoint(folder, filename="epoch", save_on_train_epoch_end=True))
+    trainer = L.Trainer(
+        accelerator="cpu", devices=DEVICES, strategy=config.strategy() if DEVICES > 1 else "auto",
+        max_epochs=int(epochs or EPOCHS), logger=False, enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=epochs is not None, default_root_dir=folder, callbacks=callbacks, num_sanity_val_steps=0,
+        **config.options,
+    )  # fmt: skip
+    loader = DataLoader(data(GLOBAL_BATCH * BATCHES), batch_size=GLOBAL_BATCH // DEVICES, shuffle=True)
+    check = DataLoader(data(13), batch_size=3)
+    trainer.fit(model, loader, check, ckpt_path=os.environ.get("JOB_FROM"))
+    validated = trainer.validate(model, check, verbose=False)[0]["val_loss"]
+    path = folder / "model.ckpt"
+    trainer.save_checkpoint(path)
+    weights = torch.load(path, weights_only=True)["state_dict"]
+    metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+    return {
+        "losses": model.losses,
+        "validated": validated,
+        "metrics": metrics,
+        "weights": {name: value.flatten().tolist() for name, value in weights.items()},
+        "memory": sum(_local(p).numel() for p in model.parameters()),
+    }
+
+
+def _local(parameter: Tensor) -> Tensor:
+    return parameter.to_local() if hasattr(parameter, "to_local") else parameter
+
+
+if __name__ == "__main__":
+    place, names = Path(sys.argv[1]), sys.argv[2:] or list(CONFIGS)
+    found = {}
+    for name in names:
+        folder = place / name.replace("/", "-")
+        folder.mkdir(parents=True, exist_ok=True)
+        found[name] = train(CONFIGS[name], folder)
+    rank = int(os.environ.get("RANK", "0"))
+    (place / f"rank-{rank}.json").write_text(json.dumps(found))

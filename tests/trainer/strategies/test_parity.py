@@ -1,0 +1,119 @@
+"""Every configuration has the losses of one process, on two and on four; checkpoints go from any to any."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import trainer as L
+from tests.trainer.strategies.parity_jobs import CONFIGS, Model
+from trainer.errors import MisconfigurationException
+from trainer.strategies import FSDPStrategy
+
+ROOT = Path(__file__).parents[3]
+JOBS = Path(__file__).with_name("parity_jobs.py")
+TOLERANCE = 1e-5
+
+multiprocess = [pytest.mark.multiprocess, pytest.mark.slow]
+
+
+def run(folder: Path, devices: int, *names: str, **variables: str) -> list[dict[str, Any]]:
+    """Train the named configurations (all by default) and return each process's results."""
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "JOB_DEVICES": str(devices),
+        "OMP_NUM_THREADS": "1",
+        **variables,
+    }
+    done = subprocess.run(
+        [sys.executable, str(JOBS), str(folder), *names],
+        env=environment, capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-5000:]
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("rank-*.json"))]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return run(tmp_path_factory.mktemp("one"), 1)[0]
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+@pytest.mark.multiprocess
+@pytest.mark.slow
+def test_every_configuration_has_the_losses_of_one_process(tmp_path: Path, alone: dict[str, Any], devices: int) -> None:
+    assert len(CONFIGS) >= 30
+    ranks = run(tmp_path, devices)
+    assert len(ranks) == devices
+    for rank in ranks:
+        for name, one in alone.items():
+            many = rank[name]
+            assert len(one["losses"]) == 20, name
+            assert many["losses"] == pytest.approx(one["losses"], abs=TOLERANCE), name
+            # 13 samples on 2 or 4 processes: none is repeated, and some processes have fewer batches
+            assert many["validated"] == pytest.approx(one["validated"], abs=TOLERANCE), name
+            assert many["metrics"] == pytest.approx(one["metrics"], abs=TOLERANCE), name
+            assert many["weights"].keys() == one["weights"].keys()
+            for key, weights in one["weights"].items():
+                assert many["weights"][key] == pytest.approx(weights, abs=TOLERANCE), (name, key)
+    for name in ("fsdp/blocks", "fsdp/recurrent"):  # the largest share: blocks of odd sizes split unevenly
+        assert max(rank[name]["memory"] for rank in ranks) <= 1.1 / devices * alone[name]["memory"]
+
+
+@pytest.mark.parametrize("source", ["alone", "fsdp"])
+@pytest.mark.multiprocess
+@pytest.mark.slow
+def test_a_checkpoint_goes_on_under_any_strategy_and_number_of_processes(
+    tmp_path: Path, alone: dict[str, Any], source: str
+) -> None:
+    name = "fsdp/ema"
+    run(tmp_path / "first", 1 if source == "alone" else 2, name, JOB_EPOCHS="1")
+    path = str(tmp_path / "first" / "fsdp-ema" / "epoch.ckpt")
+    for devices, target in ((1, name), (2, name), (2, "ddp/ema"), (4, name)):
+        for rank in run(tmp_path / f"{devices}-{target[:3]}", devices, target, JOB_FROM=path):
+            assert rank[target]["losses"] == pytest.approx(alone[name]["losses"][10:], abs=1e-6), (devices, target)
+            for key, weights in alone[name]["weights"].items():
+                assert rank[target]["weights"][key] == pytest.approx(weights, abs=1e-6), (devices, target, key)
+
+
+def test_sharded_weights_load_on_one_device(tmp_path: Path) -> None:
+    """One process holds all shares: nothing is split, and the file is an ordinary one."""
+    torch.manual_seed(1)
+    model = Model("tied", "sgd")
+    options: dict[str, Any] = {"accelerator": "cpu", "devices": 1, "logger": False, "enable_progress_bar": False}
+    trainer = L.Trainer(strategy="fsdp", max_epochs=1, limit_train_batches=2, default_root_dir=tmp_path,
+                        enable_checkpointing=False, enable_model_summary=False, **options)  # fmt: skip
+    from tests.trainer.strategies.parity_jobs import data
+
+    loader = torch.utils.data.DataLoader(data(16), batch_size=8)
+    trainer.fit(model, loader)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    state = torch.load(tmp_path / "a.ckpt", weights_only=True)["state_dict"]
+    assert {type(value) for value in state.values()} == {torch.Tensor}
+    fresh = Model("tied", "sgd")
+    fresh.load_state_dict(state)
+    predicted = trainer.predict(model, loader)
+    assert predicted is not None
+    with torch.no_grad():
+        assert torch.equal(fresh.net(data(16).tensors[0]), torch.cat(predicted))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sharding_strategy": "NO_SHARD"}, r"`sharding_strategy` is unknown.*use strategy='ddp'"),
+        ({"sharding_strategy": "HYBRID_SHARD"}, r"`device_mesh` and `sharding_strategy` do not fit"),
+        ({"device_mesh": (2, 2)}, r"a mesh with 'HYBRID_SHARD', and only with it"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(MisconfigurationException, match=message):
+        FSDPStrategy(**options)
