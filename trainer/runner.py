@@ -20,6 +20,7 @@ from trainer.errors import SIGTERMException
 from trainer.evaluation import EvalKind, EvaluationLoop
 from trainer.hooks import call, callback_hooks, is_overridden
 from trainer.launchers import guard_child, report_failure
+from trainer.given_hyperparameters import CLASS_PATH_KEY
 from trainer.loggers.lifecycle import begin_loggers, describe_model, finish_loggers
 from trainer.loop import FitLoop
 from trainer.manual import LightningOptimizer
@@ -236,7 +237,7 @@ def _log_hyperparameters(trainer: Trainer) -> None:
     owners = [owner for owner in (trainer.datamodule, trainer.lightning_module) if owner is not None]
     kept = [owner.hparams_initial for owner in owners if owner._log_hyperparams]
     if trainer.is_global_zero:
-        merged = {name: value for values in kept for name, value in values.items()}
+        merged = {name: value for values in kept for name, value in values.items() if name != CLASS_PATH_KEY}
         describe_model(trainer.loggers, trainer.lightning_module, merged if kept else None)
 
 

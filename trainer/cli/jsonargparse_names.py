@@ -1,0 +1,27 @@
+"""What jsonargparse renamed: the old names up to 4.48, the new ones from 4.49 on."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+Instantiator = tuple[Callable[..., Any], type, bool]  # what builds, the class, and whether its subclasses too
+
+KEEP_NONE: dict[str, bool] = {
+    "skip_unset" if "skip_unset" in inspect.signature(ArgumentParser.dump).parameters else "skip_none": False
+}
+"""The option of `dump` and `save` that writes arguments without a value too."""
+
+
+def instantiate(parser: ArgumentParser, config: Namespace, instantiators: Sequence[Instantiator] = ()) -> Namespace:
+    """Return `config` with the objects that it describes."""
+    scoped = getattr(parser, "instantiate", None)
+    if scoped is not None and "instantiators" in inspect.signature(scoped).parameters:
+        built: Namespace = scoped(config, instantiators=list(instantiators))
+        return built
+    for build, kind, with_subclasses in instantiators:
+        parser.add_instantiator(build, kind, subclasses=with_subclasses)
+    return parser.instantiate_classes(config)
