@@ -7,6 +7,7 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MethodType
 from typing import Any, get_type_hints
@@ -134,7 +135,7 @@ class LightningCLI:
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Return a parser that reads configuration files."""
-        kwargs.setdefault("dump_header", ["Configuration of trainer.cli.LightningCLI"])
+        kwargs.setdefault("dump_header", [f"trainer of homeroom=={_version()}"])
         parser = self.parser_class(**kwargs)
         parser.add_argument(
             "-c", "--config", action=ActionConfigFile, help="Path to a configuration file in json or yaml format."
@@ -409,6 +410,13 @@ class LightningCLI:
     def _get(self, config: Namespace, key: str, default: Any = None) -> Any:
         """Return a value of the configuration, which is that of the subcommand where there is one."""
         return config.get(str(self.subcommand), config).get(key, default)
+
+
+def _version() -> str:
+    try:
+        return version("homeroom")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def _automatic(register: Mapping[str, tuple[type | tuple[type, ...], str]]) -> list[str]:

@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from trainer.checkpoints import find_unplain
 from trainer.cli.jsonargparse_names import instantiate
+from trainer.cli.lightning_paths import as_ours
 from trainer.given_hyperparameters import CLASS_PATH_KEY, given_hyperparameters
 
 __all__ = ["HyperparameterKeeper", "class_path_of", "instantiate_class", "instantiate_module", "with_class_path"]
@@ -37,6 +38,7 @@ def instantiate_module(class_type: type, config: dict[str, Any]) -> Any:  # an i
         jsonargparse.ArgumentError: the hyperparameters do not fit the class.
     """
     parser = ArgumentParser(exit_on_error=False)
+    config = as_ours(config)
     owner, described = class_type, config
     if CLASS_PATH_KEY in config:
         parser.add_subclass_arguments(class_type, "module", fail_untyped=False)
@@ -118,17 +120,18 @@ def _find_description(outermost: Mapping[str, Any], class_type: type, arguments:
 
     A model may hold other models, each of them built like this one. Of several of one class, the arguments decide.
     """
-    found = [
-        part
-        for part in _descriptions(outermost)
-        if _is_path_of(part["class_path"], class_type)
-        and all(
-            arguments.get(name) == value
-            for name, value in (part.get("init_args") or {}).items()
-            if isinstance(value, bool | int | float | str) and isinstance(arguments.get(name), bool | int | float | str)
-        )
-    ]
-    return found[0] if found else None
+    found = [part for part in _descriptions(outermost) if _is_path_of(part["class_path"], class_type)]
+    fitting = (part for part in found if _fits(part.get("init_args") or {}, arguments))
+    return next(fitting, found[0] if found else None)
+
+
+def _fits(described: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
+    simple = bool | int | float | str
+    return all(
+        arguments[name] == value
+        for name, value in described.items()
+        if isinstance(value, simple) and isinstance(arguments.get(name), simple)
+    )
 
 
 def _descriptions(part: Any) -> Iterator[Mapping[str, Any]]:
@@ -145,9 +148,7 @@ def _descriptions(part: Any) -> Iterator[Mapping[str, Any]]:
 
 def _is_path_of(class_path: str, class_type: type) -> bool:
     try:
-        return _import(class_path) is class_type or bool(
-            _import(class_path) is getattr(class_type, "wrapped_function", None)
-        )
+        return _import(class_path) in (class_type, getattr(class_type, "wrapped_function", class_type))
     except (ImportError, AttributeError, ValueError):
         return False
 

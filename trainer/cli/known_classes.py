@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from importlib import import_module
 
-_PACKAGES = ("callbacks", "loggers", "profilers", "strategies", "plugins")
+PACKAGES = ("callbacks", "loggers", "profilers", "strategies", "plugins")
 
 
 @functools.cache
 def import_known_classes() -> None:
     """Import what the trainer's packages offer; what needs a missing package is left out."""
-    for name in _PACKAGES:
+    for name in PACKAGES:
         package = import_module(f"trainer.{name}")
         for member in package.__all__:
             try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from torch.optim import Optimizer
 from trainer.arguments import ARGUMENTS
 from trainer.callback import Callback
 from trainer.cli.known_classes import import_known_classes
+from trainer.cli.lightning_paths import PARSER_MODE, argument_as_ours, register_parser_mode
 from trainer.cli.optimizers import LRSchedulerTypeTuple
 from trainer.datamodule import LightningDataModule
 from trainer.errors import MisconfigurationException, four_parts
@@ -32,6 +34,7 @@ AUTOMATIC = "AUTOMATIC"  # of `link_to`: the model's `configure_optimizers` is w
 register_unresolvable_import_paths(torch)  # torch.nn.functional and others do not say where they are
 if find_spec("fsspec") is not None:
     jsonargparse.set_parsing_settings(config_read_mode_fsspec_enabled=True)
+register_parser_mode()
 
 
 class LightningArgumentParser(ArgumentParser):
@@ -56,11 +59,18 @@ class LightningArgumentParser(ArgumentParser):
         default_env: bool = False,
         **kwargs: Any,
     ) -> None:
+        kwargs.setdefault("parser_mode", PARSER_MODE)
         super().__init__(*args, description=description, env_prefix=env_prefix, default_env=default_env, **kwargs)
         import_known_classes()
         self.callback_keys: list[str] = []
         self._optimizers: dict[str, tuple[type | tuple[type, ...], str]] = {}
         self._lr_schedulers: dict[str, tuple[type | tuple[type, ...], str]] = {}
+
+    def parse_args(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
+        """Read a command line; as jsonargparse's, but class paths may be Lightning's."""
+        given = sys.argv[1:] if args is None else list(args)
+        ours = [argument_as_ours(argument) for argument in given]
+        return super().parse_args(args if ours == given else ours, *others, **options)
 
     def add_lightning_class_args(
         self,
