@@ -63,7 +63,7 @@ def take_instantiator(saved: dict[str, Any], cls: type) -> Callable[[type, dict[
     path = saved.pop(INSTANTIATOR_KEY, None)
     if path is None:
         return None
-    if path not in ALLOWED_INSTANTIATORS:
+    if not isinstance(path, str) or path not in ALLOWED_INSTANTIATORS:
         raise ValueError(
             f"The checkpoint wants to be built by something that is not trusted. Got {path!r}; expected one of "
             f"{sorted(ALLOWED_INSTANTIATORS)}. Build the object yourself and load the weights into it."

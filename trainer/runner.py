@@ -18,9 +18,9 @@ from trainer.callbacks.prediction_writer import BasePredictionWriter
 from trainer.compiled import compiled_steps
 from trainer.errors import SIGTERMException
 from trainer.evaluation import EvalKind, EvaluationLoop
+from trainer.given_hyperparameters import CLASS_PATH_KEY
 from trainer.hooks import call, callback_hooks, is_overridden
 from trainer.launchers import guard_child, report_failure
-from trainer.given_hyperparameters import CLASS_PATH_KEY
 from trainer.loggers.lifecycle import begin_loggers, describe_model, finish_loggers
 from trainer.loop import FitLoop
 from trainer.manual import LightningOptimizer

@@ -120,7 +120,7 @@ class Trainer(Readings):
         accelerator: str = "auto",
         devices: list[int] | str | int = "auto",
         num_nodes: int = 1,
-        strategy: str | Strategy = "auto",
+        strategy: Strategy | str = "auto",
         precision: int | str | None = None,
         logger: bool | Logger | Sequence[Logger] | None = None,
         callbacks: Callback | Sequence[Callback] | None = None,

@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 
 import docstring_parser
 import yaml
-from jsonargparse import ActionConfigFile, Namespace
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]  # it is listed in a way of its own
 from jsonargparse.typing import class_from_function
 from torch.optim import Optimizer
 
@@ -226,7 +226,9 @@ class LightningCLI:
         self._add_arguments(parser)
         skip = {*self.subcommands()[subcommand], *_NOT_ON_A_COMMAND_LINE}
         self._subcommand_method_arguments[subcommand] = parser.add_method_arguments(
-            trainer_class, subcommand, skip=skip & inspect.signature(getattr(trainer_class, subcommand)).parameters.keys()
+            trainer_class,
+            subcommand,
+            skip=skip & inspect.signature(getattr(trainer_class, subcommand)).parameters.keys(),
         )
         return parser
 
@@ -317,7 +319,11 @@ class LightningCLI:
             return []
         return [
             (HyperparameterKeeper(self._plain_config, "model"), _returned(self._model_class), self.subclass_mode_model),
-            (HyperparameterKeeper(self._plain_config, "data"), _returned(self._datamodule_class), self.subclass_mode_data),
+            (
+                HyperparameterKeeper(self._plain_config, "data"),
+                _returned(self._datamodule_class),
+                self.subclass_mode_data,
+            ),
         ]
 
     def _plain_config(self) -> dict[str, Any]:

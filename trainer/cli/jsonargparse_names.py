@@ -10,9 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 Instantiator = tuple[Callable[..., Any], type, bool]  # what builds, the class, and whether its subclasses too
 
-KEEP_NONE: dict[str, bool] = {
-    "skip_unset" if "skip_unset" in inspect.signature(ArgumentParser.dump).parameters else "skip_none": False
-}
+KEEP_NONE: dict[str, bool] = {"skip_unset" if hasattr(ArgumentParser, "instantiate") else "skip_none": False}
 """The option of `dump` and `save` that writes arguments without a value too."""
 
 
@@ -24,4 +22,5 @@ def instantiate(parser: ArgumentParser, config: Namespace, instantiators: Sequen
         return built
     for build, kind, with_subclasses in instantiators:
         parser.add_instantiator(build, kind, subclasses=with_subclasses)
-    return parser.instantiate_classes(config)
+    built = parser.instantiate_classes(config)
+    return built

@@ -1,16 +1,13 @@
-"""Optimizers and schedulers of a command line: the types that models ask for, and giving them to a model."""
+"""Optimizers and schedulers of a command line: the types that models ask for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-
-if TYPE_CHECKING:
-    from trainer.module import LightningModule
 
 __all__ = [
     "LRSchedulerCallable",

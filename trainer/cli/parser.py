@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jsonargparse
 import torch
 from jsonargparse import ArgumentParser, register_unresolvable_import_paths
-from jsonargparse.typing import class_from_function
+from jsonargparse.typing import class_from_function, register_type
 from torch.optim import Optimizer
 
 from trainer.arguments import ARGUMENTS
@@ -35,6 +35,7 @@ register_unresolvable_import_paths(torch)  # torch.nn.functional and others do n
 if find_spec("fsspec") is not None:
     jsonargparse.set_parsing_settings(config_read_mode_fsspec_enabled=True)
 register_parser_mode()
+register_type(torch.device, str, torch.device, deserializer_exceptions=(RuntimeError, TypeError))
 
 
 class LightningArgumentParser(ArgumentParser):
@@ -66,7 +67,9 @@ class LightningArgumentParser(ArgumentParser):
         self._optimizers: dict[str, tuple[type | tuple[type, ...], str]] = {}
         self._lr_schedulers: dict[str, tuple[type | tuple[type, ...], str]] = {}
 
-    def parse_args(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
+    def parse_args(  # type: ignore[override]  # argparse's forms for a namespace of one's own are not jsonargparse's
+        self, args: Sequence[str] | None = None, *others: Any, **options: Any
+    ) -> Any:
         """Read a command line; as jsonargparse's, but class paths may be Lightning's."""
         given = sys.argv[1:] if args is None else list(args)
         ours = [argument_as_ours(argument) for argument in given]
@@ -117,7 +120,7 @@ class LightningArgumentParser(ArgumentParser):
         )
         return [*added, *(self._add_refused(chosen, nested_key, added) if is_trainer else ())]
 
-    def _add_refused(self, trainer_class: type[Trainer], nested_key: str, added: list[str]) -> list[str]:
+    def _add_refused(self, trainer_class: type, nested_key: str, added: list[str]) -> list[str]:
         """Add Lightning's arguments that the trainer takes only to refuse, so that Lightning's own files are read."""
         parameters = inspect.signature(trainer_class).parameters.values()
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):

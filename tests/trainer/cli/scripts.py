@@ -125,7 +125,7 @@ class Injected(Plain):
 class Linked(Plain):
     """Gets the descriptions of two optimizers."""
 
-    def __init__(self, one: dict[str, Any], two: dict[str, Any] = {}) -> None:
+    def __init__(self, one: dict[str, Any], two: dict[str, Any] = {}) -> None:  # noqa: B006 - what a user may write
         super().__init__()
         self.save_hyperparameters()
         self.one, self.two = one, two
@@ -161,7 +161,9 @@ def seen_of(command: Any) -> Seen:
     """Return what a finished command line shows of itself."""
     folder = Path(command.trainer.log_dir or ".")
     names = ("config.yaml", "model.yaml", "hparams.yaml") if command.subcommand in (None, "fit") else ("config.yaml",)
-    files = {path.name: yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.yaml")) if path.name in names}
+    files = {
+        path.name: yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.yaml")) if path.name in names
+    }
     return plain(
         {
             "config": command.config,
@@ -312,7 +314,7 @@ def parser_options(folder: Path) -> Seen:
 @script
 def wrong_arguments(folder: Path) -> Seen:
     lines = {
-        "unknown": ["--trainer.max_epoch=1"],
+        "unknown": ["--trainer.epochs=1"],
         "type": ["--trainer.max_epochs=many"],
         "unknown callback": ["--trainer.callbacks=Nothing"],
         "a model's": ["--model.depth=3"],
@@ -535,9 +537,7 @@ def linked_optimizers(folder: Path) -> Seen:
     class Command(cli.LightningCLI):
         def add_arguments_to_parser(self, parser: Any) -> None:
             parser.add_optimizer_args(torch.optim.Adam, nested_key="first", link_to="model.one")
-            parser.add_lr_scheduler_args(
-                (torch.optim.lr_scheduler.StepLR,), nested_key="second", link_to="model.two"
-            )
+            parser.add_lr_scheduler_args((torch.optim.lr_scheduler.StepLR,), nested_key="second", link_to="model.two")
 
     args = ["--first.lr=0.1", "--second=StepLR", "--second.step_size=3"]
     return seen_of(Command(Linked, Data, args=["fit", *SHORT, *args]))
@@ -627,9 +627,7 @@ def a_way_of_saving(folder: Path) -> Seen:
             Path("stage").write_text(str(getattr(stage, "value", stage)))
 
     options = {"save_to_log_dir": False}
-    command = cli.LightningCLI(
-        Model, Data, save_config_callback=Save, save_config_kwargs=options, args=["fit", *SHORT]
-    )
+    command = cli.LightningCLI(Model, Data, save_config_callback=Save, save_config_kwargs=options, args=["fit", *SHORT])
     useless = captured(lambda: cli.LightningCLI(Model, Data, save_config_kwargs=options, args=["fit", *SHORT]))
     saved = yaml.safe_load(Path("saved.yaml").read_text())
     none_left_out = {key: value for key, value in saved["trainer"].items() if value is not None}
@@ -725,7 +723,9 @@ def steps_overridden(folder: Path) -> Seen:
 
 @script
 def classes_by_path(folder: Path) -> Seen:
-    made = cli.instantiate_class((), {"class_path": "torch.nn.Linear", "init_args": {"in_features": 2, "out_features": 1}})
+    made = cli.instantiate_class(
+        (), {"class_path": "torch.nn.Linear", "init_args": {"in_features": 2, "out_features": 1}}
+    )
     other = cli.instantiate_class(0.25, {"class_path": "torch.nn.Dropout"})
     return {"made": tuple(made.weight.shape), "other": other.p}
 

@@ -70,6 +70,8 @@ class Recording(L.Trainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.given = kwargs
+        if not kwargs:
+            super().__init__(*args, **kwargs)  # where the arguments are found
 
 
 def test_every_argument_is_tried() -> None:
