@@ -15,13 +15,12 @@ from typing import Any, get_type_hints
 import docstring_parser
 import yaml
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]  # it is listed in a way of its own
-from jsonargparse.typing import class_from_function
 from torch.optim import Optimizer
 
 from trainer.callback import Callback
 from trainer.checkpoints import load_checkpoint
 from trainer.cli.instantiation import HyperparameterKeeper, instantiate_class, with_class_path
-from trainer.cli.jsonargparse_names import KEEP_NONE, Instantiator, instantiate
+from trainer.cli.jsonargparse_names import KEEP_NONE, Instantiator, class_from_function, instantiate
 from trainer.cli.optimizers import LRSchedulerTypeTuple, LRSchedulerTypeUnion, ReduceLROnPlateau
 from trainer.cli.parser import AUTOMATIC, LightningArgumentParser
 from trainer.cli.save_config import SaveConfigCallback

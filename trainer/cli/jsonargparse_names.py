@@ -1,4 +1,4 @@
-"""What jsonargparse renamed: the old names up to 4.48, the new ones from 4.49 on."""
+"""What jsonargparse renamed and moved between 4.40 and now."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jsonargparse
+import jsonargparse.typing
 from jsonargparse import ArgumentParser, Namespace
 
+class_from_function: Callable[[Callable[..., Any]], type] = (
+    jsonargparse.typing.class_from_function
+    if hasattr(jsonargparse.typing, "class_from_function")
+    else jsonargparse.class_from_function
+)
 Instantiator = tuple[Callable[..., Any], type, bool]  # what builds, the class, and whether its subclasses too
 
 KEEP_NONE: dict[str, bool] = {"skip_unset" if hasattr(ArgumentParser, "instantiate") else "skip_none": False}

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import jsonargparse
 import torch
 from jsonargparse import ArgumentParser, register_unresolvable_import_paths
-from jsonargparse.typing import class_from_function, register_type
+from jsonargparse.typing import register_type
 from torch.optim import Optimizer
 
 from trainer.arguments import ARGUMENTS
 from trainer.callback import Callback
+from trainer.cli.jsonargparse_names import class_from_function
 from trainer.cli.known_classes import import_known_classes
 from trainer.cli.lightning_paths import PARSER_MODE, argument_as_ours, register_parser_mode
 from trainer.cli.optimizers import LRSchedulerTypeTuple

@@ -22,6 +22,7 @@ ONLY_HERE = "suggest_integrations"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # two packages, forty command lines each
 def test_every_script_does_the_same_in_lightning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("lightning", reason="lightning is not installed, so there is nothing to compare with")
     from tests.trainer.cli import scripts
@@ -39,7 +40,7 @@ def test_every_script_does_the_same_in_lightning(tmp_path: Path, monkeypatch: py
             # `fit` without `configure_optimizers`, a model that overrides, and the like: the same in both.
             warnings.simplefilter("ignore")
             ours = scripts.run_all(tmp_path / "ours")
-        assert lightning.wait(timeout=280) == 0, (tmp_path / "output").read_text()[-3000:]
+        assert lightning.wait(timeout=500) == 0, (tmp_path / "output").read_text()[-3000:]
     finally:
         lightning.kill()
     theirs = torch.load(tmp_path / "theirs.pt")

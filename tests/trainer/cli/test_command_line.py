@@ -144,8 +144,9 @@ def test_optimizers_on_the_command_line_replace_the_models() -> None:
     assert isinstance(build().model.configure_optimizers(), torch.optim.SGD)
 
 
-def test_the_plateau_scheduler_watches_its_metric() -> None:
-    args = ["--optimizer=SGD", "--optimizer.lr=0.1", "--lr_scheduler=trainer.cli.ReduceLROnPlateau",
+@pytest.mark.parametrize("name", ["ReduceLROnPlateau", "trainer.cli.ReduceLROnPlateau"])
+def test_the_plateau_scheduler_watches_its_metric(name: str) -> None:
+    args = ["--optimizer=SGD", "--optimizer.lr=0.1", f"--lr_scheduler={name}",
             "--lr_scheduler.monitor=loss", "--lr_scheduler.patience=4"]  # fmt: skip
     configured = build(*args, model=Plain).model.configure_optimizers()
     scheduler = configured["lr_scheduler"]["scheduler"]
