@@ -10,11 +10,8 @@ import jsonargparse
 import jsonargparse.typing
 from jsonargparse import ArgumentParser, Namespace
 
-class_from_function: Callable[[Callable[..., Any]], type] = (
-    jsonargparse.typing.class_from_function
-    if hasattr(jsonargparse.typing, "class_from_function")
-    else jsonargparse.class_from_function
-)
+_functions: Any = jsonargparse.typing if hasattr(jsonargparse.typing, "class_from_function") else jsonargparse
+class_from_function: Callable[[Callable[..., Any]], type] = _functions.class_from_function
 Instantiator = tuple[Callable[..., Any], type, bool]  # what builds, the class, and whether its subclasses too
 
 KEEP_NONE: dict[str, bool] = {"skip_unset" if hasattr(ArgumentParser, "instantiate") else "skip_none": False}
