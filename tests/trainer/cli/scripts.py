@@ -334,13 +334,21 @@ def wrong_arguments(folder: Path) -> Seen:
 
 @script
 def any_model(folder: Path) -> Seen:
-    args = ["fit", *SHORT, "--model=Deep", "--model.depth=4", "--model.lr=0.3", "--data=Shifted", "--data.shift=2"]
+    args = [
+        "fit",
+        *SHORT,
+        f"--model={__name__}.Deep",
+        "--model.depth=4",
+        "--model.lr=0.3",
+        f"--data={__name__}.Shifted",
+        "--data.shift=2",
+    ]
     return seen_of(cli.LightningCLI(args=args))
 
 
 @script
 def subclasses(folder: Path) -> Seen:
-    args = [*SHORT, f"--model.class_path={__name__}.Deep", "--model.init_args.depth=4", "--data=Data"]
+    args = [*SHORT, f"--model.class_path={__name__}.Deep", "--model.init_args.depth=4", f"--data={__name__}.Data"]
     return seen_of(
         cli.LightningCLI(Model, Data, subclass_mode_model=True, subclass_mode_data=True, args=["fit", *args])
     )
@@ -422,7 +430,9 @@ def links_to_subclasses(folder: Path) -> Seen:
             parser.link_arguments("data.init_args.batch_size", "model.init_args.depth")
             parser.link_arguments("data.num_features", "model.init_args.width", apply_on="instantiate")
 
-    return seen_of(Command(args=["fit", *SHORT, "--model=Deep", "--data=Data", "--data.width=4"]))
+    return seen_of(
+        Command(args=["fit", *SHORT, f"--model={__name__}.Deep", f"--data={__name__}.Data", "--data.width=4"])
+    )
 
 
 @script
@@ -455,7 +465,9 @@ def built_again_from_a_checkpoint(folder: Path) -> Seen:
 
 @script
 def any_model_built_again(folder: Path) -> Seen:
-    command = cli.LightningCLI(args=["fit", *SHORT, "--model=Deep", "--model.depth=4", "--data=Shifted"])
+    command = cli.LightningCLI(
+        args=["fit", *SHORT, f"--model={__name__}.Deep", "--model.depth=4", f"--data={__name__}.Shifted"]
+    )
     path = command.trainer.checkpoint_callback.best_model_path
     again = L.LightningModule.load_from_checkpoint(path)
     exact = Deep.load_from_checkpoint(path)
@@ -473,9 +485,11 @@ def a_checkpoint_tells_the_model(folder: Path) -> Seen:
 
 @script
 def a_checkpoint_of_any_model(folder: Path) -> Seen:
-    command = cli.LightningCLI(args=["fit", *SHORT, "--model=Deep", "--model.depth=4", "--data=Data"])
+    command = cli.LightningCLI(
+        args=["fit", *SHORT, f"--model={__name__}.Deep", "--model.depth=4", f"--data={__name__}.Data"]
+    )
     path = command.trainer.checkpoint_callback.best_model_path
-    args = ["test", *QUIET, "--model=Deep", f"--ckpt_path={path}", "--data=Data"]
+    args = ["test", *QUIET, f"--model={__name__}.Deep", f"--ckpt_path={path}", f"--data={__name__}.Data"]
     again = seen_of(cli.LightningCLI(args=args))
     return {key: again[key] for key in ("hparams", "weights", "model")}
 

@@ -68,7 +68,14 @@ def test_streaming_is_nothing_for_a_command_line() -> None:
 
 
 def test_the_configuration_chooses_the_classes() -> None:
-    command = build("--model=Deep", "--model.depth=5", "--data=Shifted", "--data.shift=2", model=None, data=None)
+    command = build(
+        f"--model={Model.__module__}.Deep",
+        "--model.depth=5",
+        f"--data={Model.__module__}.Shifted",
+        "--data.shift=2",
+        model=None,
+        data=None,
+    )
     assert isinstance(command.model, Deep)
     assert isinstance(command.datamodule, Shifted)
     assert command.config["model"]["class_path"] == f"{Deep.__module__}.Deep"

@@ -67,7 +67,12 @@ def test_names_that_are_not_given_are_refused() -> None:
 
 
 def test_a_model_in_a_model_keeps_its_own(tmp_path: Path) -> None:
-    args = ["--model=Holder", "--model.inner=Model", "--model.inner.lr=0.25", "--model.width=4"]
+    args = [
+        f"--model={Model.__module__}.Holder",
+        f"--model.inner={Model.__module__}.Model",
+        "--model.inner.lr=0.25",
+        "--model.width=4",
+    ]
     command = LightningCLI(run=False, args=args, save_config_callback=None)
     holder: Any = command.model
     assert isinstance(holder, Holder)
@@ -81,8 +86,8 @@ def test_a_model_in_a_model_keeps_its_own(tmp_path: Path) -> None:
 
 
 def test_two_models_of_one_class_are_told_apart() -> None:
-    args = ["--model=Holder", "--model.width=4", "--model.inner=Holder", "--model.inner.width=5",
-            "--model.inner.inner=Model"]  # fmt: skip
+    args = [f"--model={Model.__module__}.Holder", "--model.width=4", f"--model.inner={Model.__module__}.Holder", "--model.inner.width=5",
+            f"--model.inner.inner={Model.__module__}.Model"]  # fmt: skip
     holder: Any = LightningCLI(run=False, args=args, save_config_callback=None).model
     assert (holder.hparams["width"], holder.inner.hparams["width"], holder.inner.inner.hparams["width"]) == (4, 5, 3)
 
@@ -175,7 +180,9 @@ def test_a_linked_object_is_refused_by_name() -> None:
 
 
 def test_loggers_get_what_was_configured_without_the_class(tmp_path: Path) -> None:
-    command = LightningCLI(args=["fit", *SHORT, "--model=Deep", "--model.depth=4", "--data=Data"])
+    command = LightningCLI(
+        args=["fit", *SHORT, f"--model={Model.__module__}.Deep", "--model.depth=4", f"--data={Model.__module__}.Data"]
+    )
     text = (Path(command.trainer.log_dir or "") / "hparams.yaml").read_text()
     assert "depth: 4" in text
     assert "_class_path" not in text
