@@ -86,8 +86,10 @@ def test_a_model_in_a_model_keeps_its_own(tmp_path: Path) -> None:
 
 
 def test_two_models_of_one_class_are_told_apart() -> None:
-    args = [f"--model={Model.__module__}.Holder", "--model.width=4", f"--model.inner={Model.__module__}.Holder", "--model.inner.width=5",
-            f"--model.inner.inner={Model.__module__}.Model"]  # fmt: skip
+    place = Model.__module__
+    outer = [f"--model={place}.Holder", "--model.width=4"]
+    inner = [f"--model.inner={place}.Holder", "--model.inner.width=5", f"--model.inner.inner={place}.Model"]
+    args = [*outer, *inner]
     holder: Any = LightningCLI(run=False, args=args, save_config_callback=None).model
     assert (holder.hparams["width"], holder.inner.hparams["width"], holder.inner.inner.hparams["width"]) == (4, 5, 3)
 
