@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trainer import (
         callbacks,
+        cli,
         core,
         demos,
         errors,
@@ -34,6 +35,7 @@ __all__ = [
     "LightningModule",
     "Trainer",
     "callbacks",
+    "cli",
     "core",
     "demos",
     "errors",
@@ -57,6 +59,7 @@ _PLACES = {
 }
 _SUBPACKAGES = (
     "callbacks",
+    "cli",
     "core",
     "demos",
     "errors",

@@ -8,6 +8,7 @@ import csv
 import dataclasses
 import inspect
 import json
+import operator
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, ClassVar, TypeVar
 
 from trainer.checkpoints import find_unplain, load_checkpoint
 from trainer.errors import MisconfigurationException, MissingArgumentError, UnknownArgumentError, four_parts
+from trainer.given_hyperparameters import CLASS_PATH_KEY, given_to, take_instantiator
 from trainer.types import PlainState
 
 _ARGUMENTS = "kwargs"  # Lightning's name for hyperparameters that are the arguments themselves
@@ -65,6 +67,9 @@ class HyperparametersMixin:
     ) -> None:
         """Keep the arguments of the `__init__` that calls this, under `self.hparams` and in checkpoints.
 
+        Under `LightningCLI` what was configured is kept instead, so that objects among the arguments can be built
+        again.
+
         Args:
             args: names of the arguments to keep (all by default), or one dict or namespace to keep instead.
             ignore: names of arguments to leave out.
@@ -75,7 +80,8 @@ class HyperparametersMixin:
             MisconfigurationException: a value is not plain data, or a name is no argument.
         """
         caller = frame if frame is not None else inspect.currentframe().f_back  # type: ignore[union-attr]  # CPython
-        found = _init_arguments(self, caller)
+        configured = given_to(self)
+        found = _init_arguments(self, caller) if configured is None else configured
         if len(args) == 1 and not isinstance(args[0], str):
             given = args[0]
             if not isinstance(given, Mapping | Namespace):
@@ -83,7 +89,8 @@ class HyperparametersMixin:
                     four_parts("`save_hyperparameters` keeps names, a dict or a namespace.", got=type(given).__name__,
                                expected="one of them", remedy="Pass the names of the arguments to keep.")
                 )  # fmt: skip
-            self._hparams_name = next((name for name, value in found.items() if value is given), None)
+            same = operator.is_ if configured is None else operator.eq
+            self._hparams_name = next((name for name, value in found.items() if same(value, given)), None)
             chosen = dict(vars(given)) if isinstance(given, Namespace) else dict(given)
         else:
             chosen = _pick(found, [name for name in args if isinstance(name, str)])
@@ -132,6 +139,7 @@ class HyperparametersMixin:
         one = parameters.get(str(name))
         if name is not None and one is not None and one.kind is not one.VAR_KEYWORD and name not in overrides:
             return cls(**{name: AttributeDict(saved | overrides)})
+        instantiate = take_instantiator(saved, cls)
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         arguments = {key: value for key, value in saved.items() if takes_any or key in parameters} | overrides
         needed = [
@@ -140,13 +148,17 @@ class HyperparametersMixin:
             if parameter.default is parameter.empty
             and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
             and key not in arguments
+            and CLASS_PATH_KEY not in arguments
         ]
         if needed:
             raise MissingArgumentError(
                 f"{cls.__name__} needs the arguments {needed}, which the checkpoint does not hold; it holds "
                 f"{sorted(saved)}. Pass them to `load_from_checkpoint`, or call `self.save_hyperparameters()`."
             )
-        return cls(**arguments)
+        if instantiate is None:
+            return cls(**arguments)
+        built: _Self = instantiate(cls, arguments)
+        return built
 
 
 def read_for_building(path: str | Path, map_location: Any = None) -> PlainState:

@@ -18,6 +18,7 @@ from trainer.callbacks.prediction_writer import BasePredictionWriter
 from trainer.compiled import compiled_steps
 from trainer.errors import HyperparameterClashError, SIGTERMException
 from trainer.evaluation import EvalKind, EvaluationLoop
+from trainer.given_hyperparameters import CLASS_PATH_KEY
 from trainer.hooks import bind, call, callback_hooks, is_overridden
 from trainer.launchers import guard_child, report_failure
 from trainer.loggers.lifecycle import begin_loggers, describe_model, finish_loggers
@@ -247,12 +248,13 @@ def _log_hyperparameters(trainer: Trainer) -> None:
     if len(kept) > 1:
         _refuse_clashes(*kept)
     if trainer.is_global_zero:
-        merged = {name: value for values in kept for name, value in values.items()}
+        merged = {name: value for values in kept for name, value in values.items() if name != CLASS_PATH_KEY}
         describe_model(trainer.loggers, trainer.lightning_module, merged if kept else None)
 
 
 def _refuse_clashes(one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
-    clashing = [name for name in one.keys() & other.keys() if not _is_same(one[name], other[name])]
+    both = (one.keys() & other.keys()) - {CLASS_PATH_KEY}
+    clashing = [name for name in both if not _is_same(one[name], other[name])]
     if clashing:
         raise HyperparameterClashError(
             f"Module and data module have different hyperparameters of the same names. Got {sorted(clashing)}; "

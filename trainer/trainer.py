@@ -55,7 +55,11 @@ if TYPE_CHECKING:
     from trainer.datamodule import LightningDataModule
     from trainer.evaluation import EvalKind
     from trainer.module import LightningModule
+    from trainer.plugins import CheckpointIO, LayerSync
+    from trainer.plugins import Precision as PrecisionPlugin
     from trainer.profilers import Profiler
+
+    Plugin = PrecisionPlugin | CheckpointIO | LayerSync
 
 
 class Trainer(Readings):
@@ -64,6 +68,49 @@ class Trainer(Readings):
     The keyword arguments are Lightning's; `trainer.arguments` lists what became of each. They are sorted into the
     frozen groups `length`, `validation`, `optimisation`, `reporting`, `reproducibility` and `data`, whose fields have
     the arguments' names, and checked at once.
+
+    Args:
+        accelerator: "cpu", "cuda" ("gpu"), or "auto" for a GPU where there is one.
+        devices: how many, or which: 2, [0, 3], "0,3", -1 for all, or "auto".
+        num_nodes: machines of the job.
+        strategy: how several processes work together: "auto", "ddp" and the like, or a Strategy.
+        precision: number format: "32-true", "64-true", "16-mixed", "bf16-mixed", "16-true" or "bf16-true".
+        logger: one or several loggers; True or None is a CSVLogger, False none.
+        callbacks: one or several callbacks, which run in this order; those that save checkpoints come last.
+        fast_dev_run: try out everything with one batch, or this many, of each stage; nothing is kept.
+        max_epochs: where to stop; -1 never. Without any limit 1000.
+        min_epochs: do not stop before.
+        max_steps: stop after so many optimizer steps; -1 never.
+        min_steps: do not stop before.
+        max_time: stop after this time: "DD:HH:MM:SS", a timedelta or its arguments.
+        limit_train_batches: so many batches of an epoch (int), or this share of them (float).
+        limit_val_batches: the same for validation; 0 turns it off.
+        limit_test_batches: the same for tests.
+        limit_predict_batches: the same for predictions.
+        overfit_batches: train and validate with the same few batches, in order.
+        val_check_interval: validate after this share of an epoch (float), so many batches (int), or this time.
+        check_val_every_n_epoch: validate in every n-th epoch; None counts batches over epochs.
+        num_sanity_val_steps: batches of validation before training (default 2); -1 all of them.
+        log_every_n_steps: pass step values to loggers every so many steps (default 50).
+        enable_checkpointing: have a ModelCheckpoint (default: yes).
+        enable_progress_bar: show progress (default: yes).
+        enable_model_summary: show the layers when a fit begins (default: yes).
+        accumulate_grad_batches: batches of one optimizer step.
+        gradient_clip_val: clip gradients to this size.
+        gradient_clip_algorithm: "norm" clips all of them together, "value" each.
+        deterministic: use deterministic algorithms; "warn" where there are such.
+        benchmark: let cuDNN try out which algorithm is fastest.
+        inference_mode: evaluate in torch's inference mode rather than without gradients only.
+        use_distributed_sampler: split the data between processes.
+        profiler: "simple", "advanced", "pytorch", or a Profiler.
+        detect_anomaly: let autograd look for operations that make NaN; slow.
+        plugins: a Precision, a CheckpointIO, a LayerSync of your own.
+        sync_batchnorm: compute batch norms over all processes.
+        barebones: turn off everything that costs time.
+        enable_autolog_hparams: pass the hyperparameters to the loggers when a fit begins.
+        reload_dataloaders_every_n_epochs: ask for the loaders again after so many epochs; 0 never.
+        default_root_dir: where logs and checkpoints go (default: the current folder).
+        others: arguments of Lightning that are refused unless they have their default.
 
     Raises:
         MisconfigurationException: a value, or a combination of values, cannot work.
@@ -75,10 +122,10 @@ class Trainer(Readings):
         self,
         *,
         accelerator: str = "auto",
-        devices: int | str | list[int] = "auto",
+        devices: list[int] | str | int = "auto",
         num_nodes: int = 1,
-        strategy: str | Strategy = "auto",
-        precision: str | int | None = None,
+        strategy: Strategy | str = "auto",
+        precision: int | str | None = None,
         logger: bool | Logger | Sequence[Logger] | None = None,
         callbacks: Callback | Sequence[Callback] | None = None,
         fast_dev_run: int | bool = False,
@@ -87,12 +134,12 @@ class Trainer(Readings):
         max_steps: int = -1,
         min_steps: int | None = None,
         max_time: str | timedelta | Mapping[str, int] | None = None,
-        limit_train_batches: float | None = None,
-        limit_val_batches: float | None = None,
-        limit_test_batches: float | None = None,
-        limit_predict_batches: float | None = None,
-        overfit_batches: float = 0.0,
-        val_check_interval: float | str | timedelta | Mapping[str, int] | None = None,
+        limit_train_batches: int | float | None = None,
+        limit_val_batches: int | float | None = None,
+        limit_test_batches: int | float | None = None,
+        limit_predict_batches: int | float | None = None,
+        overfit_batches: int | float = 0.0,
+        val_check_interval: int | float | str | timedelta | Mapping[str, int] | None = None,
         check_val_every_n_epoch: int | None = 1,
         num_sanity_val_steps: int | None = None,
         log_every_n_steps: int | None = None,
@@ -100,7 +147,7 @@ class Trainer(Readings):
         enable_progress_bar: bool | None = None,
         enable_model_summary: bool | None = None,
         accumulate_grad_batches: int = 1,
-        gradient_clip_val: float | None = None,
+        gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
         deterministic: bool | Literal["warn"] | None = None,
         benchmark: bool | None = None,
@@ -108,7 +155,7 @@ class Trainer(Readings):
         use_distributed_sampler: bool = True,
         profiler: Profiler | str | None = None,
         detect_anomaly: bool = False,
-        plugins: object = None,
+        plugins: Plugin | Sequence[Plugin] | None = None,
         sync_batchnorm: bool = False,
         barebones: bool = False,
         enable_autolog_hparams: bool = True,
