@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trainer import callbacks, errors, fabric, loggers, profilers, strategies, tuner, utilities
+    from trainer import accelerators, callbacks, errors, fabric, loggers, profilers, strategies, tuner, utilities
     from trainer.callback import Callback
     from trainer.datamodule import LightningDataModule
     from trainer.fabric import Fabric
@@ -20,6 +20,7 @@ __all__ = [
     "LightningDataModule",
     "LightningModule",
     "Trainer",
+    "accelerators",
     "callbacks",
     "errors",
     "fabric",
@@ -39,7 +40,17 @@ _PLACES = {
     "Trainer": "trainer.trainer",
     "seed_everything": "trainer.seed",
 }
-_SUBPACKAGES = ("callbacks", "errors", "fabric", "loggers", "profilers", "strategies", "tuner", "utilities")
+_SUBPACKAGES = (
+    "accelerators",
+    "callbacks",
+    "errors",
+    "fabric",
+    "loggers",
+    "profilers",
+    "strategies",
+    "tuner",
+    "utilities",
+)
 
 
 def __getattr__(name: str) -> object:

@@ -45,6 +45,8 @@ class LightningOptimizer:
         return self._optimizer.param_groups
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_optimizer":  # while being unpickled
+            raise AttributeError(name)
         return getattr(self._optimizer, name)
 
     def step(self, closure: Callable[[], Any] | None = None, **options: Any) -> Any:

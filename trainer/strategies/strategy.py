@@ -24,8 +24,11 @@ class Strategy(ABC):
     Attributes:
         environment: the place of this process; set by `connect`.
         device: where this process computes; set by `connect`.
+        start_method: how other processes are started, where they are: "popen" for a script that is run again; any
+            other start method of Python's `multiprocessing` for functions that are called in new processes.
     """
 
+    start_method: str = "popen"
     environment: Environment = Environment()
     device: torch.device = torch.device("cpu")
 
