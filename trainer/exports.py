@@ -38,7 +38,7 @@ def export_onnx(
     if isinstance(sample, Mapping):
         arguments["kwargs"] = dict(sample)
     _refuse_fixed_samples(sample, options.get("dynamic_shapes"))
-    target = str(file_path) if isinstance(file_path, Path) else file_path
+    target: Any = str(file_path) if isinstance(file_path, Path) else file_path
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

@@ -83,8 +83,7 @@ def run_in_processes(work: Callable[[], Any], processes: int, method: str, parts
     if method == "fork":
         import_module("torch._dynamo")  # DistributedDataParallel imports it, for seconds; here it is done once
     folder = Path(tempfile.mkdtemp(prefix="trainer-"))
-    store: TCPStore | None = TCPStore("127.0.0.1", 0, processes, is_master=True, wait_for_workers=False)
-    port = store.port
+    server = TCPStore("127.0.0.1", 0, processes, is_master=True, wait_for_workers=False)
     context: Any = torch.multiprocessing.get_context(method)  # torch and Python leave its parts untyped
     globals_ = pickle.dumps(_Globals.captured())
     running = _Running(folder, [])
@@ -92,7 +91,7 @@ def run_in_processes(work: Callable[[], Any], processes: int, method: str, parts
         with _sigterm_passed_on(running), warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*fork.*", DeprecationWarning)  # from Python 3.12 on
             for rank in range(processes):
-                place = _Place(rank, processes, port, folder, method, globals_)
+                place = _Place(rank, processes, server.port, folder, method, globals_)
                 process = context.Process(target=_work, args=(payload, place), name=f"rank-{rank}")
                 running.processes.append(process)
                 process.start()
@@ -101,7 +100,7 @@ def run_in_processes(work: Callable[[], Any], processes: int, method: str, parts
         return [_read(folder / f"result-{rank}.pkl", rank) for rank in range(processes)]
     finally:
         running.kill()
-        store = None  # tracebacks would keep it, and its thread
+        del server  # tracebacks would keep it, and its thread
         shutil.rmtree(folder, ignore_errors=True)
 
 

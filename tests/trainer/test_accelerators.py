@@ -170,7 +170,7 @@ def test_the_accelerators_of_the_package(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert CPUAccelerator.parse_devices("2") == 2
     assert CPUAccelerator.get_parallel_devices(2) == [torch.device("cpu")] * 2
     assert set(CPUAccelerator().get_device_stats("cpu")) == {"cpu_percent", "cpu_vm_percent", "cpu_swap_percent"}
-    with pytest.raises(MisconfigurationException, match="device of another kind. Got 'meta'"):
+    with pytest.raises(MisconfigurationException, match=r"device of another kind\. Got 'meta'"):
         CPUAccelerator().setup_device(torch.device("meta"))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     assert CUDAAccelerator.parse_devices("0,2") == [0, 2]

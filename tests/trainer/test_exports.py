@@ -75,7 +75,7 @@ def test_open_dimensions_stay_open(tmp_path: Path) -> None:
 
 
 def test_a_sample_is_needed(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="neither `input_sample` nor `model.example_input_array`"):
+    with pytest.raises(ValueError, match="Could not export to ONNX since neither"):
         Regression().to_onnx(tmp_path / "model.onnx")
 
 
@@ -85,13 +85,14 @@ class Pair(L.LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.layer = nn.Linear(2, 2)
+        self.seen: list[type] = []
 
     def forward(self, one: Tensor, other: Tensor) -> Tensor:
         output: Tensor = self.layer(one) - other
         return output
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        self.seen = batch
+        self.seen.append(type(batch))
         return batch
 
 
@@ -101,7 +102,7 @@ def test_several_arguments(named: bool) -> None:
     sample: Any = {"one": one, "other": other} if named else (one, other)
     file = BytesIO()
     model.to_onnx(file, sample, verbose=False)
-    assert model.seen is sample
+    assert model.seen == [type(sample)]
     with torch.no_grad():
         expected = model(one, other).numpy()
     np.testing.assert_allclose(run_onnx(file.getvalue(), one, other), expected, atol=1e-6)

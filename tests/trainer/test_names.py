@@ -65,7 +65,6 @@ NAMES = {
 # Names that are not here, with the reason.
 ABSENT = {
     "LightningModule.configure_sharded_model": "Deprecated in Lightning; `configure_model` is its successor.",
-    "LightningModule.fabric": "Under Fabric a module runs its steps; its `self.log` needs a Trainer.",
     "LightningModule.remove_ignored_hparams": "Internal in Lightning: a static helper of save_hyperparameters.",
     "LightningDataModule.remove_ignored_hparams": "As for LightningModule.",
     "LightningModule.to_tensorrt": "Not taken over: torch_tensorrt compiles the module as it is.",

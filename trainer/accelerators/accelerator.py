@@ -58,6 +58,6 @@ class Accelerator(ABC):
         """Return numbers of the device, for `DeviceStatsMonitor`."""
         raise NotImplementedError(f"{type(self).__name__} has no `get_device_stats`. Write one to monitor its devices.")
 
-    @classmethod
+    @classmethod  # noqa: B027 - may be left out
     def register_accelerators(cls, accelerator_registry: Registry[Accelerator]) -> None:
         """Add this class to a registry under its names; called for the accelerators of this package."""
