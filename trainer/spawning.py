@@ -213,7 +213,8 @@ def _limit_threads(place: _Place) -> None:
         # The threads of the copied process are not there: whatever would use them waits for ever.
         torch.set_num_threads(1)
     elif "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // place.processes))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        torch.set_num_threads(max(1, cores // place.processes))
 
 
 class CPUPickler(pickle.Pickler):
@@ -249,7 +250,7 @@ class ScriptUnpickler(pickle.Unpickler):
 
 def _read(path: Path, rank: int) -> Any:
     if not path.exists():
-        raise ProcessFailedError(f"Rank {rank} ended without a result, and without an error: its script called exit.")
+        raise ProcessFailedError(f"Rank {rank} ended without a result and without an error: it called exit.")
     with open(path, "rb") as file:
         return ScriptUnpickler(file).load()
 
@@ -337,7 +338,7 @@ class _Running:
         for report in self._reports():
             return int(report.stem.removeprefix("rank-")), report.read_text()
         rank = next(rank for rank, process in enumerate(self.processes) if process.exitcode not in (None, 0))
-        return rank, f"It wrote nothing. Its exit code was {self.processes[rank].exitcode}.\n"
+        return rank, f"It wrote nothing here; see its output above. Exit code: {self.processes[rank].exitcode}.\n"
 
     def signal(self, number: int) -> None:
         """Send a signal to all that still run."""
