@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from trainer import (
+        accelerators,
         callbacks,
         cli,
         core,
@@ -34,6 +35,7 @@ __all__ = [
     "LightningDataModule",
     "LightningModule",
     "Trainer",
+    "accelerators",
     "callbacks",
     "cli",
     "core",
@@ -58,6 +60,7 @@ _PLACES = {
     "seed_everything": "trainer.seed",
 }
 _SUBPACKAGES = (
+    "accelerators",
     "callbacks",
     "cli",
     "core",

@@ -50,8 +50,8 @@ ARGUMENTS: tuple[Argument, ...] = (
         "gradient_clip_val", "gradient_clip_algorithm", "deterministic", "benchmark", "inference_mode",
         "detect_anomaly", "default_root_dir", "profiler", "enable_autolog_hparams", "reload_dataloaders_every_n_epochs",
     ),
-    _changed("accelerator", "cpu, cuda, gpu and auto; other accelerators are refused by name."),
-    _changed("strategy", "auto, ddp and Strategy instances; sharded strategies are refused by name."),
+    _changed("accelerator", "cpu, cuda, mps, gpu, auto and own Accelerators; TPU and HPU are refused by name."),
+    _changed("strategy", "auto, ddp in all its forms and Strategy instances; sharded strategies are refused by name."),
     _changed("precision", "Transformer Engine is refused; float16 is refused on a CPU."),
     _changed("logger", "True means CSVLogger, whatever is installed: what a run writes does not hang on a package."),
     _changed("overfit_batches", "Training and validation each keep to their first batches, in order."),
@@ -68,21 +68,19 @@ ARGUMENTS: tuple[Argument, ...] = (
 )  # fmt: skip
 
 
-_SPAWN = "Processes are started again from the script; pass strategy='ddp'."
-_FORK = "Forking after torch has started threads deadlocks; write a script and pass strategy='ddp'."
 _SHARDED = "This is not in this version; pass strategy='fsdp' or 'ddp'."
 _TPU = "TPUs need torch_xla, which this trainer does not drive; pass strategy='auto' on a GPU or CPU."
 _HPU = "HPUs need a vendor's build of torch, which this trainer does not drive; pass strategy='auto'."
 _DEEPSPEED = "DeepSpeed is not driven by this trainer; pass strategy='ddp'."
+_BROUGHT_BACK = "Callbacks, counters and metrics come back from rank zero, not the weights and best path alone."
+_STARTS = {"": "", "_spawn": _BROUGHT_BACK, "_fork": _BROUGHT_BACK, "_notebook": _BROUGHT_BACK}
 _GONE = "Lightning itself no longer has it; pass strategy='ddp'."
 
 STRATEGIES: tuple[Argument, ...] = (
-    *_kept("auto", "single_device", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true"),
+    *_kept("auto", "single_device"),
     *(_changed(name, "Through FSDP2; checkpoints hold whole tensors.") for name in ("fsdp", "fsdp_cpu_offload")),
-    *(_refused(f"ddp_spawn{end}", "auto", _SPAWN)
-      for end in ("", "_find_unused_parameters_false", "_find_unused_parameters_true")),
-    *(_refused(f"ddp_{start}{end}", "auto", _FORK)
-      for start in ("fork", "notebook")
+    *(Argument(name=f"ddp{start}{end}", fate="kept" if not start else "changed", sentence=_STARTS[start])
+      for start in ("", "_spawn", "_fork", "_notebook")
       for end in ("", "_find_unused_parameters_false", "_find_unused_parameters_true")),
     *(_refused(name, "auto", _SHARDED) for name in ("fsdp_native", "model_parallel")),
     *(_refused(f"deepspeed{end}", "auto", _DEEPSPEED)

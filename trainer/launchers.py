@@ -21,8 +21,8 @@ from torch._C._distributed_c10d import TCPStore  # torch.distributed hides it fr
 from trainer.environments import LAUNCHED_VARIABLE
 from trainer.errors import MisconfigurationException, RankFailedError, four_parts
 
-_PARENT_VARIABLE = "TRAINER_PARENT_PID"
-_REPORT_VARIABLE = "TRAINER_ERROR_FILE"
+PARENT_VARIABLE = "TRAINER_PARENT_PID"
+REPORT_VARIABLE = "TRAINER_ERROR_FILE"
 _POLL_S = 0.1
 _GRACE_S = 5.0
 _END_WAIT_S = 60.0
@@ -76,12 +76,12 @@ class SubprocessLauncher:
             "LOCAL_RANK": str(rank),
             "WORLD_SIZE": str(processes),
             "LOCAL_WORLD_SIZE": str(processes),
-            _REPORT_VARIABLE: str(self._reports / f"rank-{rank}.txt"),
+            REPORT_VARIABLE: str(self._reports / f"rank-{rank}.txt"),
             "PYTHONFAULTHANDLER": "1",
         }
 
     def _start(self, rank: int, processes: int) -> subprocess.Popen[bytes]:
-        variables = os.environ | self._variables(rank, processes) | {_PARENT_VARIABLE: str(os.getpid())}
+        variables = os.environ | self._variables(rank, processes) | {PARENT_VARIABLE: str(os.getpid())}
         command = [sys.executable, *sys.orig_argv[1:]]
         child = subprocess.Popen(command, env=variables, start_new_session=True, stderr=subprocess.PIPE)
         self._last_lines[rank] = deque(maxlen=_KEPT_LINES)
@@ -165,7 +165,7 @@ class SubprocessLauncher:
 
 def guard_child() -> None:
     """In a process that our launcher started: report an uncaught exception, and end when the parent does."""
-    report, parent = os.environ.get(_REPORT_VARIABLE), os.environ.get(_PARENT_VARIABLE)
+    report, parent = os.environ.get(REPORT_VARIABLE), os.environ.get(PARENT_VARIABLE)
     if report is None or parent is None:
         return
 
@@ -179,8 +179,8 @@ def guard_child() -> None:
 
 def report_failure(error: BaseException) -> None:
     """Leave the traceback where the launcher looks for it; the first one written stays."""
-    report = os.environ.get(_REPORT_VARIABLE)
-    if report is None or os.environ.get(_PARENT_VARIABLE) is None:
+    report = os.environ.get(REPORT_VARIABLE)
+    if report is None or os.environ.get(PARENT_VARIABLE) is None:
         return
     with contextlib.suppress(OSError), open(report, "x") as file:
         file.write("".join(traceback.format_exception(error)))

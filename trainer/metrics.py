@@ -80,6 +80,11 @@ class MetricStore:
         """Publish values that were not logged by the module, for whoever monitors them."""
         self._callback |= values
 
+    def take_over(self, callback: Mapping[str, Value], logged: Mapping[str, Value], bar: Mapping[str, Value]) -> None:
+        """Publish what another process has published, and nothing else."""
+        self.begin_run(is_rank_zero=True)
+        self._callback, self._logged, self._bar = dict(callback), dict(logged), dict(bar)
+
     # Recording
 
     def log(self, name: str, value: Any, options: Options, batch_size: int | None) -> None:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +17,17 @@ from trainer.clipping import check_clipping, clip_gradients
 from trainer.data_hooks import DataHooks
 from trainer.errors import MisconfigurationException
 from trainer.hyperparameters import HyperparametersMixin, read_for_building, read_hyperparameters
+from trainer.module_fabric import FabricInTrainersPlace, log_through
 from trainer.module_hooks import ModuleHooks
 from trainer.optimizers import default_scheduler_step
 from trainer.transfer import map_tensors, tensors_from_numbers
 from trainer.types import StepOutput
 
 if TYPE_CHECKING:
+    from io import BytesIO
+
     from trainer.callback import Callback
+    from trainer.fabric import Fabric
     from trainer.loggers import Logger
     from trainer.manual import LightningOptimizer
     from trainer.trainer import Trainer
@@ -45,11 +49,13 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
         super().__init__(*args, **kwargs)
         self.automatic_optimization = True
         self._trainer: Trainer | None = None
+        self._fabric: Fabric | None = None
+        self._fabric_optimizers: list[Any] = []
         self._toggled: dict[nn.Parameter, bool] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies and pickles are of the model; the run stays behind.
-        return {**self.__dict__, "_trainer": None, "_toggled": {}}
+        return {**self.__dict__, "_trainer": None, "_toggled": {}, "_fabric": None, "_fabric_optimizers": []}
 
     # What a subclass writes
 
@@ -166,6 +172,9 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
             rank_zero_only: only rank zero records it.
         """
         trainer = self._trainer
+        if trainer is None and self._fabric is not None:
+            log_through(self._fabric, {name: value}, logger)
+            return
         if trainer is None:
             warnings.warn(f"`self.log({name!r}, ...)` does nothing outside a Trainer's run.", stacklevel=2)
             return
@@ -192,6 +201,9 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
         rank_zero_only: bool = False,
     ) -> None:
         """Record several values with the same options, which are those of `log`."""
+        if self._trainer is None and self._fabric is not None:
+            log_through(self._fabric, dictionary, logger)
+            return
         for name, value in dictionary.items():
             self.log(
                 name, value, prog_bar, logger, on_step, on_epoch, reduce_fx, enable_graph, sync_dist, sync_dist_group,
@@ -200,16 +212,22 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
 
     def print(self, *values: object, **options: Any) -> None:
         """Print on rank zero only, without breaking a progress bar."""
-        if self._trainer is None:
-            print(*values, **options)
-        else:
-            self._trainer.print(*values, **options)
+        speaker = self._trainer or self._fabric
+        (print if speaker is None else speaker.print)(*values, **options)
 
     # Where the run stands
 
     @property
     def trainer(self) -> Trainer:
-        """Return the trainer of the current run; it may be set, as tests of steps do."""
+        """Return the trainer of the current run; it may be set, as tests of steps do.
+
+        Under Fabric it is a stand-in that has what Fabric has.
+
+        Raises:
+            RuntimeError: there is none.
+        """
+        if self._trainer is None and self._fabric is not None:
+            return cast("Trainer", FabricInTrainersPlace(self._fabric))
         if self._trainer is None:
             raise RuntimeError(f"{type(self).__name__} is not attached to a Trainer. Use `trainer.fit(model)` first.")
         return self._trainer
@@ -217,6 +235,18 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
     @trainer.setter
     def trainer(self, trainer: Trainer | None) -> None:
         self._trainer = trainer
+
+    @property
+    def fabric(self) -> Fabric | None:
+        """Return the Fabric that set this module up, None under a trainer; it may be set."""
+        return self._fabric
+
+    @fabric.setter
+    def fabric(self, fabric: Fabric | None) -> None:
+        for child in self.children():
+            if isinstance(child, LightningModule):
+                child.fabric = fabric
+        self._fabric = fabric
 
     @property
     def device(self) -> torch.device:
@@ -253,27 +283,34 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
     @property
     def global_rank(self) -> int:
         """Return the rank of this process over all machines."""
-        return 0 if self._trainer is None else self._trainer.global_rank
+        run = self._trainer or self._fabric
+        return 0 if run is None else run.global_rank
 
     @property
     def local_rank(self) -> int:
         """Return the rank of this process on this machine."""
-        return 0 if self._trainer is None else self._trainer.local_rank
+        run = self._trainer or self._fabric
+        return 0 if run is None else run.local_rank
 
     @property
     def logger(self) -> Logger | None:
         """Return the first logger of the run."""
-        return None if self._trainer is None else self._trainer.logger
+        run = self._trainer or self._fabric
+        return None if run is None or not run.loggers else run.logger
 
     @property
     def loggers(self) -> list[Logger]:
         """Return the loggers of the run."""
-        return [] if self._trainer is None else self._trainer.loggers
+        run = self._trainer or self._fabric
+        return [] if run is None else run.loggers
 
     # Optimisation: what may be overridden, and what manual optimisation calls
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Run the backward pass of `loss`."""
+        if self._fabric is not None and self._trainer is None:
+            self._fabric.backward(loss, *args, **kwargs)
+            return
         loss.backward(*args, **kwargs)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
     def optimizer_step(
@@ -316,6 +353,10 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
         Raises:
             MisconfigurationException: the Trainer was given something else, or the algorithm is unknown.
         """
+        if self._fabric is not None and self._trainer is None:
+            limits = {"clip_val" if gradient_clip_algorithm == "value" else "max_norm": gradient_clip_val}
+            self._fabric.clip_gradients(self, optimizer, **limits)  # type: ignore[arg-type]  # Fabric's optimizers too
+            return
         if self._trainer is not None:
             options = self._trainer.optimisation
             for name, own, given in (
@@ -338,6 +379,9 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Run the backward pass under manual optimisation, with its hooks and the exchange between processes."""
+        if self._fabric is not None and self._trainer is None:
+            self._fabric.backward(loss, *args, **kwargs)
+            return
         if self.automatic_optimization:
             raise MisconfigurationException(
                 "`manual_backward` was called under automatic optimisation, which runs backward itself. Got "
@@ -347,7 +391,10 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
 
     def optimizers(self, use_pl_optimizer: bool = True) -> Any:  # one or a list: callers know which
         """Return the optimizer, or the list of them; counted steps and hooks unless `use_pl_optimizer` is False."""
-        chosen: list[Any] = list(self.trainer.step_optimizers if use_pl_optimizer else self.trainer.optimizers)
+        if self._fabric is not None and self._trainer is None:
+            chosen: list[Any] = list(self._fabric_optimizers)
+        else:
+            chosen = list(self.trainer.step_optimizers if use_pl_optimizer else self.trainer.optimizers)
         return chosen[0] if len(chosen) == 1 else chosen
 
     def lr_schedulers(self) -> Any:  # one, a list, or None: callers know which
@@ -358,7 +405,8 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
     def toggle_optimizer(self, optimizer: Optimizer | LightningOptimizer) -> None:
         """Let only the parameters of `optimizer` require gradients, until `untoggle_optimizer`."""
         own = {parameter for group in optimizer.param_groups for parameter in group["params"]}
-        for other in self.trainer.optimizers:
+        under_fabric = self._fabric is not None and self._trainer is None
+        for other in self._fabric_optimizers if under_fabric else self.trainer.optimizers:
             for group in other.param_groups:
                 for parameter in group["params"]:
                     self._toggled.setdefault(parameter, parameter.requires_grad)
@@ -385,6 +433,8 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
         Raises:
             MisconfigurationException: `group` or `sync_grads` is asked for.
         """
+        if self._fabric is not None and self._trainer is None:
+            return self._fabric.all_gather(data, group=group, sync_grads=sync_grads)
         if group is not None or sync_grads:
             raise MisconfigurationException(
                 "`all_gather` gathers over all processes and without gradients. Got "
@@ -409,6 +459,32 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
         for parameter in self.parameters():
             parameter.requires_grad = True
         return self.train()
+
+    def to_onnx(
+        self,
+        file_path: str | Path | BytesIO | None = None,
+        input_sample: Any = None,  # whatever `forward` takes
+        **kwargs: Any,
+    ) -> Any:  # torch's ONNXProgram
+        """Write the model in ONNX format; it is in evaluation mode for that, and afterwards as it was.
+
+        Args:
+            file_path: the file; None writes none.
+            input_sample: an input of `forward`: a tensor, a tuple of arguments, or a dict of named ones; by default
+                `example_input_array`. Without `dynamic_shapes` its shapes are those of the exported model.
+            kwargs: arguments of `torch.onnx.export`, whose newer exporter (`dynamo=True`) is the default.
+
+        Returns:
+            torch's ONNXProgram, or None with `dynamo=False`.
+
+        Raises:
+            ModuleNotFoundError: onnx or onnxscript is missing.
+            ValueError: there is no sample.
+            MisconfigurationException: the sample has size 1 in a dimension that is to stay open.
+        """
+        from trainer.exports import export_onnx
+
+        return export_onnx(self, file_path, input_sample, kwargs)
 
     @classmethod
     def load_from_checkpoint(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from trainer.accelerators import Devices, choose_devices
+from trainer.accelerators import Accelerator, Devices, choose_devices
 from trainer.environments import Environment, detect_environment, is_launched_by_us
 from trainer.errors import MisconfigurationException, four_parts
 from trainer.precision import PluginFormat, Precision, choose_precision
@@ -39,7 +39,7 @@ class Placement:
     @classmethod
     def chosen(
         cls,
-        accelerator: str,
+        accelerator: str | Accelerator,
         devices: int | str | list[int],
         num_nodes: int,
         strategy: str | Strategy,
@@ -89,6 +89,12 @@ class Placement:
     def is_single(self) -> bool:
         """Return whether no other process can take part."""
         return isinstance(self.strategy, SingleDevice)
+
+    @property
+    def spawns(self) -> bool:
+        """Return whether processes are to be started for each function: so says the strategy, and nobody did yet."""
+        several = self.devices.count * self.num_nodes > 1
+        return self.strategy.start_method != "popen" and several and not self.found.created_externally
 
     @property
     def environment(self) -> Environment:

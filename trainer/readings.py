@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from trainer.accelerators import Devices
+from trainer.accelerators import Accelerator, Devices
 from trainer.callback import Callback
 from trainer.callbacks.checkpoint import Checkpoint
 from trainer.callbacks.early_stopping import EarlyStopping
@@ -263,6 +263,11 @@ class Readings(Settings):
         return plugins.Precision() if name == "32-true" else plugins.HalfPrecision(name)
 
     # Processes
+
+    @property
+    def accelerator(self) -> Accelerator:
+        """Return what knows the kind of device."""
+        return self.devices.accelerator
 
     @property
     def device(self) -> torch.device:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +44,28 @@ _FIRST_STAGES: dict[Stage, RunningStage] = {
 }
 
 
-def run_stage(trainer: Trainer, stage: Stage, ckpt_path: str | None, body: Callable[[Resume | None], Any]) -> Any:
-    """Set up the run of `stage`, call `body` with the checkpoint to continue from, and always tear down."""
+def run_stage(trainer: Trainer, stage: Stage, ckpt_path: str | None, *, keeps_outputs: bool = False) -> Any:
+    """Run `stage`: set up, the batches, and always tear down; here, or in processes that the strategy starts for it.
+
+    Args:
+        trainer: the trainer of the run.
+        stage: what to run.
+        ckpt_path: the checkpoint to continue from.
+        keeps_outputs: return what the steps return; for predictions.
+
+    Returns:
+        None for a fit, the results of each loader for validation and test, the outputs of each for predictions.
+    """
+    if trainer.spawns:
+        from trainer.spawned_run import run_in_new_processes  # late: most trainers start none
+
+        return run_in_new_processes(trainer, stage, ckpt_path)
     with stage_of(trainer, stage, ckpt_path) as resume:
-        return body(resume)
+        if stage == "fit":
+            return fit(trainer, resume)
+        kinds: dict[Stage, EvalKind] = {"validate": "validation", "test": "test", "predict": "predict"}
+        loop, outputs = evaluate(trainer, kinds[stage], keeps_outputs=keeps_outputs)
+        return outputs if stage == "predict" else loop.results
 
 
 @contextlib.contextmanager
@@ -91,13 +109,15 @@ def stage_of(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Iterator[
 def _begin(trainer: Trainer, stage: Stage) -> None:
     trainer.strategy.connect(trainer.devices, trainer.num_nodes)
     guard_child()
+    trainer.accelerator.setup_device(trainer.strategy.device)
+    trainer.accelerator.setup(trainer)
     trainer.metrics.begin_run(is_rank_zero=trainer.is_global_zero)
     trainer.flags.lower_flag(StopFlags.REQUESTED)
     check_model(trainer.lightning_module, stage)
     trainer.lightning_module._trainer = trainer
     if trainer.datamodule is not None:
         trainer.datamodule.trainer = trainer
-    _add_module_callbacks(trainer)
+    add_module_callbacks(trainer)
     for callback in trainer.callbacks:
         callback._module = trainer.lightning_module
     if trainer.is_global_zero:
@@ -109,7 +129,8 @@ def _begin(trainer: Trainer, stage: Stage) -> None:
     trainer.profiler.setup(stage=str(trainer.state.fn), local_rank=rank, log_dir=trainer.log_dir)
 
 
-def _add_module_callbacks(trainer: Trainer) -> None:
+def add_module_callbacks(trainer: Trainer) -> None:
+    """Let the model's own callbacks take the place of the trainer's of the same type."""
     configured = trainer.lightning_module.configure_callbacks()
     added = [configured] if isinstance(configured, Callback) else list(configured)
     kinds = {type(callback) for callback in added}
@@ -159,6 +180,7 @@ def _tear_down(trainer: Trainer, stage: Stage, reason: BaseException | None) -> 
             finish_loggers(trainer.loggers, reason)
     finally:
         trainer.strategy.teardown()
+        trainer.accelerator.teardown()
     if trainer.precision_options.plugin is not None:
         trainer.precision_options.plugin.teardown()
     if trainer.plugins.layer_sync is not None and stage == "fit" and trainer.strategy.is_distributed:
@@ -394,5 +416,6 @@ def _torch_settings(trainer: Trainer) -> Iterator[None]:
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        if options.deterministic:  # setting it back where nobody set it would import torch's compiler
+            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         torch.backends.cudnn.benchmark = before[2]

@@ -37,6 +37,7 @@ from trainer.options import (
     check_barebones,
     default_root,
     read_length,
+    refuse,
 )
 from trainer.placement import Placement
 from trainer.plugin_slots import Plugins
@@ -52,6 +53,7 @@ from trainer.tables import print_results
 from trainer.types import PlainState
 
 if TYPE_CHECKING:
+    from trainer.accelerators import Accelerator
     from trainer.datamodule import LightningDataModule
     from trainer.evaluation import EvalKind
     from trainer.module import LightningModule
@@ -121,7 +123,7 @@ class Trainer(Readings):
     def __init__(
         self,
         *,
-        accelerator: str = "auto",
+        accelerator: Accelerator | str = "auto",
         devices: list[int] | str | int = "auto",
         num_nodes: int = 1,
         strategy: Strategy | str = "auto",
@@ -250,11 +252,12 @@ class Trainer(Readings):
         self._sources = None
         self._run_dir = None
         self._position: PlainState | None = None
+        self._positions: list[PlainState | None] | None = None  # of processes started for the last run
         self._warned: set[str] = set()
 
     def _place(
         self,
-        accelerator: str,
+        accelerator: str | Accelerator,
         devices: int | str | list[int],
         num_nodes: int,
         strategy: str | Strategy,
@@ -266,6 +269,16 @@ class Trainer(Readings):
         self._placement = placement
         self.devices, self.num_nodes = placement.devices, num_nodes
         self.strategy, self.precision_options = placement.strategy, placement.precision
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What belongs to a run, and is made anew by the next one, stays behind.
+        made: dict[str, Any] = {"optimizers": [], "step_optimizers": [], "lr_scheduler_configs": [], "evaluations": {}}
+        return {**self.__dict__, **made, "scaler": None, "train_loader": None}
+
+    @property
+    def spawns(self) -> bool:
+        """Return whether a run starts processes of its own."""
+        return self._placement.spawns
 
     # Runs
 
@@ -292,7 +305,7 @@ class Trainer(Readings):
         check_weights_only(weights_only)
         self._take(model, datamodule, train=train_dataloaders, val=val_dataloaders)
         self._decide_length()
-        runner.run_stage(self, "fit", _text(ckpt_path), lambda resume: runner.fit(self, resume))
+        runner.run_stage(self, "fit", _text(ckpt_path))
 
     def validate(
         self,
@@ -366,7 +379,8 @@ class Trainer(Readings):
             model: as for `validate`.
             dataloaders: one or several iterables of batches; or a data module.
             datamodule: where the data comes from, instead of loaders.
-            return_predictions: keep the predictions and return them (default); False leaves them to callbacks.
+            return_predictions: keep the predictions and return them (default); False leaves them to callbacks, and
+                is the default where the strategy starts processes for each run (`ddp_spawn`): they stay there.
             ckpt_path: as for `fit`.
             weights_only: always true here.
             stream: return an iterator over the predictions of this process's batches, in the order of the loaders.
@@ -375,13 +389,19 @@ class Trainer(Readings):
         """
         check_weights_only(weights_only)
         self._take(model, datamodule, predict=dataloaders)
+        if self.strategy.start_method != "popen" and (return_predictions or stream):
+            refuse(
+                "return_predictions",
+                "stream=True" if stream else True,
+                "None or False with a strategy that starts processes for each run",
+                "Write them with a BasePredictionWriter, or pass strategy='ddp'.",
+            )
         path = self._default_checkpoint(model, ckpt_path)
         if stream:
             return runner.stream_predictions(self, path)
-        return_predictions = return_predictions is None or return_predictions
-        _, outputs = runner.run_stage(
-            self, "predict", path, lambda _: runner.evaluate(self, "predict", keeps_outputs=return_predictions)
-        )
+        if return_predictions is None:
+            return_predictions = self.strategy.start_method == "popen"
+        outputs = runner.run_stage(self, "predict", path, keeps_outputs=return_predictions)
         if not return_predictions or outputs is None:
             return None
         return outputs[0] if len(outputs) == 1 else outputs  # type: ignore[no-any-return]  # the user's outputs
@@ -401,8 +421,7 @@ class Trainer(Readings):
             self._take(model, datamodule, test=dataloaders)
         path = self._default_checkpoint(model, ckpt_path)
         stage: Literal["validate", "test"] = "validate" if kind == "validation" else "test"
-        loop, _ = runner.run_stage(self, stage, path, lambda _: runner.evaluate(self, kind))
-        results: list[dict[str, float]] = loop.results
+        results: list[dict[str, float]] = runner.run_stage(self, stage, path)
         if verbose and self.is_global_zero:
             print_results(kind, results)
         return results
@@ -411,7 +430,7 @@ class Trainer(Readings):
         before = self._sources
         self._sources = read_sources(model, datamodule, loaders, before)
         if before is not None and before.module is not self._sources.module:
-            self._position = None
+            self._position = self._positions = None
 
     def _decide_length(self) -> None:
         """Settle the limits that were left open."""

@@ -64,12 +64,9 @@ NAMES = {
 
 # Names that are not here, with the reason.
 ABSENT = {
-    "Trainer.accelerator": "Devices are chosen without accelerator objects; `trainer.device` tells the device.",
     "LightningModule.configure_sharded_model": "Deprecated in Lightning; `configure_model` is its successor.",
-    "LightningModule.fabric": "Under Fabric a module runs its steps; its `self.log` needs a Trainer.",
     "LightningModule.remove_ignored_hparams": "Internal in Lightning: a static helper of save_hyperparameters.",
     "LightningDataModule.remove_ignored_hparams": "As for LightningModule.",
-    "LightningModule.to_onnx": "Comes with exports; torch.onnx.export takes the module as it is.",
     "LightningModule.to_tensorrt": "Not taken over: torch_tensorrt compiles the module as it is.",
     "LightningModule.to_torchscript": "Not taken over: TorchScript is deprecated by torch.",
 }

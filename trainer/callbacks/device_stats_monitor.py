@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from trainer.callback import Callback
 from trainer.errors import MisconfigurationException, four_parts
 from trainer.types import Batch, Stage, StepOutput
@@ -26,13 +24,6 @@ def cpu_stats() -> dict[str, float]:
         "cpu_vm_percent": psutil.virtual_memory().percent,
         "cpu_swap_percent": psutil.swap_memory().percent,
     }
-
-
-def device_stats(device: torch.device) -> dict[str, float]:
-    """Return what torch's allocator counts on a CUDA device, in bytes and events; `cpu_stats` on a CPU."""
-    if device.type == "cuda":
-        return {name: float(value) for name, value in torch.cuda.memory_stats(device).items()}
-    return cpu_stats() if device.type == "cpu" else {}
 
 
 class DeviceStatsMonitor(Callback):
@@ -70,7 +61,9 @@ class DeviceStatsMonitor(Callback):
         if not every or number % every or not trainer.loggers or trainer.is_sanity_checking:
             return
         device = trainer.strategy.device
-        stats = {} if self._cpu_stats is False and device.type == "cpu" else device_stats(device)
+        stats = (
+            {} if self._cpu_stats is False and device.type == "cpu" else trainer.accelerator.get_device_stats(device)
+        )
         if self._cpu_stats and device.type != "cpu":
             stats |= cpu_stats()
         prefix = f"{type(self).__qualname__}.{hook}"

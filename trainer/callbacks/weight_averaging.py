@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -211,7 +211,7 @@ class EMAWeightAveraging(WeightAveraging):
         update_starting_at_epoch: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(device, use_buffers, **kwargs, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        super().__init__(device, use_buffers, **kwargs, multi_avg_fn=_Exponential(decay))
         self.update_every_n_steps = update_every_n_steps
         self.update_starting_at_step = update_starting_at_step
         self.update_starting_at_epoch = update_starting_at_epoch
@@ -224,3 +224,17 @@ class EMAWeightAveraging(WeightAveraging):
             return begun and every > 0 and step_idx % every == 0
         start = self.update_starting_at_epoch
         return epoch_idx is not None and start is not None and epoch_idx >= start
+
+
+class _Exponential:
+    """torch's update of an exponential average, as something that can be pickled."""
+
+    def __init__(self, decay: float) -> None:
+        self._decay = decay
+        self._update: Callable[..., None] = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+    def __reduce__(self) -> tuple[type[_Exponential], tuple[float]]:
+        return type(self), (self._decay,)
+
+    def __call__(self, *arguments: Any) -> None:
+        self._update(*arguments)

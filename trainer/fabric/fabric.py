@@ -7,6 +7,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
+from trainer.environments import detect_environment
 from trainer.errors import MisconfigurationException, four_parts
+from trainer.fabric.arguments import from_command_line, used_command_line
 from trainer.fabric.collectives import apply_to_tensors, gather_tensor, reduce_in_place, to_tensors
 from trainer.fabric.files import load_raw_state, load_state, save_state
 from trainer.fabric.loaders import set_up_loader
@@ -26,6 +29,7 @@ from trainer.seed import seed_everything
 from trainer.transfer import move_to_device
 
 if TYPE_CHECKING:
+    from trainer.accelerators import Accelerator
     from trainer.loggers import Logger
     from trainer.strategies import Strategy
 
@@ -36,7 +40,7 @@ class Fabric:
     With more than one process, `launch` has to be called first.
 
     Args:
-        accelerator: "cpu", "cuda", "gpu" or "auto".
+        accelerator: "cpu", "cuda", "mps", "gpu", "auto", a registered name, or an Accelerator.
         strategy: "auto", "ddp" and its variants, or a Strategy.
         devices: a count, -1, a list of indices, "0,1" or "auto".
         num_nodes: machines of the job.
@@ -52,7 +56,7 @@ class Fabric:
     def __init__(
         self,
         *,
-        accelerator: str = "auto",
+        accelerator: str | Accelerator = "auto",
         strategy: str | Strategy = "auto",
         devices: int | str | list[int] = "auto",
         num_nodes: int = 1,
@@ -70,13 +74,20 @@ class Fabric:
                     remedy="Pass `strategy` and `precision` themselves.",
                 )
             )
+        accelerator = from_command_line("accelerator", accelerator, "auto")
+        devices = from_command_line("devices", devices, "auto")
+        num_nodes = int(from_command_line("num_nodes", num_nodes, 1))
+        strategy = from_command_line("strategy", strategy, "auto")
+        precision = from_command_line("precision", precision, None)
         self._placement = Placement.chosen(accelerator, devices, num_nodes, strategy, precision)
         self._callbacks: list[Any] = [] if callbacks is None else _listed(callbacks)
         self._loggers: list[Any] = [] if loggers is None else _listed(loggers)
         self._launched = False
         self._scaler: Any = None  # torch's GradScaler leaves its methods untyped
-        if self._placement.is_single:
+        started = used_command_line()  # all processes are there already
+        if self._placement.is_single or started:
             self._connect()
+            self._launched = started
         # A subclass may write its whole loop into `run`: it is launched like a function.
         written = self.run
         self.run = functools.partial(self._connected, written)  # type: ignore[method-assign]
@@ -84,9 +95,9 @@ class Fabric:
     # Where this process is
 
     @property
-    def accelerator(self) -> str:
-        """Return the kind of device: "cpu" or "cuda"."""
-        return self._placement.devices.kind
+    def accelerator(self) -> Accelerator:
+        """Return what knows the kind of device."""
+        return self._placement.devices.accelerator
 
     @property
     def strategy(self) -> Strategy:
@@ -142,10 +153,17 @@ class Fabric:
         """Start and join the other processes, then return `function(fabric, *args, **kwargs)`.
 
         Without a function the processes are only joined: the script goes on in each. Calling it again is harmless.
+        With a strategy that starts processes for a function (`ddp_spawn` and the like), what it returns on rank zero
+        comes back.
 
         Raises:
-            TypeError: `function` cannot be called, or takes no argument.
+            TypeError: `function` cannot be called, takes no argument, or is missing where the strategy needs one.
         """
+        if used_command_line():
+            raise RuntimeError(
+                "This script was started by `python -m trainer.fabric run`, which started its processes too. Got a "
+                "call of `launch`; expected none. Remove it, or start the script with `python`."
+            )
         if function is None:
             return self._connected(_do_nothing)
         if not callable(function):
@@ -165,9 +183,24 @@ class Fabric:
 
     def _connected(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if not self._launched and not self._placement.is_single:
+            if self._placement.spawns:
+                return self._spawned(function, args, kwargs)
             self._connect()
         self._launched = True
         return function(*args, **kwargs)
+
+    def _spawned(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return what `function` returns on rank zero of processes that are started for it."""
+        if function is _do_nothing:
+            raise TypeError(
+                f"To start processes with start_method={self.strategy.start_method!r}, `.launch()` needs to be called "
+                "with a function that contains the code for them. Pass one, or strategy='ddp'."
+            )
+        from trainer.spawning import run_in_processes  # late: most start none
+
+        parts = {"Fabric": self, "the function": function, "its arguments": (args, kwargs)}
+        work = _Launched(self, function, args, kwargs)
+        return run_in_processes(work, self._placement.devices.count, self.strategy.start_method, parts)[0]
 
     def _check_launched(self) -> None:
         if not self._launched and not self._placement.is_single:
@@ -206,6 +239,8 @@ class Fabric:
             raise ValueError("An optimizer should be passed only once to the `setup` method.")
         wrapped = self._wrapped(module, move=move_to_device)
         ready = [_FabricOptimizer(optimizer, self.strategy, self._scaler, self._callbacks) for optimizer in optimizers]
+        if hasattr(unwrap(wrapped), "_fabric_optimizers"):  # a LightningModule
+            unwrap(wrapped)._fabric_optimizers = ready
         self.call("on_after_setup", fabric=self, module=wrapped)
         if not ready:
             return wrapped
@@ -281,6 +316,8 @@ class Fabric:
             _warn_of_several_devices(original)
             module.to(self.device)
         forward = module if self._placement.is_single else self.strategy.wrap_module(module)
+        if hasattr(original, "_fabric_optimizers"):  # a LightningModule: its `self.log` and so on come here
+            original.fabric, original._fabric_optimizers = self, []
         return _FabricModule(forward, self._placement.precision, self.device, original)
 
     # The step
@@ -546,6 +583,21 @@ class Fabric:
 
 def _do_nothing() -> None:
     pass
+
+
+@dataclass(slots=True)
+class _Launched:
+    """What a process that was started for a function does."""
+
+    fabric: Fabric
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def __call__(self) -> Any:
+        self.fabric._placement.found = detect_environment()
+        result = self.fabric._connected(self.function, *self.args, **self.kwargs)
+        return result if self.fabric.is_global_zero else None
 
 
 def _listed(given: Any) -> list[Any]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from trainer.strategies.ddp import DDP
 from trainer.strategies.ddp import DDP as DDPStrategy
-from trainer.strategies.selection import choose_strategy
+from trainer.strategies.selection import StrategyRegistry, choose_strategy
 from trainer.strategies.single_device import SingleDevice
 from trainer.strategies.single_device import SingleDevice as SingleDeviceStrategy
 from trainer.strategies.strategy import Strategy
@@ -21,6 +21,7 @@ __all__ = [
     "SingleDevice",
     "SingleDeviceStrategy",
     "Strategy",
+    "StrategyRegistry",
     "choose_strategy",
 ]
 

@@ -25,6 +25,7 @@ from trainer.types import Hook, ReduceOp
 
 if TYPE_CHECKING:
     from trainer.module import LightningModule
+    from trainer.spawning import StartMethod
 
 _OPS = {"sum": dist.ReduceOp.SUM, "min": dist.ReduceOp.MIN, "max": dist.ReduceOp.MAX, "mean": dist.ReduceOp.SUM}
 
@@ -51,6 +52,11 @@ class DDP(Strategy):
         static_graph: promise that every step uses the same parameters in the same order.
         gradient_as_bucket_view: save the memory of one copy of the gradients.
         timeout: how long a process waits for the others before it fails.
+        start_method: how the processes begin: "popen" runs the script again; "spawn", "fork" and "forkserver" start
+            each run of a trainer, or a function given to `Fabric.launch`, in processes of torch.multiprocessing.
+
+    Raises:
+        ValueError: the start method is unknown, or not available on this system.
     """
 
     def __init__(
@@ -60,7 +66,13 @@ class DDP(Strategy):
         static_graph: bool = False,
         gradient_as_bucket_view: bool = True,
         timeout: timedelta = timedelta(minutes=5),
+        start_method: StartMethod = "popen",
     ) -> None:
+        if start_method != "popen":
+            from trainer.spawning import check_start_method  # late: it imports multiprocessing
+
+            check_start_method(start_method)
+        self.start_method = start_method
         self.find_unused_parameters = find_unused_parameters
         self.static_graph = static_graph
         self.gradient_as_bucket_view = gradient_as_bucket_view
@@ -100,7 +112,7 @@ class DDP(Strategy):
                 timeout=self.timeout,
             )
             # Left open, the group's threads abort the interpreter when it exits.
-            atexit.register(_leave_group)
+            atexit.register(leave_group)
         group = dist.group.WORLD
         is_gloo = dist.get_backend() == "gloo"
         self._control = group if is_gloo else dist.new_group(backend="gloo", timeout=self.timeout)
@@ -219,7 +231,8 @@ class DDP(Strategy):
         self._wrapped = None
 
 
-def _leave_group() -> None:
+def leave_group() -> None:
+    """Leave the process group, where this process is in one."""
     if dist.is_initialized():
         gc.collect()  # a reducer that outlives its group aborts the interpreter now and then (torch 2.13, Gloo)
         dist.destroy_process_group()

@@ -2,19 +2,58 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING
+
 from trainer.arguments import refused_strategy
 from trainer.environments import Environment
 from trainer.errors import MisconfigurationException, four_parts
+from trainer.registry import Registry
 from trainer.strategies.ddp import DDP
 from trainer.strategies.single_device import SingleDevice
 from trainer.strategies.strategy import Strategy
 
-_DDP_NAMES = {
-    "ddp": False,
-    "ddp_find_unused_parameters_false": False,
-    "ddp_find_unused_parameters_true": True,
+if TYPE_CHECKING:
+    from trainer.spawning import StartMethod
+
+_STARTS: dict[str, StartMethod] = {
+    "ddp": "popen",
+    "ddp_spawn": "spawn",
+    "ddp_fork": "fork",
+    "ddp_notebook": "fork",
 }
-_FSDP_NAMES = {"fsdp": False, "fsdp_cpu_offload": True}
+_DDP_NAMES: dict[str, tuple[StartMethod, bool]] = {
+    name + ending: (method, finds)
+    for name, method in _STARTS.items()
+    for ending, finds in {
+        "": False,
+        "_find_unused_parameters_false": False,
+        "_find_unused_parameters_true": True,
+    }.items()
+}
+
+
+class _Strategies(Registry[Strategy]):
+    def available_strategies(self) -> list[str]:
+        """Return the names."""
+        return list(self)
+
+
+StrategyRegistry = _Strategies("strategy", taken=ValueError)
+"""The strategies that the trainer's argument can name; users add theirs."""
+
+for _name, (_method, _finds) in _DDP_NAMES.items():
+    StrategyRegistry.register(_name, DDP, find_unused_parameters=_finds, start_method=_method)
+
+
+def _sharded(**options: bool) -> Strategy:
+    from trainer.strategies.fsdp import FSDP  # late: it takes a while to import
+
+    return FSDP(cpu_offload=options.get("cpu_offload", False))
+
+
+StrategyRegistry.register("fsdp", _sharded)
+StrategyRegistry.register("fsdp_cpu_offload", _sharded, cpu_offload=True)
 
 
 def choose_strategy(strategy: str | Strategy, *, processes: int, environment: Environment) -> Strategy:
@@ -27,22 +66,20 @@ def choose_strategy(strategy: str | Strategy, *, processes: int, environment: En
         return strategy
     several = processes > 1 or environment.world_size > 1
     if strategy == "auto":
-        return DDP() if several else SingleDevice()
+        # A notebook is no script that could be run again.
+        starts: StartMethod = "fork" if hasattr(sys, "ps1") and not environment.created_externally else "popen"
+        return DDP(start_method=starts) if several else SingleDevice()
     if strategy == "single_device" and not several:
         return SingleDevice()
-    if strategy in _DDP_NAMES:
-        return DDP(find_unused_parameters=_DDP_NAMES[strategy])
-    if strategy in _FSDP_NAMES:
-        from trainer.strategies.fsdp import FSDP  # late: it takes a while to import
-
-        return FSDP(cpu_offload=_FSDP_NAMES[strategy])
-    known = sorted([*_DDP_NAMES, *_FSDP_NAMES])
+    if isinstance(strategy, str) and strategy in StrategyRegistry:
+        made: Strategy = StrategyRegistry.get(strategy)
+        return made
     reason = refused_strategy(strategy) if isinstance(strategy, str) else None
     raise MisconfigurationException(
         four_parts(
             "`strategy` is not supported.",
             got=strategy,
-            expected=f"'auto', 'single_device' (one device), one of {known}, or a Strategy",
+            expected=f"'auto', 'single_device' (one device), one of {sorted(StrategyRegistry)}, or a Strategy",
             remedy=reason or "Correct the name.",
         )
     )

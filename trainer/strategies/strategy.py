@@ -27,10 +27,13 @@ class Strategy(ABC):
         averages_at_once: whether gradients are averaged after every backward pass, in an open window too.
         environment: the place of this process; set by `connect`.
         device: where this process computes; set by `connect`.
+        start_method: how other processes are started, where they are: "popen" for a script that is run again; any
+            other start method of Python's `multiprocessing` for functions that are called in new processes.
     """
 
     allows_inference_mode: bool = True
     averages_at_once: bool = False
+    start_method: str = "popen"
     environment: Environment = Environment()
     device: torch.device = torch.device("cpu")
 

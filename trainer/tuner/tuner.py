@@ -97,6 +97,11 @@ class Tuner:
     def _check(self, kind: type[Callback], method: str, train: Any, val: Any, others: Any) -> None:
         if method not in _METHODS:
             raise ValueError(f"`method` is {method!r}; expected one of {_METHODS}. Correct it.")
+        if self._trainer.spawns:
+            raise MisconfigurationException(
+                "The tuner searches in this process, and the strategy starts others. Got "
+                f"start_method={self._trainer.strategy.start_method!r}; expected 'popen'. Search with devices=1."
+            )
         wrong = others is not None if method == "fit" else train is not None or val is not None
         if wrong:
             right = "`train_dataloaders` and `val_dataloaders`" if method == "fit" else "`dataloaders`"
