@@ -29,7 +29,7 @@ class Supervisor:
 
     Args:
         spec: the job.
-        path: its file, which the agent reads.
+        path: its file, which torchrun reads.
     """
 
     def __init__(self, spec: LaunchSpec, path: Path) -> None:
@@ -46,21 +46,21 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self._stop(JobState.CANCELLED))
         threading.Thread(target=self._end_with_parent, daemon=True).start()
-        agent = subprocess.Popen(
-            [sys.executable, "-m", "components.launch.agent", str(self._path)],
+        engine = subprocess.Popen(
+            [sys.executable, "-m", "components.launch.elastic", str(self._path)],
             stdin=subprocess.DEVNULL,
             env=self._environment(),
             start_new_session=True,
         )
         deadline_s = None if self._spec.timeout_s is None else time.monotonic() + self._spec.timeout_s
-        while agent.poll() is None and not self._asked.wait(POLL_S):
-            self._look_at(agent.pid)
+        while engine.poll() is None and not self._asked.wait(POLL_S):
+            self._look_at(engine.pid)
             if deadline_s is not None and time.monotonic() > deadline_s:
                 self._stop(JobState.TIMED_OUT)
-        self._end(agent)
+        self._end(engine)
         if self._reason is not None:
             return self._reason
-        return JobState.SUCCEEDED if agent.returncode == 0 else JobState.FAILED
+        return JobState.SUCCEEDED if engine.returncode == 0 else JobState.FAILED
 
     def _environment(self) -> dict[str, str]:
         usual = {
@@ -82,25 +82,25 @@ class Supervisor:
         self._reason = self._reason or reason
         self._asked.set()
 
-    def _look_at(self, agent: int) -> None:
+    def _look_at(self, engine: int) -> None:
         """Remember the job's processes: an orphan cannot be found from its parent any more."""
-        for process in descendants(agent):
+        for process in descendants(engine):
             if process.pid not in self._seen:
                 self._seen[process.pid] = process
                 self._groups.add(process.pid)
 
-    def _end(self, agent: "subprocess.Popen[bytes]") -> None:
+    def _end(self, engine: "subprocess.Popen[bytes]") -> None:
         """End what is left: politely first, so that it can save, then for good."""
-        if agent.poll() is None:
-            self._look_at(agent.pid)
-            agent.terminate()  # torchrun passes it on and waits for its processes
+        if engine.poll() is None:
+            self._look_at(engine.pid)
+            engine.terminate()  # torchrun passes it on and waits for its processes
             try:
-                agent.wait(self._spec.grace_s)
+                engine.wait(self._spec.grace_s)
             except subprocess.TimeoutExpired:
-                self._look_at(agent.pid)
+                self._look_at(engine.pid)
                 kill_all([*self._seen.values()])
-                agent.kill()
-        agent.wait()
+                engine.kill()
+        engine.wait()
         kill_all([*self._seen.values(), *members_of(self._groups, self._started_s)])
 
 

@@ -1,4 +1,4 @@
-"""torchrun, which dies with its parent and says which process failed: `python -m components.launch.agent SPEC.json`."""
+"""torchrun, which dies with its parent and names failed processes: `python -m components.launch.elastic SPEC.json`."""
 
 import signal
 import sys
