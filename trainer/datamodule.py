@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from trainer.checkpoints import check_weights_only
-from trainer.data_hooks import DataHooks
-from trainer.hyperparameters import HyperparametersMixin, read_for_building, read_hyperparameters
+from trainer.checkpoints.files import check_weights_only
+from trainer.data.hooks import DataHooks
+from trainer.model.hyperparameters import HyperparametersMixin, read_for_building, read_hyperparameters
 from trainer.types import PlainState
 from trainer.utilities.combined_loader import flatten
 

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from trainer.checkpoints import check_weights_only
-from trainer.clipping import check_clipping, clip_gradients
-from trainer.data_hooks import DataHooks
+from trainer.checkpoints.files import check_weights_only
+from trainer.data.hooks import DataHooks
+from trainer.data.transfer import map_tensors, tensors_from_numbers
 from trainer.errors import MisconfigurationException
-from trainer.hyperparameters import HyperparametersMixin, read_for_building, read_hyperparameters
-from trainer.module_fabric import FabricInTrainersPlace, log_through
-from trainer.module_hooks import ModuleHooks
-from trainer.optimizers import default_scheduler_step
-from trainer.transfer import map_tensors, tensors_from_numbers
+from trainer.model.hyperparameters import HyperparametersMixin, read_for_building, read_hyperparameters
+from trainer.model.module_fabric import FabricInTrainersPlace, log_through
+from trainer.model.module_hooks import ModuleHooks
+from trainer.optimization.clipping import check_clipping, clip_gradients
+from trainer.optimization.optimizers import default_scheduler_step
 from trainer.types import StepOutput
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from trainer.callback import Callback
     from trainer.fabric import Fabric
     from trainer.loggers import Logger
-    from trainer.manual import LightningOptimizer
+    from trainer.optimization.manual import LightningOptimizer
     from trainer.trainer import Trainer
 
 
@@ -78,8 +78,8 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
         """Return the prediction for one batch; calls the model on it unless written."""
         return self(args[0] if args else kwargs["batch"])
 
-    def configure_optimizers(self) -> Any:  # its forms are read by trainer.optimizers
-        """Return the optimizer, and schedulers if any; see `trainer.optimizers` for the forms. None trains nothing."""
+    def configure_optimizers(self) -> Any:  # its forms are read by trainer.optimization.optimizers
+        """Return the optimizer, with schedulers if any; None trains nothing. `trainer.optimization` has the forms."""
         warnings.warn(
             f"{type(self).__name__} has no `configure_optimizers`: the fit runs without an optimizer.", stacklevel=2
         )
@@ -482,7 +482,7 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
             ValueError: there is no sample.
             MisconfigurationException: the sample has size 1 in a dimension that is to stay open.
         """
-        from trainer.exports import export_onnx
+        from trainer.model.exports import export_onnx
 
         return export_onnx(self, file_path, input_sample, kwargs)
 

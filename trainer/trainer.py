@@ -16,19 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from torch import Tensor
 from torch.optim import Optimizer
 
-from trainer import runner, state
 from trainer.arguments import check_other_arguments, defaults_from_environment
-from trainer.assembly import assemble_callbacks, assemble_loggers, list_callbacks
 from trainer.callback import Callback
 from trainer.callbacks.timer import Timer
-from trainer.checkpoints import check_weights_only
-from trainer.combined_training import CombinedTrainLoader, is_combined
-from trainer.errors import SIGTERMException
-from trainer.hooks import bind
-from trainer.loaders import TrainLoader
-from trainer.loggers import Logger
-from trainer.metrics import MetricStore, Phase
-from trainer.options import (
+from trainer.checkpoints.files import check_weights_only
+from trainer.checkpoints.resume import write_checkpoint
+from trainer.configuration.assembly import assemble_callbacks, assemble_loggers, list_callbacks
+from trainer.configuration.options import (
     DataOptions,
     OptimisationOptions,
     ReportingOptions,
@@ -39,15 +33,21 @@ from trainer.options import (
     read_length,
     refuse,
 )
-from trainer.placement import Placement
-from trainer.plugin_slots import Plugins
+from trainer.configuration.plugin_slots import Plugins
+from trainer.configuration.readings import Readings
+from trainer.data.combined_training import CombinedTrainLoader, is_combined
+from trainer.data.loaders import TrainLoader
+from trainer.data.sources import read_sources
+from trainer.errors import SIGTERMException
+from trainer.launching.placement import Placement
+from trainer.loggers import Logger
+from trainer.loops import runner, state
+from trainer.loops.hooks import bind
+from trainer.loops.state import RunningStage, RunState, StopFlags, TrainState
+from trainer.metrics.store import MetricStore, Phase
 from trainer.precision import NoInitialisation, default_dtype
 from trainer.profilers.weave import choose_profiler, profiled
-from trainer.readings import Readings
-from trainer.resume import write_checkpoint
 from trainer.seed import capture_rng
-from trainer.sources import read_sources
-from trainer.state import RunningStage, RunState, StopFlags, TrainState
 from trainer.strategies import Strategy
 from trainer.tables import print_results
 from trainer.types import PlainState
@@ -55,7 +55,7 @@ from trainer.types import PlainState
 if TYPE_CHECKING:
     from trainer.accelerators import Accelerator
     from trainer.datamodule import LightningDataModule
-    from trainer.evaluation import EvalKind
+    from trainer.loops.evaluation import EvalKind
     from trainer.module import LightningModule
     from trainer.plugins import CheckpointIO, LayerSync
     from trainer.plugins import Precision as PrecisionPlugin

@@ -105,7 +105,7 @@ def test_a_packages_init_counts_with_what_it_imports_even_lazily(write: Write) -
 
 
 def test_a_main_module_reaches_the_loop_of_another_package_that_it_only_uses(write: Write) -> None:
-    # as components.train.__main__ reaches trainer.loop
+    # as components.train.__main__ reaches trainer.loops.loop
     write(
         {
             "parts/__init__.py": "",
@@ -125,7 +125,7 @@ def test_a_main_module_reaches_the_loop_of_another_package_that_it_only_uses(wri
 
 
 def test_the_training_stage_counts_the_training_loop() -> None:
-    assert "trainer.loop" in code_digests(["components.train.stage", "components.train.__main__"])
+    assert "trainer.loops.loop" in code_digests(["components.train.stage", "components.train.__main__"])
 
 
 def test_an_edit_changes_the_digest_of_that_module_alone(write: Write) -> None:

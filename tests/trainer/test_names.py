@@ -12,7 +12,7 @@ from torch import nn
 
 import trainer as L
 from tests.trainer.models import LoggingRegression, Regression, make_trainer, regression_loader
-from trainer.manual import LightningOptimizer
+from trainer.optimization.manual import LightningOptimizer
 
 NAMES = {
     "Trainer": """

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import trainer as L
 from tests.trainer.models import Regression, make_trainer
-from trainer.checkpoints import find_unplain
+from trainer.checkpoints.files import find_unplain
 from trainer.errors import MisconfigurationException
 from trainer.seed import capture_rng, isolated_rng, restore_rng, seed_everything, workers_are_seeded
 

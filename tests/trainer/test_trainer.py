@@ -16,7 +16,7 @@ import trainer as L
 from tests.trainer.models import LoggingRegression, Regression, make_trainer, regression_loader
 from trainer.errors import MisconfigurationException, SIGTERMException, TrainerError
 from trainer.loggers import CSVLogger
-from trainer.state import Status
+from trainer.loops.state import Status
 
 
 def test_what_a_trainer_tells_after_a_fit(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from trainer.registry import Registry
+    from trainer.configuration.registry import Registry
     from trainer.trainer import Trainer
 
 

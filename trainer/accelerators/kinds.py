@@ -8,8 +8,8 @@ import torch
 
 from trainer.accelerators.accelerator import Accelerator
 from trainer.accelerators.devices import read_indices
+from trainer.configuration.registry import Registry
 from trainer.errors import MisconfigurationException, four_parts
-from trainer.registry import Registry
 
 
 class _Kind(Accelerator):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trainer.accelerators.accelerator import Accelerator
 from trainer.accelerators.kinds import CPUAccelerator, CUDAAccelerator, MPSAccelerator
-from trainer.registry import Registry
+from trainer.configuration.registry import Registry
 
 
 class _Accelerators(Registry[Accelerator]):

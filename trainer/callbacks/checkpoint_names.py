@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from trainer.checkpoints.places import exists
 from trainer.errors import MetricNotFoundError
-from trainer.places import exists
 
 _FIELD = re.compile(r"\{([^{}:]+)(:[^{}]*)?\}")
 

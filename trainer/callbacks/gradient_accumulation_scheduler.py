@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from trainer.callback import Callback
 from trainer.errors import MisconfigurationException, four_parts
-from trainer.hooks import is_overridden
+from trainer.loops.hooks import is_overridden
 
 if TYPE_CHECKING:
     from trainer.module import LightningModule

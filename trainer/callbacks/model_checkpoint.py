@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from trainer import places
 from trainer.callbacks.checkpoint import Checkpoint
 from trainer.callbacks.checkpoint_names import format_checkpoint_name, unused_path
-from trainer.checkpoint_files import remove_saved, repeat_saved
+from trainer.checkpoints import places
+from trainer.checkpoints.newest import remove_saved, repeat_saved
 from trainer.errors import CheckpointError, MetricNotFoundError, MisconfigurationException
 from trainer.types import Batch, PlainState, Stage, StepOutput
 

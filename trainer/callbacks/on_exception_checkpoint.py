@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer import places
 from trainer.callbacks.checkpoint import Checkpoint
-from trainer.checkpoint_files import remove_saved
+from trainer.checkpoints import places
+from trainer.checkpoints.newest import remove_saved
 from trainer.errors import CheckpointError, MisconfigurationException, four_parts
 from trainer.types import Stage
 

@@ -12,12 +12,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import SWALR
 
 from trainer.callback import Callback
+from trainer.data.transfer import choose_transfer
 from trainer.errors import MisconfigurationException, four_parts
-from trainer.metrics import MetricStore
-from trainer.optimizers import LRSchedulerConfig
+from trainer.loops.steps import positional_arguments
+from trainer.metrics.store import MetricStore
+from trainer.optimization.optimizers import LRSchedulerConfig
 from trainer.seed import isolated_rng
-from trainer.steps import positional_arguments
-from trainer.transfer import choose_transfer
 from trainer.types import PlainState
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from trainer.callback import Callback
-from trainer.state import RunningStage
+from trainer.loops.state import RunningStage
 from trainer.types import Batch, StepOutput
 from trainer.utilities.throughput import Throughput, get_available_flops
 

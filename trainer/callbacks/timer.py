@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from trainer.callback import Callback
+from trainer.configuration.options import read_duration
 from trainer.errors import MisconfigurationException, four_parts
-from trainer.options import read_duration
-from trainer.state import RunningStage
+from trainer.loops.state import RunningStage
 from trainer.types import Batch, PlainState, StepOutput
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-define
 from torch.optim import Optimizer
 
 from trainer.callback import Callback
-from trainer.checkpoints import load_checkpoint
+from trainer.checkpoints.files import load_checkpoint
 from trainer.cli.instantiation import HyperparameterKeeper, instantiate_class, with_class_path
 from trainer.cli.jsonargparse_names import KEEP_NONE, Instantiator, class_from_function, instantiate
 from trainer.cli.optimizers import LRSchedulerTypeTuple, LRSchedulerTypeUnion, ReduceLROnPlateau
@@ -26,8 +26,8 @@ from trainer.cli.parser import AUTOMATIC, LightningArgumentParser
 from trainer.cli.save_config import SaveConfigCallback
 from trainer.datamodule import LightningDataModule
 from trainer.errors import MisconfigurationException, four_parts
-from trainer.given_hyperparameters import CLASS_PATH_KEY, INSTANTIATOR_KEY
-from trainer.hooks import is_overridden
+from trainer.loops.hooks import is_overridden
+from trainer.model.given_hyperparameters import CLASS_PATH_KEY, INSTANTIATOR_KEY
 from trainer.module import LightningModule
 from trainer.seed import seed_everything
 from trainer.trainer import Trainer

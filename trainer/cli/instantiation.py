@@ -8,10 +8,10 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from trainer.checkpoints import find_unplain
+from trainer.checkpoints.files import find_unplain
 from trainer.cli.jsonargparse_names import instantiate
 from trainer.cli.lightning_paths import as_ours
-from trainer.given_hyperparameters import CLASS_PATH_KEY, given_hyperparameters
+from trainer.model.given_hyperparameters import CLASS_PATH_KEY, given_hyperparameters
 
 __all__ = ["HyperparameterKeeper", "class_path_of", "instantiate_class", "instantiate_module", "with_class_path"]
 

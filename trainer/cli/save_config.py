@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.callback import Callback
 from trainer.cli.jsonargparse_names import KEEP_NONE
-from trainer.hooks import is_overridden
+from trainer.loops.hooks import is_overridden
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace

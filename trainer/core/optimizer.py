@@ -1,5 +1,5 @@
 """The optimizer that user code sees, under the path that Lightning gives it."""
 
-from trainer.manual import LightningOptimizer
+from trainer.optimization.manual import LightningOptimizer
 
 __all__ = ["LightningOptimizer"]

@@ -9,8 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from trainer.data.transfer import map_tensors
 from trainer.errors import MisconfigurationException, four_parts
-from trainer.transfer import map_tensors
 
 _OPS = {"mean": dist.ReduceOp.SUM, "avg": dist.ReduceOp.SUM, "sum": dist.ReduceOp.SUM, "min": dist.ReduceOp.MIN,
         "max": dist.ReduceOp.MAX}  # fmt: skip

@@ -16,17 +16,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from trainer.environments import detect_environment
+from trainer.data.transfer import move_to_device
 from trainer.errors import MisconfigurationException, four_parts
 from trainer.fabric.arguments import from_command_line, used_command_line
 from trainer.fabric.collectives import apply_to_tensors, gather_tensor, reduce_in_place, to_tensors
 from trainer.fabric.files import load_raw_state, load_state, save_state
 from trainer.fabric.loaders import set_up_loader
 from trainer.fabric.wrappers import _FabricDataLoader, _FabricModule, _FabricOptimizer, unwrap, unwrap_compiled
-from trainer.placement import Placement
+from trainer.launching.environments import detect_environment
+from trainer.launching.placement import Placement
 from trainer.precision import NoInitialisation, default_dtype
 from trainer.seed import seed_everything
-from trainer.transfer import move_to_device
 
 if TYPE_CHECKING:
     from trainer.accelerators import Accelerator
@@ -196,7 +196,7 @@ class Fabric:
                 f"To start processes with start_method={self.strategy.start_method!r}, `.launch()` needs to be called "
                 "with a function that contains the code for them. Pass one, or strategy='ddp'."
             )
-        from trainer.spawning import run_in_processes  # late: most start none
+        from trainer.launching.spawning import run_in_processes  # late: most start none
 
         parts = {"Fabric": self, "the function": function, "its arguments": (args, kwargs)}
         work = _Launched(self, function, args, kwargs)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from trainer.checkpoints import check_weights_only, load_plain, save_checkpoint
+from trainer.checkpoints.files import check_weights_only, load_plain, save_checkpoint
 from trainer.types import PlainState, Stateful
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader, IterableDataset
 
-from trainer.sampling import Split, is_split_already, view_loader
+from trainer.data.sampling import Split, is_split_already, view_loader
 from trainer.seed import SeedWorker, workers_are_seeded
 from trainer.strategies import Strategy
 

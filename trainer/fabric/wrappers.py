@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from trainer.transfer import map_tensors, move_to_device
+from trainer.data.transfer import map_tensors, move_to_device
 
 if TYPE_CHECKING:
     from trainer.precision import Precision

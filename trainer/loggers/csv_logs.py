@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer import places
+from trainer.checkpoints import places
 from trainer.loggers.logger import Logger, is_rank_zero, rank_zero_experiment
 from trainer.loggers.params import as_dict, as_number, prefixed, write_hparams
 from trainer.loggers.versions import next_version

@@ -8,8 +8,8 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from trainer.environments import detect_environment
-from trainer.places import join
+from trainer.checkpoints.places import join
+from trainer.launching.environments import detect_environment
 
 if TYPE_CHECKING:
     from torch import nn

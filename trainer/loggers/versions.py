@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from trainer.places import folders_in
+from trainer.checkpoints.places import folders_in
 
 
 def next_version(folder: str | Path) -> int:

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from trainer.checkpoints import WRITERS, check_plain, load_checkpoint, remove_checkpoint, save_checkpoint
-from trainer.transfer import map_tensors
+from trainer.checkpoints.files import WRITERS, check_plain, load_checkpoint, remove_checkpoint, save_checkpoint
+from trainer.data.transfer import map_tensors
 from trainer.types import PlainState
 
 

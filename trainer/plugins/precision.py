@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from trainer.hooks import bind
+from trainer.data.transfer import map_tensors
+from trainer.loops.hooks import bind
 from trainer.precision import default_dtype
-from trainer.transfer import map_tensors
 from trainer.types import PlainState
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from trainer.configuration.plugin_slots import Plugins
 from trainer.errors import MisconfigurationException, four_parts
-from trainer.plugin_slots import Plugins
 from trainer.plugins.io import CheckpointIO
 from trainer.plugins.layer_sync import LayerSync, TorchSyncBatchNorm
 from trainer.plugins.precision import Precision

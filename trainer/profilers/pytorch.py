@@ -20,7 +20,7 @@ from trainer.errors import MisconfigurationException, four_parts
 from trainer.profilers.profiler import Profiler
 
 if TYPE_CHECKING:
-    from trainer.readings import Readings
+    from trainer.configuration.readings import Readings
 
 _STEPS_NEEDED = 5  # of the default schedule: one to wait, one to warm up, three to record
 

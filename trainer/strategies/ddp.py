@@ -17,15 +17,15 @@ from torch._C._distributed_c10d import HashStore, Store, TCPStore  # torch.distr
 from torch.nn.parallel import DistributedDataParallel
 
 from trainer.accelerators import Devices
-from trainer.environments import LAUNCHED_VARIABLE, Environment, check_environment, detect_environment
 from trainer.errors import DistributedError
-from trainer.launchers import SubprocessLauncher
+from trainer.launching.environments import LAUNCHED_VARIABLE, Environment, check_environment, detect_environment
+from trainer.launching.launchers import SubprocessLauncher
 from trainer.strategies.strategy import Strategy
 from trainer.types import Hook, ReduceOp
 
 if TYPE_CHECKING:
+    from trainer.launching.spawning import StartMethod
     from trainer.module import LightningModule
-    from trainer.spawning import StartMethod
 
 _OPS = {"sum": dist.ReduceOp.SUM, "min": dist.ReduceOp.MIN, "max": dist.ReduceOp.MAX, "mean": dist.ReduceOp.SUM}
 
@@ -69,7 +69,7 @@ class DDP(Strategy):
         start_method: StartMethod = "popen",
     ) -> None:
         if start_method != "popen":
-            from trainer.spawning import check_start_method  # late: it imports multiprocessing
+            from trainer.launching.spawning import check_start_method  # late: it imports multiprocessing
 
             check_start_method(start_method)
         self.start_method = start_method

@@ -6,15 +6,15 @@ import sys
 from typing import TYPE_CHECKING
 
 from trainer.arguments import refused_strategy
-from trainer.environments import Environment
+from trainer.configuration.registry import Registry
 from trainer.errors import MisconfigurationException, four_parts
-from trainer.registry import Registry
+from trainer.launching.environments import Environment
 from trainer.strategies.ddp import DDP
 from trainer.strategies.single_device import SingleDevice
 from trainer.strategies.strategy import Strategy
 
 if TYPE_CHECKING:
-    from trainer.spawning import StartMethod
+    from trainer.launching.spawning import StartMethod
 
 _STARTS: dict[str, StartMethod] = {
     "ddp": "popen",

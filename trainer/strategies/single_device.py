@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from trainer.accelerators import Devices
-from trainer.environments import Environment
+from trainer.launching.environments import Environment
 from trainer.strategies.strategy import Strategy
 from trainer.types import Hook, ReduceOp
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from trainer.accelerators import Devices
-from trainer.environments import Environment
+from trainer.launching.environments import Environment
 from trainer.types import Hook, PlainState, ReduceOp
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from trainer.evaluation import EvaluationLoop
-from trainer.hooks import is_overridden
-from trainer.loaders import list_loaders
-from trainer.loop import FitLoop
+from trainer.data.loaders import list_loaders
+from trainer.loops.evaluation import EvaluationLoop
+from trainer.loops.hooks import is_overridden
+from trainer.loops.loop import FitLoop
 from trainer.tuner.attributes import get_value, set_value
 from trainer.tuner.trial import trial
 
 if TYPE_CHECKING:
-    from trainer.evaluation import EvalKind
+    from trainer.loops.evaluation import EvalKind
     from trainer.trainer import Trainer
 
 _OUT_OF_MEMORY = (

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainer.callback import Callback
 from trainer.errors import MisconfigurationException, four_parts
-from trainer.loop import FitLoop
+from trainer.loops.loop import FitLoop
 from trainer.tuner.attributes import has_value, set_value
 from trainer.tuner.trial import trial
 from trainer.types import Batch, StepOutput

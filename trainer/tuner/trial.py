@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from trainer.loaders import generator_states, list_loaders, restore_generators
+from trainer.data.loaders import generator_states, list_loaders, restore_generators
 from trainer.loggers import DummyLogger
-from trainer.metrics import MetricStore
+from trainer.loops.state import StopFlags, TrainState
+from trainer.metrics.store import MetricStore
 from trainer.seed import isolated_rng
-from trainer.state import StopFlags, TrainState
 
 if TYPE_CHECKING:
     from trainer.callback import Callback

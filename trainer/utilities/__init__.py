@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trainer.hyperparameters import AttributeDict
-    from trainer.transfer import move_to_device as move_data_to_device
+    from trainer.data.transfer import move_to_device as move_data_to_device
+    from trainer.model.hyperparameters import AttributeDict
     from trainer.utilities.combined_loader import CombinedLoader
     from trainer.utilities.enums import GradClipAlgorithmType
     from trainer.utilities.grads import grad_norm
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 _PLACES = {
-    "AttributeDict": "trainer.hyperparameters",
+    "AttributeDict": "trainer.model.hyperparameters",
     "CombinedLoader": "trainer.utilities.combined_loader",
     "GradClipAlgorithmType": "trainer.utilities.enums",
     "ModelSummary": "trainer.utilities.model_summary",
@@ -59,7 +59,7 @@ _PLACES = {
 
 def __getattr__(name: str) -> object:
     if name == "move_data_to_device":
-        return import_module("trainer.transfer").move_to_device
+        return import_module("trainer.data.transfer").move_to_device
     if name in _PLACES:
         return getattr(import_module(_PLACES[name]), name)
     raise AttributeError(f"module 'trainer.utilities' has no attribute {name!r}; it has {__all__}")

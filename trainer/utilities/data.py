@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainer.batch_size import BatchSizeReader
+from trainer.data.batch_size import BatchSizeReader
 from trainer.types import Batch
 
 __all__ = ["extract_batch_size"]

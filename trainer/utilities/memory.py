@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from trainer.transfer import map_tensors
+from trainer.data.transfer import map_tensors
 
 __all__ = ["garbage_collection_cuda", "is_oom_error", "recursive_detach"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from trainer import hooks
 from trainer.callback import Callback
 from trainer.datamodule import LightningDataModule
+from trainer.loops import hooks
 from trainer.module import LightningModule
 
 __all__ = ["is_overridden"]

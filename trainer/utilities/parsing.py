@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 
-from trainer.hyperparameters import AttributeDict
+from trainer.model.hyperparameters import AttributeDict
 
 __all__ = ["AttributeDict", "is_picklable"]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from trainer.optimizers import LRSchedulerConfig
+from trainer.optimization.optimizers import LRSchedulerConfig
 from trainer.types import StepOutput
 
 __all__ = [
@@ -36,7 +36,7 @@ LRSchedulerTypeTuple = (LRScheduler, ReduceLROnPlateau)
 
 
 class LRSchedulerConfigType(TypedDict, total=False):
-    """A scheduler and when it steps; see `trainer.optimizers.LRSchedulerConfig`."""
+    """A scheduler and when it steps; see `trainer.optimization.optimizers.LRSchedulerConfig`."""
 
     scheduler: Required[LRSchedulerTypeUnion]
     name: str | None

@@ -15,7 +15,7 @@ import torch
 from tests.trainer.models import LoggingRegression, Regression, make_trainer, regression_loader
 from trainer.callbacks import ModelCheckpoint
 from trainer.callbacks.checkpoint_names import format_checkpoint_name, unused_path
-from trainer.checkpoints import load_checkpoint
+from trainer.checkpoints.files import load_checkpoint
 from trainer.errors import CheckpointError, MetricNotFoundError, MisconfigurationException
 from trainer.loggers import CSVLogger
 

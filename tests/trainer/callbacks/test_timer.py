@@ -10,8 +10,8 @@ import pytest
 
 from tests.trainer.models import LoggingRegression, Regression, make_trainer, regression_loader
 from trainer.callbacks import Timer
+from trainer.configuration.options import read_duration
 from trainer.errors import MisconfigurationException
-from trainer.options import read_duration
 
 
 @pytest.mark.parametrize("given", ["00:01:02:03", {"hours": 1, "minutes": 2, "seconds": 3}, timedelta(seconds=3723)])

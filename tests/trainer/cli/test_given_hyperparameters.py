@@ -12,9 +12,9 @@ from torch import nn
 
 import trainer as L
 from tests.trainer.cli.scripts import SHORT, Data, Holder, Model
-from trainer.checkpoints import load_checkpoint, save_checkpoint
+from trainer.checkpoints.files import load_checkpoint, save_checkpoint
 from trainer.errors import MisconfigurationException
-from trainer.given_hyperparameters import INSTANTIATOR, given_hyperparameters
+from trainer.model.given_hyperparameters import INSTANTIATOR, given_hyperparameters
 
 pytest.importorskip("jsonargparse")
 

@@ -20,7 +20,7 @@ from tests.trainer.models import make_trainer
 from trainer.demos.boring_classes import BoringDataModule, BoringModel, ManualOptimBoringModel, RandomDataset
 from trainer.errors import MisconfigurationException
 from trainer.loggers.logger import DummyLogger
-from trainer.state import TrainerFn
+from trainer.loops.state import TrainerFn
 from trainer.utilities import move_data_to_device
 from trainer.utilities.model_helpers import is_overridden
 

@@ -28,7 +28,7 @@ from tests.trainer.models import (
 )
 from tests.trainer.strategies.spawn_jobs import double, fit_and_test
 from trainer.errors import MisconfigurationException, RankFailedError
-from trainer.spawning import ProcessFailedError, run_in_processes
+from trainer.launching.spawning import ProcessFailedError, run_in_processes
 from trainer.strategies import DDP, DDPStrategy
 
 ROOT = Path(__file__).parents[3]

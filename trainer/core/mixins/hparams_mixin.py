@@ -1,5 +1,5 @@
 """What keeps hyperparameters, under the path that Lightning gives it."""
 
-from trainer.hyperparameters import HyperparametersMixin
+from trainer.model.hyperparameters import HyperparametersMixin
 
 __all__ = ["HyperparametersMixin"]

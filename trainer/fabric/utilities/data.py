@@ -1,5 +1,5 @@
 """A dict with attributes, under the path that Lightning gives it."""
 
-from trainer.hyperparameters import AttributeDict
+from trainer.model.hyperparameters import AttributeDict
 
 __all__ = ["AttributeDict"]

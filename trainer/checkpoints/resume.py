@@ -1,0 +1,275 @@
+"""A checkpoint of a whole run, and a run that goes on from one."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.optim import Optimizer
+
+from trainer.callbacks.weight_averaging import WeightAveraging
+from trainer.checkpoints.files import FORMAT, FORMAT_KEY, load_checkpoint, save_checkpoint
+from trainer.checkpoints.newest import newest_checkpoint
+from trainer.checkpoints.open_window import open_gradients, restore_gradients
+from trainer.errors import CheckpointError, MisconfigurationException, NoBestCheckpointError, four_parts
+from trainer.loops.hooks import callback_hooks
+from trainer.seed import capture_rng
+from trainer.types import PlainState
+
+if TYPE_CHECKING:
+    from trainer.trainer import Trainer
+
+
+def dump_checkpoint(trainer: Trainer, weights_only: bool) -> PlainState:
+    """Return everything a resume needs (or only the weights and hyperparameters) as plain data and tensors.
+
+    All processes take part: each has its own generators and its own place in the data.
+    """
+    module, datamodule = trainer.lightning_module, trainer.datamodule
+    checkpoint: PlainState = {
+        FORMAT_KEY: FORMAT,
+        "epoch": trainer.current_epoch,
+        "global_step": trainer.global_step,
+        "state_dict": module.state_dict(),
+        **module.hyperparameter_state(),
+    }
+    if datamodule is not None:
+        checkpoint |= datamodule.hyperparameter_state("datamodule_")
+    if not weights_only:
+        checkpoint["callbacks"] = _callback_states(trainer)
+        for hook in callback_hooks(trainer, "on_save_checkpoint"):
+            hook(checkpoint)
+        checkpoint["optimizer_states"] = [optimizer.state_dict() for optimizer in trainer.optimizers]
+        checkpoint["lr_schedulers"] = [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]
+        checkpoint["loops"] = {"train_state": trainer.train_state.state_dict()}
+        checkpoint["world_size"] = trainer.world_size
+        gradients, is_shared = open_gradients(trainer)
+        checkpoint["ranks"] = _rank_states(trainer, None if is_shared else gradients)
+        if is_shared:
+            checkpoint["gradients"] = gradients
+        if trainer.precision_options.plugin is not None and (held := trainer.precision_options.plugin.state_dict()):
+            checkpoint[type(trainer.precision_options.plugin).__qualname__] = held
+        if trainer.scaler is not None:
+            checkpoint["scaler"] = trainer.scaler.state_dict()
+        if datamodule is not None and (state := datamodule.state_dict()):
+            checkpoint[type(datamodule).__qualname__] = state
+    else:
+        for callback in trainer.callbacks:
+            if isinstance(callback, WeightAveraging):
+                checkpoint["state_dict"] = callback.weights_only(checkpoint["state_dict"])
+    module.on_save_checkpoint(checkpoint)
+    return trainer.strategy.whole(checkpoint)
+
+
+def write_checkpoint(trainer: Trainer, path: str | Path, weights_only: bool, storage_options: object = None) -> None:
+    """Write a checkpoint of the current run; rank zero writes, and all processes hear of a failure."""
+    checkpoint = dump_checkpoint(trainer, weights_only)
+    problem = ""
+    if trainer.is_global_zero:
+        try:
+            if trainer.plugins.checkpoint_io is None:
+                save_checkpoint(checkpoint, path)
+            elif storage_options is None:
+                trainer.plugins.checkpoint_io.save_checkpoint(checkpoint, path)
+            else:
+                trainer.plugins.checkpoint_io.save_checkpoint(checkpoint, path, storage_options=storage_options)
+        except CheckpointError as error:
+            if not trainer.strategy.is_distributed:
+                raise
+            problem = str(error)
+    problem = trainer.strategy.broadcast_text(problem)
+    if problem:
+        raise CheckpointError(problem)
+
+
+def _callback_states(trainer: Trainer) -> PlainState:
+    states: PlainState = {}
+    for callback in trainer.callbacks:
+        state = callback.state_dict()
+        if not state:
+            continue
+        if callback.state_key in states:
+            raise MisconfigurationException(
+                four_parts(
+                    "Two callbacks would save their state under one name.",
+                    got=callback.state_key,
+                    expected="different values of `state_key`",
+                    remedy="Override `state_key` in one of them.",
+                )
+            )
+        states[callback.state_key] = state
+    return states
+
+
+def _rank_states(trainer: Trainer, gradients: PlainState | None) -> list[PlainState]:
+    own: PlainState = {"rng": capture_rng(), "metrics": trainer.metrics.state_dict(trainer.lightning_module)}
+    if gradients:
+        own["gradients"] = gradients
+    if trainer.train_loader is not None:
+        own |= trainer.train_loader.state_dict()
+    if not trainer.strategy.is_distributed:
+        return [own]
+    buffer = io.BytesIO()
+    torch.save(own, buffer)
+    payloads = trainer.strategy.gather_bytes(buffer.getvalue())
+    return [torch.load(io.BytesIO(payload), weights_only=True) for payload in payloads]
+
+
+def find_checkpoint(trainer: Trainer, ckpt_path: str | Path | None) -> str | None:
+    """Return the file meant by `ckpt_path`: a path, "best", or "last" (None where there is none yet).
+
+    Raises:
+        NoBestCheckpointError: "best" is asked for and there is none.
+        MisconfigurationException: a keyword of Lightning that is refused.
+    """
+    if ckpt_path is None:
+        return None
+    if ckpt_path == "best":
+        best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback is not None else ""
+        if not best:
+            raise NoBestCheckpointError(
+                "`ckpt_path='best'` needs a fit of this trainer that saved a checkpoint. Got none; expected a "
+                "ModelCheckpoint that has saved. Call `fit` first, pass a path, or pass the model to take it as it is."
+            )
+        return best
+    if ckpt_path == "last":
+        found = trainer.strategy.broadcast_text(newest_checkpoint(trainer) if trainer.is_global_zero else "")
+        if not found:
+            trainer.print("ckpt_path='last': there is no checkpoint yet, starting fresh")
+        return found or None
+    if ckpt_path in ("hpc", "registry"):
+        raise MisconfigurationException(
+            four_parts("`ckpt_path` names a place this trainer does not have.", got=str(ckpt_path),
+                       expected="a path, 'best' or 'last'", remedy="'last' resumes if there is something to resume.")
+        )  # fmt: skip
+    return os.fspath(ckpt_path)
+
+
+class Resume:
+    """A checkpoint on its way into a run; each part is restored when the run is ready for it."""
+
+    def __init__(self, trainer: Trainer, path: str) -> None:
+        self.trainer = trainer
+        self.path = path
+        own = trainer.plugins.checkpoint_io
+        self.checkpoint = load_checkpoint(path) if own is None else own.load_checkpoint(path)
+
+    def restore_callbacks(self, *, fits: bool) -> None:
+        """Give module, callbacks and data module their states; the model is built.
+
+        Only a fit (`fits`) restores what monitors count: an evaluation must not change which checkpoint is the best.
+        """
+        trainer, checkpoint = self.trainer, self.checkpoint
+        if fits:
+            self._refuse_foreign()
+        trainer.lightning_module.on_load_checkpoint(checkpoint)
+        for hook in callback_hooks(trainer, "on_load_checkpoint"):
+            hook(checkpoint)
+        states = checkpoint.get("callbacks", {})
+        for callback in trainer.callbacks:
+            if callback.state_key in states and (fits or not callback.is_monitor):
+                callback.load_state_dict(states[callback.state_key])
+        known = {callback.state_key for callback in trainer.callbacks}
+        # What a missing checkpoint callback kept does not change the training.
+        unknown = sorted(key for key in states if key not in known and not key.startswith("ModelCheckpoint{"))
+        if unknown and fits:
+            trainer.warn_once(f"The checkpoint holds the state of callbacks that this trainer lacks: {unknown}.")
+        datamodule = trainer.datamodule
+        if datamodule is not None:
+            state = checkpoint.get("datamodule", checkpoint).get(type(datamodule).__qualname__)
+            if state is not None:
+                datamodule.load_state_dict(state)
+
+    def _refuse_foreign(self) -> None:
+        checkpoint = self.checkpoint
+        if FORMAT_KEY not in checkpoint:
+            writer = "Lightning" if "pytorch-lightning_version" in checkpoint else "another program"
+            raise CheckpointError(
+                f"The checkpoint {self.path} was written by {writer}, so it does not say where training stood: no "
+                "random states, no place in the data. Load its weights and hyperparameters with "
+                "`load_from_checkpoint` and start a new fit, or evaluate it with `validate(ckpt_path=...)`."
+            )
+        if "optimizer_states" not in checkpoint or "loops" not in checkpoint:
+            raise CheckpointError(
+                f"The checkpoint {self.path} holds weights only, so training cannot go on from it. Load it with "
+                "`load_from_checkpoint` and start a new fit, or save with save_weights_only=False."
+            )
+
+    def restore_weights(self) -> None:
+        """Load the weights into the built model."""
+        module = self.trainer.lightning_module
+        try:
+            self.trainer.strategy.load_module(module, self.checkpoint["state_dict"], module.strict_loading)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"The weights in {self.path} do not fit {type(module).__name__}: {error}. Build the model with the "
+                "arguments it was trained with, or set `strict_loading = False` to load what fits."
+            ) from error
+
+    def restore_training(self) -> PlainState:
+        """Restore counters, optimizers and schedulers; return where this process's loader stood."""
+        trainer, checkpoint = self.trainer, self.checkpoint
+        self._restore_each("optimizer_states", trainer.optimizers)
+        self._restore_each("lr_schedulers", [config.scheduler for config in trainer.lr_scheduler_configs])
+        trainer.train_state.load_state_dict(checkpoint["loops"]["train_state"])
+        plugin = trainer.precision_options.plugin
+        if plugin is not None:
+            plugin.load_state_dict(checkpoint.get(type(plugin).__qualname__, {}))
+        if trainer.scaler is not None and "scaler" in checkpoint:
+            trainer.scaler.load_state_dict(checkpoint["scaler"])
+        position = self._position()
+        self._restore_metrics()
+        restore_gradients(trainer, checkpoint)
+        return position
+
+    def _restore_metrics(self) -> None:
+        trainer, ranks = self.trainer, self.checkpoint["ranks"]
+        if trainer.train_state.batches_done and len(ranks) != trainer.world_size:
+            trainer.warn_once(
+                f"The checkpoint is from the middle of an epoch of {len(ranks)} processes, and now there are "
+                f"{trainer.world_size}: the epoch's metrics leave out what the others logged before. Use {len(ranks)} "
+                "processes where that matters."
+            )
+        if trainer.global_rank >= len(ranks):
+            return
+        own = ranks[trainer.global_rank].get("metrics") or self.checkpoint["loops"]["metrics"]
+        lost = trainer.metrics.load_state_dict(own, trainer.lightning_module)
+        if lost and trainer.train_state.batches_done:
+            trainer.warn_once(
+                f"The metric objects logged as {lost} are not attributes of the module, so what they had accumulated "
+                "in this epoch is not in the checkpoint. Assign them to the module (self.accuracy = ...)."
+            )
+
+    def _restore_each(self, key: str, parts: list[Any]) -> None:
+        states = self.checkpoint[key]
+        if len(states) != len(parts):
+            raise CheckpointError(
+                f"The checkpoint {self.path} has {len(states)} {key.replace('_', ' ')}, the model configures "
+                f"{len(parts)}. Configure the same ones as in the run that is resumed."
+            )
+        for part, state in zip(parts, states, strict=True):
+            if isinstance(part, Optimizer):
+                self.trainer.strategy.load_optimizer(part, state)
+            else:
+                part.load_state_dict(state)
+
+    def _position(self) -> PlainState:
+        trainer, ranks = self.trainer, self.checkpoint["ranks"]
+        before, now, state = self.checkpoint["world_size"], trainer.world_size, trainer.train_state
+        if before != now and state.batches_done:
+            batches, in_all = state.batches_done * before, state.epoch_batches * before
+            if not state.is_epoch_complete and (batches % now or in_all % now):
+                raise CheckpointError(
+                    f"The checkpoint was written after {state.batches_done} batches on each of {before} processes, "
+                    f"which is no whole number of batches on {now}. Use {before} processes, or a checkpoint from the "
+                    "end of an epoch."
+                )
+            # Of a complete epoch nothing is left to divide: that both are equal is all that counts.
+            state.batches_done, state.epoch_batches = -(-batches // now), -(-in_all // now)
+        if trainer.global_rank < len(ranks):
+            return ranks[trainer.global_rank]  # type: ignore[no-any-return]  # written by dump_checkpoint
+        trainer.warn_once(f"The checkpoint has random states of {before} processes; the others start from their seeds.")
+        return {**ranks[0], "rng": capture_rng()}

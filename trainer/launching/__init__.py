@@ -1,0 +1,1 @@
+"""Where a run computes: its processes, how they start, and what the environment says of them."""

@@ -1,0 +1,1 @@
+"""What `self.log` keeps, and when it is read."""

@@ -1,0 +1,1 @@
+"""Optimizers, schedulers, clipping, and steps of the user."""
