@@ -128,13 +128,32 @@ class SubprocessLauncher:
     def failure(self, wait_s: float = 1.0) -> RankFailedError | None:
         """Return the error of the rank that failed first, waiting a moment for the watcher to notice it."""
         deadline = time.monotonic() + wait_s
+        reported = None
         while self._failure is None and time.monotonic() < deadline:
+            # A process that failed has said so before its connections break; it may take a while to end.
+            reported = self._first_report()
+            if reported is not None:
+                break
             time.sleep(_POLL_S / 2)
         with self._lock:
+            if self._failure is None and reported is not None:
+                self._failure = reported
             if self._failure is None:
                 return None
             self._ending = True
             return RankFailedError(self._failure)
+
+    def _first_report(self) -> str | None:
+        written = {}
+        for rank in range(1, len(self.children) + 1):
+            report = self._reports / f"rank-{rank}.txt"
+            with contextlib.suppress(OSError):
+                if text := report.read_text():
+                    written[report.stat().st_mtime_ns] = (rank, text)
+        if not written:
+            return None
+        rank, text = written[min(written)]
+        return f"Rank {rank} failed first; the run was ended. Its traceback:\n{text}"
 
     def end_now(self) -> None:
         """Kill the children at once; this rank failed."""
