@@ -48,7 +48,8 @@ def _note_the_killed(spec: LaunchSpec, error: ChildFailedError) -> None:
     # torchrun ends the others with SIGTERM, and counts that as their failure.
     by_itself = {r: f for r, f in error.failures.items() if f.exitcode != -signal.SIGTERM} or error.failures
     for rank, failure in by_itself.items():
-        if failure.exitcode < 0:
+        # One that has told what it raised may still be aborted by a thread of the process group while it ends.
+        if failure.exitcode < 0 and not RankFailure.is_noted(spec.place, spec.max_restarts, rank):
             name = signal.Signals(-failure.exitcode).name
             RankFailure(
                 rank=rank,

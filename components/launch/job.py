@@ -55,6 +55,11 @@ class RankFailure:
         part.write_text(json.dumps(asdict(self)), encoding="utf-8")
         part.replace(place / f"attempt-{self.attempt}-rank-{self.rank}-{os.getpid()}.json")
 
+    @staticmethod
+    def is_noted(folder: Path, attempt: int, rank: int) -> bool:
+        """Return whether the process has told itself how it failed."""
+        return any((folder / ERRORS).glob(f"attempt-{attempt}-rank-{rank}-*.json"))
+
     @classmethod
     def first(cls, folder: Path) -> Self | None:
         """Return what failed first in the last attempt that has failures; later ones follow from it."""

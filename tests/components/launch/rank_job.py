@@ -1,5 +1,6 @@
 """What the processes of the tests' jobs run: `rank_job MODE [RANK]`."""
 
+import atexit
 import os
 import signal
 import subprocess
@@ -45,6 +46,12 @@ def stubborn() -> None:
     time.sleep(600)
 
 
+def abort_at_the_end() -> None:
+    """Raise, and be aborted while the interpreter ends, as a thread of a process group can do."""
+    atexit.register(os.abort)
+    raise_here()
+
+
 def main() -> None:
     mode, rank = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else -1
     if mode == "print":
@@ -52,6 +59,10 @@ def main() -> None:
     elif mode == "raise":
         if rank == RANK:
             raise_here()
+        time.sleep(600)
+    elif mode == "abort":
+        if rank == RANK:
+            abort_at_the_end()
         time.sleep(600)
     elif mode == "exit":
         if rank == RANK:

@@ -73,6 +73,7 @@ def test_a_job_prints_and_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("mode", "rank", "kind", "detail"), [
     ("raise", 1, "ZeroDivisionError", "in raise_here"),
     ("exit", 0, "SystemExit", "exit code 7"),
+    ("abort", 1, "ZeroDivisionError", "in raise_here"),
     ("raise-together", 1, "ZeroDivisionError", "rank 1 divided by zero"),
     ("kill-together", 0, "SIGKILL", "was killed by SIGKILL"),
 ])  # fmt: skip
