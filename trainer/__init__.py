@@ -80,6 +80,8 @@ def __getattr__(name: str) -> object:
     # torch is imported when a name is used, not when the package is.
     if name == "pytorch":
         return sys.modules[__name__]  # `L.pytorch.callbacks` is `L.callbacks`
+    if name == "__version__":
+        return import_module("importlib.metadata").version("homeroom")
     if name in _SUBPACKAGES:
         return import_module(f"trainer.{name}")
     if name in _PLACES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import inspect
 import os
 from pathlib import Path
@@ -91,6 +92,19 @@ def test_every_name_is_here_or_its_absence_is_explained(kind: str) -> None:
     listed = set(NAMES[kind].split())
     absent = {name.partition(".")[2] for name in ABSENT if name.startswith(f"{kind}.")}
     assert listed - own_names(kind) == absent
+
+
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [("callbacks", "ModelPruning"), ("strategies", "DeepSpeedStrategy"), ("loggers", "CometLogger")],
+)
+def test_what_is_not_taken_over_says_what_to_use(package: str, name: str) -> None:
+    with pytest.raises(ImportError, match=f"has no {name}: "):
+        getattr(getattr(L, package), name)
+
+
+def test_the_version_is_homerooms() -> None:
+    assert L.__version__ == importlib.metadata.version("homeroom")
 
 
 def test_the_list_is_lightnings() -> None:

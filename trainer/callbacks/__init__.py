@@ -88,7 +88,16 @@ __all__ = [
 ]
 
 
+ABSENT = {
+    "ModelPruning": "call torch.nn.utils.prune from a callback of your own.",
+    "SpikeDetection": "watch `outputs` in a callback's `on_train_batch_end`.",
+}
+"""Callbacks of Lightning that are not here, and what to use instead."""
+
+
 def __getattr__(name: str) -> object:
+    if name in ABSENT:
+        raise ImportError(f"trainer.callbacks has no {name}: {ABSENT[name]}")
     if name in _PLACES:
         return getattr(import_module(_PLACES[name]), name)
     raise AttributeError(f"module 'trainer.callbacks' has no attribute {name!r}; it has {__all__}")

@@ -1,5 +1,5 @@
 """The strategies that a Fabric script takes."""
 
-from trainer.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
+from trainer.strategies import DDPStrategy, FSDPStrategy, SingleDeviceStrategy, Strategy, StrategyRegistry
 
-__all__ = ["DDPStrategy", "SingleDeviceStrategy", "Strategy"]
+__all__ = ["DDPStrategy", "FSDPStrategy", "SingleDeviceStrategy", "Strategy", "StrategyRegistry"]

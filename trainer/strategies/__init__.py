@@ -26,7 +26,17 @@ __all__ = [
 ]
 
 
+ABSENT = {
+    "DeepSpeedStrategy": "DeepSpeed is not driven by this trainer; use FSDPStrategy.",
+    "ModelParallelStrategy": "it is not in this version; use FSDPStrategy.",
+    "XLAStrategy": "TPUs need torch_xla, which this trainer does not drive.",
+}
+"""Strategies of Lightning that are not here, and what to use instead."""
+
+
 def __getattr__(name: str) -> object:
+    if name in ABSENT:
+        raise ImportError(f"trainer.strategies has no {name}: {ABSENT[name]}")
     if name in ("FSDP", "FSDPStrategy"):
         from trainer.strategies.fsdp import FSDP  # late: it takes a while to import
 
