@@ -59,21 +59,7 @@ _PLACES = {
     "Trainer": "trainer.trainer",
     "seed_everything": "trainer.seed",
 }
-_SUBPACKAGES = (
-    "accelerators",
-    "callbacks",
-    "cli",
-    "core",
-    "demos",
-    "errors",
-    "fabric",
-    "loggers",
-    "plugins",
-    "profilers",
-    "strategies",
-    "tuner",
-    "utilities",
-)
+_SUBPACKAGES = frozenset(__all__) - _PLACES.keys()
 
 
 def __getattr__(name: str) -> object:

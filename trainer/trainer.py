@@ -50,12 +50,11 @@ from trainer.profilers.weave import choose_profiler, profiled
 from trainer.seed import capture_rng
 from trainer.strategies import Strategy
 from trainer.tables import print_results
-from trainer.types import PlainState
+from trainer.types import EvalKind, PlainState
 
 if TYPE_CHECKING:
     from trainer.accelerators import Accelerator
     from trainer.datamodule import LightningDataModule
-    from trainer.loops.evaluation import EvalKind
     from trainer.module import LightningModule
     from trainer.plugins import CheckpointIO, LayerSync
     from trainer.plugins import Precision as PrecisionPlugin
@@ -415,10 +414,7 @@ class Trainer(Readings):
         verbose: bool,
         datamodule: LightningDataModule | None,
     ) -> list[dict[str, float]]:
-        if kind == "validation":
-            self._take(model, datamodule, val=dataloaders)
-        else:
-            self._take(model, datamodule, test=dataloaders)
+        self._take(model, datamodule, **{"val" if kind == "validation" else "test": dataloaders})
         path = self._default_checkpoint(model, ckpt_path)
         stage: Literal["validate", "test"] = "validate" if kind == "validation" else "test"
         results: list[dict[str, float]] = runner.run_stage(self, stage, path)

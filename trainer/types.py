@@ -20,6 +20,8 @@ PlainState: TypeAlias = dict[str, Any]
 """State that a checkpoint may hold: plain data and tensors, checked when it is saved."""
 
 Stage: TypeAlias = Literal["fit", "validate", "test", "predict"]
+EvalKind: TypeAlias = Literal["validation", "test", "predict"]
+"""Stages without training, as the names of their hooks have them."""
 ReduceOp: TypeAlias = Literal["mean", "sum", "min", "max"]
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from trainer.callback import Callback
-from trainer.loops.state import RunningStage
-from trainer.types import Batch, StepOutput
+from trainer.callbacks.evaluation_stages import EvaluationStages
+from trainer.loops.state import EVAL_STAGES, RunningStage
+from trainer.types import Batch, EvalKind, StepOutput
 from trainer.utilities.throughput import Throughput, get_available_flops
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class _Count:
     lengths: int = 0
 
 
-class ThroughputMonitor(Callback):
+class ThroughputMonitor(EvaluationStages):
     """Passes samples, items and operations per second to the loggers; see `trainer.utilities.Throughput`.
 
     In training at the steps that are logged, in other stages at their end; names begin with the stage, as
@@ -112,78 +112,28 @@ class ThroughputMonitor(Callback):
 
     # Other stages
 
-    def _end(self, trainer: Trainer, stage: RunningStage) -> None:
-        if trainer.is_global_zero and not trainer.is_sanity_checking and self._counts[stage].batches:
-            stepped = trainer.train_state.stepped_batches
-            self._log(trainer, stage, max(0, stepped - 1) if trainer.is_fitting else stepped)
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def evaluation_start(self, trainer: Trainer, kind: EvalKind) -> None:
         """Start the clock."""
         if not trainer.is_sanity_checking:
-            self._start(trainer, RunningStage.VALIDATING)
+            self._start(trainer, EVAL_STAGES[kind])
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: StepOutput,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def evaluation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, kind: EvalKind, batch: Batch, batch_idx: int
     ) -> None:
         """Count the batch."""
         if trainer.is_global_zero and not trainer.is_sanity_checking:
-            self._update(trainer, pl_module, RunningStage.VALIDATING, batch)
+            self._update(trainer, pl_module, EVAL_STAGES[kind], batch)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def evaluation_end(self, trainer: Trainer, kind: EvalKind) -> None:
         """Log, and take the time since the last training batch out of the time of training."""
         if trainer.is_sanity_checking:
             return
-        self._end(trainer, RunningStage.VALIDATING)
+        stage = EVAL_STAGES[kind]
+        if trainer.is_global_zero and self._counts[stage].batches:
+            stepped = trainer.train_state.stepped_batches
+            self._log(trainer, stage, max(0, stepped - 1) if trainer.is_fitting else stepped)
         training = self._counts.get(RunningStage.TRAINING)
         if trainer.is_fitting and training is not None and training.batches:
             pause_s = time.perf_counter() - training.ended_s
             training.started_s += pause_s
             training.ended_s += pause_s
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
-        self._start(trainer, RunningStage.TESTING)
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: StepOutput,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Count the batch."""
-        if trainer.is_global_zero:
-            self._update(trainer, pl_module, RunningStage.TESTING, batch)
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log."""
-        self._end(trainer, RunningStage.TESTING)
-
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
-        self._start(trainer, RunningStage.PREDICTING)
-
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Count the batch."""
-        if trainer.is_global_zero:
-            self._update(trainer, pl_module, RunningStage.PREDICTING, batch)
-
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log."""
-        self._end(trainer, RunningStage.PREDICTING)

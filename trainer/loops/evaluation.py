@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -28,22 +28,16 @@ from trainer.data.sampling import IndexStream, view_loader
 from trainer.data.transfer import choose_transfer
 from trainer.errors import MisconfigurationException
 from trainer.loops.hooks import bind, is_overridden
-from trainer.loops.state import RunningStage
+from trainer.loops.state import EVAL_STAGES
 from trainer.loops.steps import positional_arguments, refuse_loader_steps
 from trainer.profilers.weave import profiled, profiled_items, strategy_action
 from trainer.seed import pass_key
-from trainer.types import Hook
+from trainer.types import EvalKind, Hook
 from trainer.utilities.combined_loader import CombinedLoader, combined_length, rebuild
 
 if TYPE_CHECKING:
     from trainer.trainer import Trainer
 
-EvalKind: TypeAlias = Literal["validation", "test", "predict"]
-_STAGES = {
-    "validation": RunningStage.VALIDATING,
-    "test": RunningStage.TESTING,
-    "predict": RunningStage.PREDICTING,
-}
 _PREFIXES = {"validation": "val", "test": "test", "predict": "predict"}
 
 
@@ -210,7 +204,7 @@ class EvaluationLoop:
 
     def _start(self) -> None:
         if not self.trainer.is_sanity_checking:
-            self.trainer.enter_stage(_STAGES[self.kind])
+            self.trainer.enter_stage(EVAL_STAGES[self.kind])
         self.trainer.metrics.reset("eval")
         for index, stream in enumerate(self._keyed):
             place = (index, self.trainer.global_rank, self.trainer.train_state.total_batches)

@@ -21,16 +21,16 @@ from trainer.errors import HyperparameterClashError, SIGTERMException
 from trainer.launching.launchers import guard_child, report_failure
 from trainer.loggers.lifecycle import begin_loggers, describe_model, finish_loggers
 from trainer.loops.compiled import compiled_steps
-from trainer.loops.evaluation import EvalKind, EvaluationLoop
+from trainer.loops.evaluation import EvaluationLoop
 from trainer.loops.hooks import bind, call, callback_hooks, is_overridden
 from trainer.loops.loop import FitLoop
-from trainer.loops.state import RunningStage, Status, StopFlags
+from trainer.loops.state import EVAL_KINDS, RunningStage, Status, StopFlags
 from trainer.model.given_hyperparameters import CLASS_PATH_KEY
 from trainer.optimization.manual import LightningOptimizer
 from trainer.optimization.optimizers import check_optimizers, check_schedulers, read_optimizers
 from trainer.seed import isolated_rng
 from trainer.tuner.trial import TunerExit
-from trainer.types import PlainState, Stage
+from trainer.types import EvalKind, PlainState, Stage
 
 if TYPE_CHECKING:
     from trainer.trainer import Trainer
@@ -63,8 +63,7 @@ def run_stage(trainer: Trainer, stage: Stage, ckpt_path: str | None, *, keeps_ou
     with stage_of(trainer, stage, ckpt_path) as resume:
         if stage == "fit":
             return fit(trainer, resume)
-        kinds: dict[Stage, EvalKind] = {"validate": "validation", "test": "test", "predict": "predict"}
-        loop, outputs = evaluate(trainer, kinds[stage], keeps_outputs=keeps_outputs)
+        loop, outputs = evaluate(trainer, EVAL_KINDS[stage], keeps_outputs=keeps_outputs)
         return outputs if stage == "predict" else loop.results
 
 

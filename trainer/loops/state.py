@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 
 from trainer.errors import CheckpointError
-from trainer.types import PlainState, Stage
+from trainer.types import EvalKind, PlainState, Stage
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,6 +123,14 @@ class TrainerFn(StrEnum):
 
 
 TrainerStatus = Status
+
+EVAL_KINDS: dict[str, EvalKind] = {"validate": "validation", "test": "test", "predict": "predict"}
+"""Stages as methods of the trainer are called, and as the names of their hooks have them."""
+EVAL_STAGES: dict[EvalKind, RunningStage] = {
+    "validation": RunningStage.VALIDATING,
+    "test": RunningStage.TESTING,
+    "predict": RunningStage.PREDICTING,
+}
 
 
 @dataclass(slots=True)

@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 from trainer.data.loaders import list_loaders
 from trainer.loops.evaluation import EvaluationLoop
 from trainer.loops.hooks import is_overridden
 from trainer.loops.loop import FitLoop
+from trainer.loops.state import EVAL_KINDS
 from trainer.tuner.attributes import get_value, set_value
 from trainer.tuner.trial import trial
+from trainer.utilities.memory import garbage_collection_cuda, is_oom_error
 
 if TYPE_CHECKING:
-    from trainer.loops.evaluation import EvalKind
     from trainer.trainer import Trainer
-
-_OUT_OF_MEMORY = (
-    "out of memory",
-    "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED",
-    "DefaultCPUAllocator: can't allocate memory",
-    "DefaultCPUAllocator: not enough memory",
-)
-_KINDS: dict[str, EvalKind] = {"validate": "validation", "test": "test", "predict": "predict"}
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory did not suffice."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(part in str(error) for part in _OUT_OF_MEMORY)
 
 
 class _Search:
@@ -60,19 +43,19 @@ class _Search:
             try:
                 self._run()
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
+                if not is_oom_error(error):
                     raise
                 fits = False
         if not fits:
-            _free_memory()
+            garbage_collection_cuda()
         return fits
 
     def _run(self) -> None:
         trainer = self.trainer
         limits: dict[str, Any] = {}
-        kind = _KINDS.get(str(trainer.state.fn))
+        kind = EVAL_KINDS.get(str(trainer.state.fn))
         if kind is not None:
-            name = "limit_val_batches" if kind == "validation" else f"limit_{kind}_batches"
+            _, name = trainer.eval_limit(kind)
             limits[name] = self.steps
             trainer.length = dataclasses.replace(trainer.length, **limits)
             loop = EvaluationLoop(trainer, kind)
@@ -193,10 +176,4 @@ def _load_again(trainer: Trainer) -> None:
         if "validation" in trainer.evaluations:
             trainer.evaluations["validation"].load_data()
     else:
-        trainer.evaluations[_KINDS[str(trainer.state.fn)]].load_data()
-
-
-def _free_memory() -> None:
-    gc.collect()
-    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch
-        torch.cuda.empty_cache()
+        trainer.evaluations[EVAL_KINDS[str(trainer.state.fn)]].load_data()

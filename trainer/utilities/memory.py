@@ -11,7 +11,12 @@ from trainer.data.transfer import map_tensors
 
 __all__ = ["garbage_collection_cuda", "is_oom_error", "recursive_detach"]
 
-_SIGNS = ("CUDA out of memory", "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED", "DefaultCPUAllocator: can't allocate memory")
+_SIGNS = (
+    "out of memory",
+    "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED",
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+)
 
 
 def recursive_detach(in_dict: Any, to_cpu: bool = False) -> Any:
@@ -21,7 +26,7 @@ def recursive_detach(in_dict: Any, to_cpu: bool = False) -> Any:
 
 def is_oom_error(exception: BaseException) -> bool:
     """Return whether the exception says that memory ran out."""
-    return isinstance(exception, torch.OutOfMemoryError) or (
+    return isinstance(exception, MemoryError | torch.OutOfMemoryError) or (
         isinstance(exception, RuntimeError) and any(sign in str(exception) for sign in _SIGNS)
     )
 

@@ -17,7 +17,7 @@ from tests.trainer.models import LoggingRegression, assert_equal_weights, make_t
 from trainer.callbacks import BatchSizeFinder
 from trainer.errors import MisconfigurationException
 from trainer.tuner import Tuner
-from trainer.tuner.batch_size import is_out_of_memory
+from trainer.utilities.memory import is_oom_error
 
 
 class Sized(LoggingRegression):
@@ -199,8 +199,8 @@ def test_what_is_refused(tmp_path: Path) -> None:
 
 
 def test_errors_of_memory() -> None:
-    assert is_out_of_memory(torch.OutOfMemoryError("x"))
-    assert is_out_of_memory(MemoryError())
-    assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"))
-    assert not is_out_of_memory(RuntimeError("shape mismatch"))
-    assert not is_out_of_memory(ValueError("out of memory"))
+    assert is_oom_error(torch.OutOfMemoryError("x"))
+    assert is_oom_error(MemoryError())
+    assert is_oom_error(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"))
+    assert not is_oom_error(RuntimeError("shape mismatch"))
+    assert not is_oom_error(ValueError("out of memory"))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tqdm import tqdm
 
 from trainer.callback import Callback
-from trainer.types import Stage
+from trainer.callbacks.evaluation_stages import EvaluationStages
+from trainer.types import EvalKind, Stage
 
 if TYPE_CHECKING:
     from trainer.module import LightningModule
@@ -119,6 +120,42 @@ class ProgressBar(Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if not isinstance(value, tqdm)}
+
+
+class SwitchedProgressBar(ProgressBar, EvaluationStages):
+    """Base of displays that a refresh rate of 0 turns off as well as `disable`."""
+
+    def __init__(self, refresh_rate: int, leave: bool) -> None:
+        self._refresh_rate = refresh_rate
+        self._leave = leave
+        self._enabled = True
+        self._updated_s = 0.0
+
+    @property
+    def refresh_rate(self) -> int:
+        """Return how often to draw, 0 for never."""
+        return self._refresh_rate
+
+    @property
+    def is_enabled(self) -> bool:  # type: ignore[override]  # here it follows from two settings
+        """Return whether anything is shown."""
+        return self._enabled and self.refresh_rate > 0
+
+    @property
+    def is_disabled(self) -> bool:
+        """Return whether nothing is shown."""
+        return not self.is_enabled
+
+    def disable(self) -> None:
+        """Show nothing."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Show again."""
+        self._enabled = True
+
+    def _description(self, kind: EvalKind, dataloader_idx: int) -> str:
+        return f"{getattr(self, f'{kind}_description')} DataLoader {dataloader_idx}"
 
 
 def standard_metrics(trainer: Trainer) -> dict[str, int | str]:

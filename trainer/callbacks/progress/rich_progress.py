@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from trainer.callbacks.progress.progress_bar import ProgressBar, as_text, print_epoch
-from trainer.types import Batch, Stage, StepOutput
+from trainer.callbacks.progress.progress_bar import SwitchedProgressBar, as_text, print_epoch
+from trainer.types import Batch, EvalKind, Stage, StepOutput
 
 if TYPE_CHECKING:
     from rich.style import Style
@@ -48,7 +48,7 @@ class RichProgressBarTheme:
     metrics_format: str = ".3f"
 
 
-class RichProgressBar(ProgressBar):
+class RichProgressBar(SwitchedProgressBar):
     """A bar of the batches with rich; where the output is no terminal, one line after each epoch.
 
     Validation inside a fit has no bar of its own.
@@ -72,40 +72,14 @@ class RichProgressBar(ProgressBar):
     ) -> None:
         if find_spec("rich") is None:
             raise ModuleNotFoundError("RichProgressBar needs rich: pip install rich. TQDMProgressBar is the default.")
-        self._refresh_rate = refresh_rate
-        self._leave = leave
+        super().__init__(refresh_rate, leave)
         self._console_kwargs = console_kwargs or {}
-        self._enabled = True
         self._task: Any = None  # a rich TaskID
-        self._updated_s = 0.0
         self.theme = theme or RichProgressBarTheme()
         self.progress: Any = None  # a rich Progress, while bars are shown
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "progress": None, "_task": None}
-
-    @property
-    def refresh_rate(self) -> int:
-        """Return the drawings in a second that were asked for."""
-        return self._refresh_rate
-
-    @property
-    def is_enabled(self) -> bool:  # type: ignore[override]  # here it follows from two settings
-        """Return whether anything is shown."""
-        return self._enabled and self.refresh_rate > 0
-
-    @property
-    def is_disabled(self) -> bool:
-        """Return whether nothing is shown."""
-        return not self.is_enabled
-
-    def disable(self) -> None:
-        """Show nothing."""
-        self._enabled = False
-
-    def enable(self) -> None:
-        """Show again."""
-        self._enabled = True
 
     def configure_columns(self, trainer: Trainer) -> list[Any]:
         """Return the columns of a line, without the metrics; override to change them."""
@@ -200,81 +174,24 @@ class RichProgressBar(ProgressBar):
         elif self.is_enabled:
             print_epoch(self, trainer, pl_module)
 
-    def _enter(self, trainer: Trainer, description: str, batches: list[float], dataloader_idx: int) -> None:
-        if self.has_dataloader_changed(dataloader_idx):
-            self._open(trainer, f"{description} DataLoader {dataloader_idx}", batches[dataloader_idx])
+    def evaluation_batch_start(self, trainer: Trainer, kind: EvalKind, dataloader_idx: int) -> None:
+        """Open the loader's bar, except for validation inside a fit."""
+        if not trainer.is_fitting and self.has_dataloader_changed(dataloader_idx):
+            total = trainer.evaluations[kind].num_batches[dataloader_idx]
+            self._open(trainer, self._description(kind, dataloader_idx), total)
 
-    def on_validation_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """Open the loader's bar, except inside a fit."""
-        if not trainer.is_fitting:
-            self._enter(trainer, self.validation_description, trainer.num_val_batches, dataloader_idx)
-
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: StepOutput,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def evaluation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, kind: EvalKind, batch: Batch, batch_idx: int
     ) -> None:
         """Move the bar."""
         if not trainer.is_fitting:
             self._move(batch_idx + 1)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def evaluation_end(self, trainer: Trainer, kind: EvalKind) -> None:
         """Close the bar."""
         if not trainer.is_fitting:
             self.reset_dataloader_idx_tracker()
             self._close()
-
-    def on_test_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """Open the loader's bar."""
-        self._enter(trainer, self.test_description, trainer.num_test_batches, dataloader_idx)
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: StepOutput,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Move the bar."""
-        self._move(batch_idx + 1)
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Close the bar."""
-        self.reset_dataloader_idx_tracker()
-        self._close()
-
-    def on_predict_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """Open the loader's bar."""
-        self._enter(trainer, self.predict_description, trainer.num_predict_batches, dataloader_idx)
-
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Move the bar."""
-        self._move(batch_idx + 1)
-
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Close the bar."""
-        self.reset_dataloader_idx_tracker()
-        self._close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave the terminal as it was."""

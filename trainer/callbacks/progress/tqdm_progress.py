@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from trainer.callbacks.progress.progress_bar import ProgressBar, as_text, print_epoch
-from trainer.types import Batch, Stage, StepOutput
+from trainer.callbacks.progress.progress_bar import SwitchedProgressBar, as_text, print_epoch
+from trainer.types import Batch, EvalKind, Stage, StepOutput
 
 if TYPE_CHECKING:
     from trainer.module import LightningModule
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PAUSE_S = 0.1  # between two updates, where no rate was asked for: nobody sees more, and metrics cost a device read
 
 
-class TQDMProgressBar(ProgressBar):
+class TQDMProgressBar(SwitchedProgressBar):
     """A bar of the batches on a terminal; where the output is a file or a pipe, one line after each epoch.
 
     Training has one bar for each epoch, and validation inside it none: nothing is nested. The other stages have a bar
@@ -36,21 +36,13 @@ class TQDMProgressBar(ProgressBar):
     BAR_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
 
     def __init__(self, refresh_rate: int = 1, process_position: int = 0, leave: bool = False) -> None:
-        self._refresh_rate = max(refresh_rate, int(os.environ.get("TQDM_MINITERS", 0))) if refresh_rate else 0
+        super().__init__(max(refresh_rate, int(os.environ.get("TQDM_MINITERS", 0))) if refresh_rate else 0, leave)
         self._process_position = process_position
-        self._leave = leave
-        self._enabled = True
         self._bars: dict[str, Any] = {}  # tqdm ships no types
         self._is_terminal = False
-        self._updated_s = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_bars": {}}
-
-    @property
-    def refresh_rate(self) -> int:
-        """Return the batches between two updates."""
-        return self._refresh_rate
 
     @property
     def process_position(self) -> int:
@@ -61,24 +53,6 @@ class TQDMProgressBar(ProgressBar):
     def leave(self) -> bool:
         """Return whether the bars of epochs are kept."""
         return self._leave
-
-    @property
-    def is_enabled(self) -> bool:  # type: ignore[override]  # here it follows from two settings
-        """Return whether anything is shown."""
-        return self._enabled and self.refresh_rate > 0
-
-    @property
-    def is_disabled(self) -> bool:
-        """Return whether nothing is shown."""
-        return not self.is_enabled
-
-    def disable(self) -> None:
-        """Show nothing."""
-        self._enabled = False
-
-    def enable(self) -> None:
-        """Show again."""
-        self._enabled = True
 
     # The bars
 
@@ -188,108 +162,32 @@ class TQDMProgressBar(ProgressBar):
 
     # Other stages
 
-    def _open(self, stage: str, bar: Any) -> None:
-        self.reset_dataloader_idx_tracker()
-        self._bars[stage] = bar
+    def evaluation_start(self, trainer: Trainer, kind: EvalKind) -> None:
+        """Open the bar, except for validation inside a fit."""
+        if self.is_enabled and self._is_terminal and not trainer.is_fitting:
+            self.reset_dataloader_idx_tracker()
+            self._bars[kind] = getattr(self, f"init_{kind}_tqdm")()
 
-    def _enter(self, stage: str, description: str, batches: list[float], dataloader_idx: int) -> None:
+    def evaluation_batch_start(self, trainer: Trainer, kind: EvalKind, dataloader_idx: int) -> None:
         """Begin the loader's bar anew."""
-        bar = self._bars.get(stage)
+        bar = self._bars.get(kind)
         if bar is not None and self.has_dataloader_changed(dataloader_idx):
-            bar.reset(_finite(batches[dataloader_idx]))
-            bar.set_description(f"{description} DataLoader {dataloader_idx}")
+            bar.reset(_finite(trainer.evaluations[kind].num_batches[dataloader_idx]))
+            bar.set_description(self._description(kind, dataloader_idx))
 
-    def _move(self, stage: str, done: int) -> None:
-        bar = self._bars.get(stage)
+    def evaluation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, kind: EvalKind, batch: Batch, batch_idx: int
+    ) -> None:
+        """Move the bar."""
+        bar, done = self._bars.get(kind), batch_idx + 1
         if bar is not None and self._is_due(done, bar.total):
             bar.update(done - bar.n)
             if done == bar.total:
                 bar.refresh()  # tqdm leaves out what comes too quickly
 
-    @property
-    def _shows_bars(self) -> bool:
-        return self.is_enabled and self._is_terminal
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the bar, except inside a fit."""
-        if self._shows_bars and not trainer.is_fitting:
-            self._open("validation", self.init_validation_tqdm())
-
-    def on_validation_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """Begin the loader's bar."""
-        self._enter("validation", self.validation_description, trainer.num_val_batches, dataloader_idx)
-
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: StepOutput,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Move the bar."""
-        self._move("validation", batch_idx + 1)
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def evaluation_end(self, trainer: Trainer, kind: EvalKind) -> None:
         """Close the bar."""
-        self._close("validation")
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the bar."""
-        if self._shows_bars:
-            self._open("test", self.init_test_tqdm())
-
-    def on_test_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """Begin the loader's bar."""
-        self._enter("test", self.test_description, trainer.num_test_batches, dataloader_idx)
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: StepOutput,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Move the bar."""
-        self._move("test", batch_idx + 1)
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Close the bar."""
-        self._close("test")
-
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the bar."""
-        if self._shows_bars:
-            self._open("predict", self.init_predict_tqdm())
-
-    def on_predict_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """Begin the loader's bar."""
-        self._enter("predict", self.predict_description, trainer.num_predict_batches, dataloader_idx)
-
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Move the bar."""
-        self._move("predict", batch_idx + 1)
-
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Close the bar."""
-        self._close("predict")
+        self._close(kind)
 
 
 def _finite(batches: float) -> int | None:
