@@ -27,7 +27,7 @@ from components.upkeep import leases
 from flows.request import RunRequest
 from flows.settings import Settings
 from tests.conftest import Released
-from tests.e2e.preloaded import ROOT, Preloaded, preloaded
+from tests.forked import ROOT, Forks, forks
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.multiprocess]
 
@@ -125,13 +125,13 @@ def latest_summary(store: Store) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def processes() -> Iterator[Preloaded]:
-    with preloaded() as found:
+def processes() -> Iterator[Forks]:
+    with forks("tests.e2e.preloaded") as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def undisturbed(released: Released, processes: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+def undisturbed(released: Released, processes: Forks, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     """Run a small district once, as a process like those that are killed, and measure it."""
     home = tmp_path_factory.mktemp("undisturbed")
     keys = released.settings.keys
@@ -147,7 +147,7 @@ def undisturbed(released: Released, processes: Preloaded, tmp_path_factory: pyte
     )
     output = home / "output.txt"
     clock = time.monotonic()
-    pid = processes.start(arguments_of(request), environment_of(settings), output)
+    pid = processes.start(output, arguments=list(arguments_of(request)), environment=dict(environment_of(settings)))
     assert processes.wait(pid, 240) == 0, output.read_text()
     seconds = time.monotonic() - clock
     summary = latest_summary(store)
@@ -196,12 +196,14 @@ def check_end(output: str, finished: dict[str, str], store: Store, undisturbed: 
 class Starter:
     """Starts runs for several threads."""
 
-    processes: Preloaded
+    processes: Forks
     asking: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, request: RunRequest, settings: Settings, output: Path) -> "Started":
         with self.asking:
-            pid = self.processes.start(arguments_of(request), environment_of(settings), output)
+            pid = self.processes.start(
+                output, arguments=list(arguments_of(request)), environment=dict(environment_of(settings))
+            )
         return Started(self, pid, output, time.monotonic())
 
 
@@ -280,7 +282,7 @@ def chain(starter: Starter, undisturbed: Undisturbed, folder: Path, points: Sequ
 
 
 @pytest.fixture(scope="module")
-def starter(processes: Preloaded) -> Starter:
+def starter(processes: Forks) -> Starter:
     return Starter(processes)
 
 

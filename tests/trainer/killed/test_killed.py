@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.trainer.killed.forks import Forks, forks
+from tests.forked import Forks, forks
 from tests.trainer.killed.job import PROGRESS, TOTAL
 
 pytestmark = [pytest.mark.slow, pytest.mark.multiprocess]
@@ -32,7 +32,7 @@ PLACES = {b"s": "in a step", b"v": "in validation", b"c": "while saving", b"\0":
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Forks]:
-    with forks() as found:
+    with forks("tests.trainer.killed.forks", OMP_NUM_THREADS="1") as found:
         yield found
 
 
@@ -54,11 +54,14 @@ class Job:
         self.pids = []
         for rank in range(self.processes):
             (self.folder / f"progress-{rank}").write_bytes(bytes(PROGRESS.size))
-            self.pids.append(
-                self.server.start(
-                    folder=str(self.folder), workers=self.workers, rank=rank, processes=self.processes, port=port
-                )
-            )
+            arguments = {
+                "folder": str(self.folder),
+                "workers": self.workers,
+                "rank": rank,
+                "processes": self.processes,
+                "port": port,
+            }
+            self.pids.append(self.server.start(self.folder / f"output-{rank}.txt", arguments=arguments))
 
     def progress(self) -> tuple[int, bytes]:
         done, what = PROGRESS.unpack((self.folder / "progress-0").read_bytes())
