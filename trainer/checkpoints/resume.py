@@ -46,6 +46,7 @@ def dump_checkpoint(trainer: Trainer, weights_only: bool) -> PlainState:
         checkpoint["lr_schedulers"] = [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]
         checkpoint["loops"] = {"train_state": trainer.train_state.state_dict()}
         checkpoint["world_size"] = trainer.world_size
+        checkpoint["data_shares"] = trainer.strategy.data_share.world_size
         gradients, is_shared = open_gradients(trainer)
         checkpoint["ranks"] = _rank_states(trainer, None if is_shared else gradients)
         if is_shared:
@@ -258,7 +259,9 @@ class Resume:
 
     def _position(self) -> PlainState:
         trainer, ranks = self.trainer, self.checkpoint["ranks"]
-        before, now, state = self.checkpoint["world_size"], trainer.world_size, trainer.train_state
+        state, now = trainer.train_state, trainer.strategy.data_share.world_size
+        checkpoint = self.checkpoint
+        before = checkpoint["data_shares" if "data_shares" in checkpoint else "world_size"]
         if before != now and state.batches_done:
             batches, in_all = state.batches_done * before, state.epoch_batches * before
             if not state.is_epoch_complete and (batches % now or in_all % now):

@@ -314,7 +314,8 @@ class Readings(Settings):
         """Return this process's part of the data, as a DistributedSampler's arguments; None for one process."""
         if not self.strategy.is_distributed:
             return None
-        return {"num_replicas": self.world_size, "rank": self.global_rank}
+        rank, replicas = self.strategy.data_share
+        return {"num_replicas": replicas, "rank": rank}
 
     # Loops
 

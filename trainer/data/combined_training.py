@@ -125,7 +125,7 @@ class CombinedTrainLoader(TrainLoader):
         self.given = given.iterables if isinstance(given, CombinedLoader) else given
         parts = list_loaders(self.given)
         self._lanes = [_Lane(part, strategy, splits=splits, in_order=in_order) for part in parts]
-        self._rank, self._epoch = strategy.environment.rank, 0
+        self._rank, self._epoch = strategy.data_share.rank, 0
         self.loader = rebuild(self.given, [lane.loader for lane in self._lanes])
         limits = given.limits if isinstance(given, CombinedLoader) else None
         self.length = combined_length(self.mode, [lane.length for lane in self._lanes], limits)

@@ -111,9 +111,10 @@ def limit_batches(length: float, limit: float, argument: str) -> float:
 
 def split_for(strategy: Strategy, *, training: bool, drops: bool = False) -> Split:
     """Return this process's part of every stream of indices."""
+    share = strategy.data_share
     return Split(
-        rank=strategy.environment.rank,
-        world_size=strategy.environment.world_size,
+        rank=share.rank,
+        world_size=share.world_size,
         repeats=training and not drops,
         drops=training and drops,
         share=lambda payload: strategy.gather_bytes(payload)[0],
@@ -132,7 +133,7 @@ def place_loader(
         MisconfigurationException: the loader has to be split and iterates in a way of its own.
     """
     if not has_index_stream(loader):
-        if splits and strategy.is_distributed and strategy.environment.rank == 0:
+        if splits and strategy.data_share.world_size > 1 and strategy.environment.rank == 0:
             warnings.warn(
                 f"{type(loader).__name__} has no indices to split: every process reads all of it. Split it by rank "
                 "yourself, and pass use_distributed_sampler=False.",
@@ -155,7 +156,7 @@ def place_loader(
             )
         )
     split = split_for(strategy, training=training, drops=loader.drop_last) if shares else None
-    worker_init = SeedWorker(strategy.environment.rank) if seeds else None
+    worker_init = SeedWorker(strategy.data_share.rank) if seeds else None
     is_kept = lives_on(loader) and not (shares or in_order)
     kept = _VIEWS.setdefault(loader, {}) if is_kept else {}
     if training not in kept:
@@ -239,7 +240,7 @@ class TrainLoader:
         self.given = given
         list_loaders(given)
         self.loader, self._stream = place_loader(self.given, strategy, training=True, splits=splits, in_order=in_order)
-        self._rank = strategy.environment.rank
+        self._rank = strategy.data_share.rank
         self.length = loader_length(self.loader)
         self.num_batches = limit_batches(self.length, limit, limit_name)
         self._is_limited = self.num_batches < self.length

@@ -358,8 +358,9 @@ def _combine(parts: Sequence[_Part], strategy: Strategy) -> list[_Part]:
     Everything travels in one exchange, in double precision.
     """
     totals: dict[str, _Part] = {}
-    for payload in strategy.gather_bytes(json.dumps(parts).encode()):
-        for part in (_Part(*fields) for fields in json.loads(payload)):
+    payloads = strategy.gather_bytes(json.dumps(parts).encode())
+    for rank in strategy.speakers:
+        for part in (_Part(*fields) for fields in json.loads(payloads[rank])):
             before = totals.get(part.key)
             if before is not None:
                 join = {"min": min, "max": max}.get(part.op, float.__add__)

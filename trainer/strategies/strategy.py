@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,13 @@ from trainer.types import Hook, PlainState, ReduceOp
 
 if TYPE_CHECKING:
     from trainer.module import LightningModule
+
+
+class DataShare(NamedTuple):
+    """Which of the equal shares of the data a process reads: all of them, each once, make up the global batch."""
+
+    rank: int
+    world_size: int
 
 
 class Strategy(ABC):
@@ -41,6 +48,16 @@ class Strategy(ABC):
     def is_distributed(self) -> bool:
         """Return whether other processes take part."""
         return self.environment.world_size > 1
+
+    @property
+    def data_share(self) -> DataShare:
+        """Return this process's share of the data: its own, unless several processes hold one copy of the model."""
+        return DataShare(self.environment.rank, self.environment.world_size)
+
+    @property
+    def speakers(self) -> Sequence[int]:
+        """Return the ranks whose logged values count: one for each share of the data."""
+        return range(self.environment.world_size)
 
     @abstractmethod
     def connect(self, devices: Devices, num_nodes: int) -> None:
