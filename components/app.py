@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 from components.errors import ConfigError
 
 if TYPE_CHECKING:
+    from components.chain import Chain  # a server needs none
     import numpy.typing as npt  # numpy takes a tenth of a second that a run with nothing to do can spare
 
     Arrays = Mapping[str, npt.NDArray[Any]]  # Any: each array has its own dtype
@@ -67,6 +68,8 @@ class Application:
     """One line for `homeroom apps`."""
     package: str
     """Import name of the folder, e.g. `flows.knowledge_tracing`."""
+    chain: str = "components.sequences.chain:SEQUENCES"
+    """`module:name` of the Chain: the kind of data, and with it the stages."""
     config: type[Any]
     """The application's configuration class, one field per stage."""
     train_config: str
@@ -76,7 +79,8 @@ class Application:
     model: str
     """`module:Class` of the LightningModule."""
     scorer: str
-    """`module:function` that answers whole logs with a release, for batch scoring."""
+    """`module:function` `(folder, codec, run_model, which, students) -> DataFrame`: the answers of a release to what
+    ingest published, or to those of some students; for batch scoring."""
     encoder: str
     """`module:Class` of the SequenceEncoder that turns logs into the codec's arrays (`components/preprocess`)."""
 
@@ -98,6 +102,12 @@ class Application:
         """The model card's text."""
         return self.folder / "README.md"
 
+    @property
+    def kind(self) -> Chain:
+        """The application's kind of data."""
+        found: Chain = self.part(self.chain)
+        return found
+
     def codec(self) -> type[Codec]:
         """Return the application's Codec class."""
         kind: type[Codec] = importlib.import_module(f"{self.package}.codec").Codec
@@ -110,7 +120,7 @@ class Application:
 
     def part_modules(self) -> tuple[str, ...]:
         """Return the modules of the named parts, which may lie outside the application's own package."""
-        parts = (self.train_config, self.data, self.model, self.encoder, self.scorer)
+        parts = (self.chain, self.train_config, self.data, self.model, self.encoder, self.scorer)
         return tuple(sorted({part.partition(":")[0] for part in parts}))
 
     def configurations(self) -> tuple[str, ...]:

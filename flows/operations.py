@@ -90,7 +90,7 @@ def run_request(
 
         runner = make_runner(settings, application, store, refresh=request.refresh, observe=note, say=say)
         raw = collect(store, request.data, request.test_data, request.valid_data)
-        outcome = run_pipeline(wrap(runner), raw, config)
+        outcome = run_pipeline(wrap(runner), application.kind, raw, config)
         decision = promote_if_better(
             store,
             application,
@@ -98,7 +98,7 @@ def run_request(
             outcome.logs,
             outcome.evaluation,
             signing_key=settings.read_signing_key(),
-            max_auc_drop=config.deploy.max_auc_drop,
+            max_drop=getattr(config.deploy, f"max_{application.kind.headline}_drop"),
         )
         folder = (store.local_root or store.cache) / "runs" / run
         summary = RunSummary(

@@ -1,4 +1,4 @@
-"""The chain from raw logs to a release, top to bottom; the same for every application and every way of running it."""
+"""The chain from raw files to a release, top to bottom; the same for every application and every way of running it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,21 +12,13 @@ from components.artifacts import (
     OnnxModel,
     RawFiles,
     Release,
-    SequenceDataset,
-    StudentLogs,
 )
-from components.deploy.stage import deploy
-from components.evaluate.stage import evaluate
-from components.export.stage import export
-from components.fairness.stage import fairness
-from components.ingest.stage import ingest
-from components.preprocess.stage import preprocess
+from components.chain import STAGES, Chain
 from components.stage import spec_of
-from components.train.stage import train
+
+__all__ = ["STAGES", "Call", "Outcome", "run_pipeline", "run_until"]
 
 A = TypeVar("A", bound=Artifact)
-
-STAGES = ("ingest", "preprocess", "train", "evaluate", "fairness", "export", "deploy")
 
 
 class Call(Protocol):
@@ -41,8 +33,8 @@ class Outcome:
     """The artifacts of a whole run."""
 
     raw: RawFiles
-    logs: StudentLogs
-    dataset: SequenceDataset
+    logs: Any  # the kind of data says which artifact
+    dataset: Any  # as above
     checkpoint: Checkpoint
     evaluation: Evaluation
     fairness: FairnessReport
@@ -50,15 +42,20 @@ class Outcome:
     release: Release
 
 
-def run_pipeline(run: Call, raw: RawFiles, config: Any) -> Outcome:  # Any: the application's configuration class
+def run_pipeline(
+    run: Call,
+    chain: Chain,
+    raw: RawFiles,
+    config: Any,  # the application's configuration class
+) -> Outcome:
     """Take raw files to a release."""
-    logs = run(ingest, raw, config.ingest)
-    dataset = run(preprocess, logs, config.preprocess)
-    checkpoint = run(train, dataset, config.train)
-    evaluation = run(evaluate, dataset, checkpoint, config.evaluate)
-    groups = run(fairness, logs, evaluation, config.fairness)
-    onnx = run(export, dataset, checkpoint, config.export)
-    release = run(deploy, onnx, dataset, evaluation, groups, config.deploy)
+    logs = run(chain.stage("ingest"), raw, config.ingest)
+    dataset = run(chain.stage("preprocess"), logs, config.preprocess)
+    checkpoint = run(chain.stage("train"), dataset, config.train)
+    evaluation = run(chain.stage("evaluate"), dataset, checkpoint, config.evaluate)
+    groups = run(chain.stage("fairness"), logs, evaluation, config.fairness)
+    onnx = run(chain.stage("export"), dataset, checkpoint, config.export)
+    release = run(chain.stage("deploy"), onnx, dataset, evaluation, groups, config.deploy)
     return Outcome(
         raw=raw,
         logs=logs,
@@ -79,7 +76,7 @@ class StageReachedError(Exception):
         self.artifact = artifact
 
 
-def run_until(run: Call, stage_name: str, raw: RawFiles, config: Any) -> Artifact:
+def run_until(run: Call, chain: Chain, stage_name: str, raw: RawFiles, config: Any) -> Artifact:  # Any: as above
     """Run the chain up to and including one stage and return its artifact."""
 
     def stopping(function: Callable[..., A], /, *args: Any) -> A:
@@ -89,6 +86,6 @@ def run_until(run: Call, stage_name: str, raw: RawFiles, config: Any) -> Artifac
         return artifact
 
     try:
-        return run_pipeline(stopping, raw, config).release
+        return run_pipeline(stopping, chain, raw, config).release
     except StageReachedError as reached:
         return reached.artifact

@@ -1,9 +1,8 @@
 """Whether a new release takes over: it and the champion answer the same held-out students, as the service would."""
 
-from pathlib import Path
-
 from components.app import Application
-from components.artifacts import Evaluation, Release, StudentLogs
+from components.artifacts import Artifact, Evaluation, Release
+from components.chain import HeldOut
 from components.errors import ArtifactMissingError, DigestMismatchError, PipelineError, StoreError
 from components.secrets import SecretKey
 from components.store import Store
@@ -19,11 +18,11 @@ def promote_if_better(
     store: Store,
     application: Application,
     release: Release,
-    logs: StudentLogs,
+    logs: Artifact,
     evaluation: Evaluation,
     *,
     signing_key: SecretKey,
-    max_auc_drop: float,
+    max_drop: float,
 ) -> Decision:
     """Decide whether `release` takes over from the application's champion, and let it.
 
@@ -36,19 +35,19 @@ def promote_if_better(
     Two runs of an application decide one after the other, where one machine's locks reach.
     """
     with store.locked(f"promotion-{application.name}", lambda: None):
-        return _promote_if_better(store, application, release, logs, evaluation, signing_key, max_auc_drop)
+        return _promote_if_better(store, application, release, logs, evaluation, signing_key, max_drop)
 
 
 def _promote_if_better(
     store: Store,
     application: Application,
     release: Release,
-    logs: StudentLogs,
+    logs: Artifact,
     evaluation: Evaluation,
     signing_key: SecretKey,
-    max_auc_drop: float,
+    max_drop: float,
 ) -> Decision:
-    registry = ReleaseRegistry(store)
+    registry, headline = ReleaseRegistry(store), application.kind.headline
     try:
         champion = registry.current(application.name)
     except StoreError as error:
@@ -63,7 +62,7 @@ def _promote_if_better(
             f"`homeroom releases {application.name} --promote {release.version}` makes it serve again",
         )
     if champion is None or release.verdict == FAIL:
-        decision = decide(release.verdict, evaluation.metrics, None, max_auc_drop)
+        decision = decide(release.verdict, evaluation.metrics, None, max_drop, metric=headline)
     else:
         try:
             other = registry.find(champion.version)
@@ -77,7 +76,7 @@ def _promote_if_better(
                 f"tries again, and `homeroom releases {application.name} --promote {release.version}` does without",
             )
         else:
-            decision = decide(release.verdict, {"auc": new}, {"auc": old}, max_auc_drop)
+            decision = decide(release.verdict, {headline: new}, {headline: old}, max_drop, metric=headline)
     if decision.promote:
         registry.promote(release, decision.reason)
     else:
@@ -89,33 +88,17 @@ def _same_students(
     store: Store,
     application: Application,
     releases: tuple[Release, Release],
-    logs: StudentLogs,
+    logs: Artifact,
     evaluation: Evaluation,
     signing_key: SecretKey,
 ) -> tuple[float, float]:
-    """Return the AUC of both releases on the answers that `evaluation` scored."""
-    import polars as pl  # late: most runs have nothing to compare
-    from sklearn.metrics import roc_auc_score
+    """Return the headline metric of both releases on the answers that `evaluation` scored."""
+    from serving.bundle import load_bundle  # late: most runs have nothing to compare
 
-    from components import schema
-    from serving.bundle import load_bundle
-
-    scored = (
-        pl.read_parquet(store.folder(evaluation) / schema.PREDICTIONS)
-        .filter("scored")
-        .select("student", "position", (pl.col("label") >= 0.5).alias("right"))
-    )
-    folder: Path = store.folder(logs)
-    interactions = pl.read_parquet(folder / schema.INTERACTIONS).join(
-        scored.select("student").unique(), on="student", how="semi", maintain_order="left"
-    )
-    skill_sets = pl.read_parquet(folder / schema.SKILL_SETS)
+    held_out = HeldOut(logs=store.folder(logs), evaluation=store.folder(evaluation))
+    compare = application.kind.part(application.kind.comparison)
     found = []
     for release in releases:
         bundle = load_bundle(store.folder(release), signing_key)
-        answers = application.part(application.scorer)(
-            interactions, skill_sets, bundle.codec, bundle.session.run, "all"
-        )
-        both = scored.join(answers.select("student", "position", "probability"), on=["student", "position"])
-        found.append(float(roc_auc_score(both["right"].to_numpy(), both["probability"].to_numpy())))
+        found.append(float(compare(application, held_out, bundle.codec, bundle.session.run)))
     return found[0], found[1]

@@ -6,6 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from components.app import load_application
 from components.artifacts import Artifact
 from components.store import Store
 from flows.summary import RunSummary
@@ -24,6 +25,7 @@ def write_report(summary: RunSummary, store: Store, folder: Path) -> None:
     plain = summary.to_json()
     page = pages.get_template("report.html").render(
         summary=plain,
+        summary_template=f"{load_application(summary.request.application).kind.name}.html",
         metrics=summary.scores,
         groups=read(outcome.fairness, "groups.json"),
         ingest=read(outcome.logs, "report.json"),

@@ -4,18 +4,15 @@ import os
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import polars as pl
 
 from components.app import Application, load_application
-from components.artifacts import Release, StudentLogs
+from components.artifacts import Artifact, Release
 from components.config import make_config
 from components.errors import ArtifactMissingError, ConfigError
 from components.ingest.collect import collect, local_files
-from components.ingest.config import IngestConfig
-from components.ingest.stage import ingest
-from components.schema import INTERACTIONS, SKILL_SETS
 from components.stage import StageEvent
 from components.store import Store
 from flows.operations import make_runner
@@ -67,15 +64,10 @@ def score_logs(
     reading = ingest_config(store, found, application, config, overrides)
     bundle = load_bundle(store.folder(found), settings.read_signing_key(), threads=os.cpu_count() or 1)
     runner = make_runner(settings, application, store, observe=observe, say=say)
-    logs = runner(ingest, collect(store, data), reading)
-    say(f"answering {logs.rows} steps of {logs.students} students")
-    folder = store.folder(logs)
+    logs = runner(application.kind.stage("ingest"), collect(store, data), reading)
+    say(f"answering {logs.rows} rows")
     table: pl.DataFrame = application.part(application.scorer)(
-        pl.read_parquet(folder / INTERACTIONS),
-        pl.read_parquet(folder / SKILL_SETS),
-        bundle.codec,
-        bundle.session.run,
-        which,
+        store.folder(logs), bundle.codec, bundle.session.run, which
     )
     _write(table.with_columns(pl.lit(found.version).alias("release")), out)
     return table.height
@@ -96,7 +88,7 @@ def _check_not_read(out: Path, data: Sequence[str]) -> None:
 
 def ingest_config(
     store: Store, release: Release, application: Application, config: str | None, overrides: Sequence[str]
-) -> IngestConfig:
+) -> Any:  # the configuration class of the application's ingest stage
     """Return how logs are read: as `config` says, or as they were for the release; then with `overrides`.
 
     Raises:
@@ -111,15 +103,15 @@ def ingest_config(
             f"{SECTION}key=value; leave the others out."
         )
     if config is not None:
-        chosen: IngestConfig = application.configuration(config, overrides).ingest
-        return chosen
-    values = _logs_of(store, release).lineage.config
+        return application.configuration(config, overrides).ingest
+    values = _ingested(store, release).lineage.config
     own = [text.strip().removeprefix(SECTION) for text in overrides]
-    return make_config(IngestConfig, values, own, source=f"the ingest configuration of {release.version}")
+    kind = get_type_hints(application.config)["ingest"]
+    return make_config(kind, values, own, source=f"the ingest configuration of {release.version}")
 
 
-def _logs_of(store: Store, release: Release) -> StudentLogs:
-    """Return the logs that a release was made from: the first on the way back along its lineage."""
+def _ingested(store: Store, release: Release) -> Artifact:
+    """Return what ingest made the release from: the first on the way back along its lineage."""
     waiting, seen = list(release.lineage.parents), set[str]()
     try:
         while waiting:
@@ -128,7 +120,7 @@ def _logs_of(store: Store, release: Release) -> StudentLogs:
                 continue
             seen.add(sha256)
             artifact = store.find(sha256)
-            if isinstance(artifact, StudentLogs):
+            if artifact.lineage.stage == "ingest":
                 return artifact
             waiting += artifact.lineage.parents
     except ArtifactMissingError as error:
@@ -138,7 +130,7 @@ def _logs_of(store: Store, release: Release) -> StudentLogs:
 
 def _no_logs(store: Store, release: Release) -> ArtifactMissingError:
     return ArtifactMissingError(
-        f"How the logs of {release.version} were read is not in {store.url}: its lineage does not lead to StudentLogs. "
+        f"How the logs of {release.version} were read is not in {store.url}: its lineage leads to no ingest. "
         "Say how to read yours with --config NAME_OR_TOML."
     )
 

@@ -1,13 +1,17 @@
 """What a run is asked for afterwards, and its machine-readable form."""
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, cast
 
+from components.app import load_application
 from components.artifacts import Artifact
+from components.chain import Chain
 from components.stage import StageEvent
 from flows.pipeline import Outcome
 from flows.request import RunRequest
+from flows.views.metrics import by_name
 from serving.release import Decision
 
 
@@ -39,7 +43,7 @@ class RunSummary:
             "export": outcome.onnx,
             "deploy": outcome.release,
         }
-        intervals = outcome.evaluation.intervals
+        chain = load_application(self.request.application).kind
         return {
             "run": self.run,
             "request": self.request.to_json(),
@@ -50,24 +54,10 @@ class RunSummary:
                 for e in self.stages
             ],
             "artifacts": {name: {"kind": a.kind, "sha256": a.sha256, "uri": a.ref.uri} for name, a in handles.items()},
-            "data": {
-                "rows": outcome.logs.rows,
-                "students": outcome.logs.students,
-                "items": outcome.logs.items,
-                "skills": outcome.logs.skills,
-                "quarantined": outcome.logs.quarantined,
-                "layout": outcome.logs.layout,
-                "protocol": outcome.logs.protocol,
-            },
-            "metrics": {
-                name: {"value": value, "interval": list(intervals[name]) if name in intervals else None}
-                for name, value in sorted(outcome.evaluation.metrics.items(), key=_auc_first)
-            },
+            "data": outcome.logs.facts(),
+            "metrics": by_name(outcome.evaluation.metrics, outcome.evaluation.intervals, chain.headline),
             "confidence": self.scores["bootstrap"]["confidence"],
-            "baselines": _baselines(self.scores),
-            "repeats": self.scores["repeats"],
-            "without_repeats": _without_repeats(self.scores),
-            "warnings": self.scores["warnings"],
+            **view_of(chain).figures(self.scores),
             "fairness": {"verdict": outcome.fairness.verdict, "reasons": list(outcome.fairness.reasons)},
             "parity": {"max_abs_error": outcome.onnx.max_abs_error, "int8": outcome.onnx.int8_max_abs_error},
             "release": {
@@ -79,28 +69,16 @@ class RunSummary:
         }
 
 
-def _auc_first(figure: tuple[str, float]) -> tuple[bool, str]:
-    return figure[0] != "auc", figure[0]
+class View(Protocol):
+    """A module of `flows/views`: how the figures of one kind of data are shown."""
+
+    def figures(self, scores: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the summary says of `metrics.json` beside the metrics."""
+
+    def lines(self, summary: Mapping[str, Any]) -> Iterable[str]:
+        """Return the lines that the command line shows of a summary's data and figures."""
 
 
-def _baselines(rows: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the baselines' AUC over some rows, and how the model compares with the best of them."""
-    return {
-        "auc": {name: found["metrics"]["auc"] for name, found in rows["baselines"].items()},
-        "comparison": rows["comparison"],
-    }
-
-
-def _without_repeats(scores: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what the summary says of all scored rows, for those that repeat no problem; None where there are none."""
-    rows = scores["without_repeats"]
-    if rows is None:
-        return None
-    return {
-        "scored": rows["counts"]["scored"],
-        "metrics": {
-            name: {"value": value, "interval": rows["intervals"][name]}
-            for name, value in sorted(rows["metrics"].items(), key=_auc_first)
-        },
-        "baselines": _baselines(rows),
-    }
+def view_of(chain: Chain) -> View:
+    """Return how the figures of a kind of data are shown."""
+    return cast(View, importlib.import_module(f"flows.views.{chain.name}"))

@@ -6,34 +6,12 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from components.app import Application
-from components.artifacts import Evaluation, FairnessReport, OnnxModel, SequenceDataset
-
-FIGURES = """
-## This release
-
-| figure | value | {{ "%g"|format(scores.bootstrap.confidence * 100) }} % interval |
-|---|---|---|
-{% for name, value in metrics.items() -%}
-| {{ name }} | {{ "%.4f"|format(value) }} | {% if name in intervals -%}
-{{ "%.4f"|format(intervals[name][0]) }} to {{ "%.4f"|format(intervals[name][1]) }}
-{%- else %}not estimable{% endif %} |
-{% endfor %}
-Held-out students: {{ students }}; scored answers: {{ scored }}; protocol: `{{ protocol }}`. Trained on
-{{ steps.train }} answers of {{ counts.train }} students. ONNX differs from torch by at most {{ "%.1e"|format(error) }}.
-
-{{ scores.comparison.sentence }} {{ scores.repeats.meaning }}
-{%- if scores.repeats.scored %} {{ scores.repeats.scored }} of {{ scored }} scored rows are such repeats
-{%- if scores.without_repeats %}; without them AUC is
-{{ "%.4f"|format(scores.without_repeats.metrics.auc) }}{% endif %}.
-{%- endif %}
-
-Fairness verdict: **{{ verdict }}**{% if reasons %}: {{ reasons|join("; ") }}{% endif %}. By group: `fairness.json`.
-"""
+from components.artifacts import Artifact, Evaluation, FairnessReport, OnnxModel
 
 
 def model_card(
     application: Application,
-    data: SequenceDataset,
+    data: Artifact,
     model: OnnxModel,
     evaluation: Evaluation,
     fairness: FairnessReport,
@@ -41,15 +19,17 @@ def model_card(
 ) -> str:
     """Return the card in Markdown; `scores` is the evaluation's `metrics.json`."""
     text = application.card_file.read_text(encoding="utf-8").rstrip()
-    figures = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True).from_string(FIGURES)
+    chain = application.kind
+    figures = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True).from_string(
+        chain.part(chain.card)
+    )
     return f"{text}\n" + figures.render(
-        metrics=dict(sorted(evaluation.metrics.items(), key=lambda metric: (metric[0] != "auc", metric[0]))),
+        metrics=dict(sorted(evaluation.metrics.items(), key=lambda metric: (metric[0] != chain.headline, metric[0]))),
         intervals=evaluation.intervals,
         students=evaluation.students,
         scored=evaluation.scored,
         protocol=evaluation.protocol,
-        steps=data.steps,
-        counts=data.students,
+        data=data,
         error=model.max_abs_error,
         verdict=fairness.verdict,
         reasons=fairness.reasons,

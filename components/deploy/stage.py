@@ -3,7 +3,7 @@
 import json
 import shutil
 
-from components.artifacts import Evaluation, FairnessReport, OnnxModel, Release, SequenceDataset
+from components.artifacts import Artifact, Evaluation, FairnessReport, OnnxModel, Release
 from components.bundle import write_bundle_manifest
 from components.deploy.config import DeployConfig
 from components.stage import PENDING, Work, stage
@@ -14,12 +14,12 @@ from components.stage import PENDING, Work, stage
     libraries=("onnxruntime", "numpy", "jinja2"),
     uses_application=True,
     uses_signing_key=True,
-    also=("components.deploy.golden", "components.deploy.card"),
+    also=("components.deploy.golden", "components.deploy.card", "components.sequences.card"),
 )
 def deploy(
     work: Work,
     model: OnnxModel,
-    data: SequenceDataset,
+    data: Artifact,
     evaluation: Evaluation,
     fairness: FairnessReport,
     config: DeployConfig,

@@ -56,7 +56,7 @@ def explain(context: click.Context, /, name: str, application: str, **options: A
     runner = make_runner(settings, found, store, refresh=request.refresh, dry=True, observe=events.append)
     raw = collect(store, request.data, request.test_data, request.valid_data, record=False)
     try:
-        run_until(runner, name, raw, config)
+        run_until(runner, found.kind, name, raw, config)
     except WouldRun as first:
         if first.stage != name:
             click.echo(f"{name}: would run, because {first.stage} before it would run:")

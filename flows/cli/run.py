@@ -55,18 +55,13 @@ def run(application: str, prefect: bool, as_json: bool, **options: Any) -> None:
 
 def print_summary(summary: dict[str, Any]) -> None:
     """Print a run's summary for people."""
-    data, release = summary["data"], summary["release"]
-    click.echo(
-        f"\n{data['rows']} answers of {data['students']} students ({data['layout']}, protocol {data['protocol']}), "
-        f"{data['quarantined']} rows quarantined"
-    )
-    _print_scores(summary["metrics"], summary["baselines"], summary["confidence"])
-    if (kept := summary["without_repeats"]) is not None:
-        click.echo(
-            f"without the {summary['repeats']['scored']} rows that repeat the problem of the row before, which shows "
-            f"the answer ({kept['scored']} rows left):"
-        )
-        _print_scores(kept["metrics"], kept["baselines"], summary["confidence"])
+    from components.app import load_application
+    from flows.summary import view_of
+
+    release = summary["release"]
+    click.echo()
+    for line in view_of(load_application(summary["request"]["application"]).kind).lines(summary):
+        click.echo(line)
     verdict = summary["fairness"]
     click.echo(f"fairness verdict: {verdict['verdict']}" + "".join(f"\n  {reason}" for reason in verdict["reasons"]))
     click.echo(f"ONNX against torch: at most {summary['parity']['max_abs_error']:.1e} apart")
@@ -74,15 +69,3 @@ def print_summary(summary: dict[str, Any]) -> None:
         f"release {release['version']}: {'current' if release['promoted'] else 'not promoted'} ({release['reason']})"
     )
     click.echo(f"report: {summary['report']}")
-
-
-def _print_scores(metrics: dict[str, Any], baselines: dict[str, Any], confidence: float) -> None:
-    level = f"{confidence * 100:g} %"
-    for name, figure in metrics.items():
-        interval = figure["interval"]
-        shown = f"({level} interval {interval[0]:.4f} to {interval[1]:.4f})" if interval else "(interval not estimable)"
-        click.echo(f"  {name:<10} {figure['value']:.4f}  {shown}")
-    for name, auc in baselines["auc"].items():
-        click.echo(f"  auc of {name.replace('_', ' ')} for comparison: {auc:.4f}")
-    mark = "" if baselines["comparison"]["verdict"] == "better" else "warning: "
-    click.echo(f"  {mark}{baselines['comparison']['sentence']}")

@@ -36,5 +36,6 @@ def stage(name: str, application: str, **options: Any) -> None:
         runner = make_runner(
             settings, found, store, refresh=request.refresh, observe=progress.observe, say=progress.say
         )
-        artifact = run_until(runner, name, collect(store, request.data, request.test_data, request.valid_data), config)
+        raw = collect(store, request.data, request.test_data, request.valid_data)
+        artifact = run_until(runner, found.kind, name, raw, config)
     click.echo(json.dumps(artifact.to_json(), indent=1))

@@ -30,10 +30,11 @@ APP = Application(
     name="knowledge_tracing",
     title="Knowledge tracing: the probability that a student answers the next item correctly",
     package="flows.knowledge_tracing",
+    chain="components.sequences.chain:SEQUENCES",
     config=KnowledgeTracingConfig,
     train_config="flows.knowledge_tracing.config:KnowledgeTracingTrainConfig",
     encoder="flows.knowledge_tracing.encode:KnowledgeTracingEncoder",
     data="flows.knowledge_tracing.data:KnowledgeTracingData",
     model="flows.knowledge_tracing.model:DeepKnowledgeTracing",
-    scorer="flows.knowledge_tracing.scoring:score_steps",
+    scorer="flows.knowledge_tracing.scoring:score_logs",
 )

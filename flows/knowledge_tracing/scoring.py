@@ -11,11 +11,14 @@ Shapes: N steps in all, B windows, T steps of a window, K skills per step.
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+
+from components.schema import INTERACTIONS, SKILL_SETS
 
 BATCH_STEPS = 40_000
 """Padded steps per call of the model: some tens of megabytes."""
@@ -54,6 +57,21 @@ class _Steps:
     skills: npt.NDArray[np.int64]
     """(sets, K)."""
     responses_N: npt.NDArray[np.float32]
+
+
+def score_logs(
+    folder: Path,
+    codec: ReleasedCodec,
+    run_model: RunModel,
+    which: Literal["all", "last"] = "all",
+    students: pl.Series | None = None,
+) -> pl.DataFrame:
+    """Return what `score_steps` does of the logs that ingest published in `folder`, or of some students in them."""
+    interactions = pl.read_parquet(folder / INTERACTIONS)
+    if students is not None:
+        wanted = pl.DataFrame({"student": students.unique()})
+        interactions = interactions.join(wanted, on="student", how="semi", maintain_order="left")
+    return score_steps(interactions, pl.read_parquet(folder / SKILL_SETS), codec, run_model, which)
 
 
 def score_steps(

@@ -94,11 +94,9 @@ def test_what_it_serves_equals_what_was_evaluated(name: str, release: Released) 
     outcome, settings = release.summary.outcome, release.settings
     store, application = settings.open_store(), load_application(name)
     kept = pl.read_parquet(store.folder(outcome.evaluation) / "predictions.parquet")
-    logs = store.folder(outcome.logs)
-    interactions = pl.read_parquet(logs / "interactions.parquet").join(kept, on="student", how="semi")
     bundle = load_bundle(store.folder(outcome.release), settings.read_signing_key())
     answers = application.part(application.scorer)(
-        interactions, pl.read_parquet(logs / "skill_sets.parquet"), bundle.codec, bundle.session.run, "all"
+        store.folder(outcome.logs), bundle.codec, bundle.session.run, "all", kept["student"]
     )
     # later windows start anew offline, where the service reads on; within the first window both see the same
     both = kept.join(answers.select("student", "position", served="probability"), on=["student", "position"])

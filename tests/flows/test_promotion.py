@@ -74,7 +74,7 @@ def test_a_champion_that_is_gone_does_not_stop_a_run(
         outcome.logs,
         outcome.evaluation,
         signing_key=copied.read_signing_key(),
-        max_auc_drop=0.0,
+        max_drop=0.0,
     )
     assert decision == Decision(promote=True, reason="the champion cannot serve any more (ArtifactMissingError)")
 
@@ -101,7 +101,7 @@ def test_an_error_that_may_pass_puts_no_other_release_in_its_place(
             outcome.logs,
             outcome.evaluation,
             signing_key=copied.read_signing_key(),
-            max_auc_drop=0.0,
+            max_drop=0.0,
         )
 
     def unreachable(store: Store, artifact: Artifact) -> Path:
@@ -148,7 +148,7 @@ def test_a_promotion_killed_at_any_write_is_made_by_the_next_run(released: Relea
                 outcome.logs,
                 outcome.evaluation,
                 signing_key=released.settings.read_signing_key(),
-                max_auc_drop=0.0,
+                max_drop=0.0,
             )
 
         killed = die_at_write(promote, number)

@@ -1,0 +1,24 @@
+"""The figures on the model card of a release of knowledge tracing and its like."""
+
+FIGURES = """
+## This release
+
+| figure | value | {{ "%g"|format(scores.bootstrap.confidence * 100) }} % interval |
+|---|---|---|
+{% for name, value in metrics.items() -%}
+| {{ name }} | {{ "%.4f"|format(value) }} | {% if name in intervals -%}
+{{ "%.4f"|format(intervals[name][0]) }} to {{ "%.4f"|format(intervals[name][1]) }}
+{%- else %}not estimable{% endif %} |
+{% endfor %}
+Held-out students: {{ students }}; scored answers: {{ scored }}; protocol: `{{ protocol }}`. Trained on
+{{ data.steps.train }} answers of {{ data.students.train }} students.
+ONNX differs from torch by at most {{ "%.1e"|format(error) }}.
+
+{{ scores.comparison.sentence }} {{ scores.repeats.meaning }}
+{%- if scores.repeats.scored %} {{ scores.repeats.scored }} of {{ scored }} scored rows are such repeats
+{%- if scores.without_repeats %}; without them AUC is
+{{ "%.4f"|format(scores.without_repeats.metrics.auc) }}{% endif %}.
+{%- endif %}
+
+Fairness verdict: **{{ verdict }}**{% if reasons %}: {{ reasons|join("; ") }}{% endif %}. By group: `fairness.json`.
+"""

@@ -1,0 +1,16 @@
+"""Student logs as a kind of data: interactions in order, a probability for each."""
+
+from components.chain import Chain
+
+SEQUENCES = Chain(
+    name="sequences",
+    title="student logs",
+    headline="auc",
+    ingest="components.ingest.stage:ingest",
+    preprocess="components.preprocess.stage:preprocess",
+    evaluate="components.evaluate.stage:evaluate",
+    fairness="components.fairness.stage:fairness",
+    export="components.export.stage:export",
+    comparison="components.sequences.comparison:headline_on_held_out",
+    card="components.sequences.card:FIGURES",
+)
