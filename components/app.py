@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 from components.errors import ConfigError
 
 if TYPE_CHECKING:
-    from components.chain import Chain  # a server needs none
     import numpy.typing as npt  # numpy takes a tenth of a second that a run with nothing to do can spare
+
+    from components.chain import Chain  # a server needs none
 
     Arrays = Mapping[str, npt.NDArray[Any]]  # Any: each array has its own dtype
 
