@@ -222,6 +222,30 @@ class StudentLogs(Artifact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredWriting(Artifact):
+    """Responses to prompts with their scores in the one schema, students' group attributes, and what was quarantined.
+
+    Files: `responses.parquet`, `prompts.json`, `students.parquet`, `quarantine.parquet`, `report.json` (see
+    `components/writing/schema.py`).
+    """
+
+    rows: int
+    students: int
+    prompts: int
+    raters: int
+    """Most raters of any response; 0 where the source names none."""
+    traits: tuple[str, ...]
+    """Names of the traits; `responses.parquet` has a column `trait_<name>` of each."""
+    quarantined: int
+    layout: str
+    protocol: str
+    """`scored_writing`: a row per response."""
+    pseudonym_key_id: str
+    groups: tuple[str, ...] = ()
+    """Names of the group attributes in `students.parquet`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SequenceDataset(Artifact):
     """Encoded windows of interactions as flat arrays with offsets, by split, and the codec's vocabulary.
 

@@ -173,7 +173,8 @@ def _expand(name: str) -> list[str]:
         ]
     else:
         found = []
-    return sorted(p if is_local else file_system.unstrip_protocol(p) for p in found)
+    _, sign, archive = name.partition("::")  # a chain: what is found is in the archive still
+    return sorted(p if is_local else file_system.unstrip_protocol(p) + sign + archive for p in found)
 
 
 def _missing_bucket(name: str) -> str | None:

@@ -64,7 +64,7 @@ def raw_file(raw: RawFiles, index: int, scratch: Path) -> Iterator[RawFile]:
         StoreError: it cannot be reached.
     """
     uri, digest = raw.uris[index], raw.digests[index]
-    name = posixpath.basename(uri)
+    name = posixpath.basename(uri.partition("::")[0])
     copies: list[Path] = []
     try:
         path = _fetched(uri, digest, name, scratch / f"raw{index}", copies)
