@@ -76,10 +76,9 @@ def check_identities(
             )
     if problems:
         lines = "\n".join(f"  - {p}." for p in problems)
-        told = ", ".join(TOLD[target] for target in published)
+        told = " and ".join((", ".join(TOLD[target] for target in published), "groups") if published else ("groups",))
         raise SchemaError(
-            f"{len(problems)} column(s) would publish who students are, as {told} and groups are published as they "
-            f"stand:\n{lines}"
+            f"{len(problems)} column(s) would publish who students are, as {told} are published as they stand:\n{lines}"
         )
 
 

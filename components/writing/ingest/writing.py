@@ -6,7 +6,7 @@ from pathlib import Path
 
 from components.artifacts import JsonValue, RawFiles
 from components.errors import SchemaError
-from components.ingest.identities import check_identities
+from components.ingest.identities import MOST_DIFFERENT_SHARE, check_identities
 from components.ingest.quarantine import check_limit, counted
 from components.secrets import SecretKey
 from components.writing.ingest.assembly import Cleaned, Tables, cleaned, tables
@@ -72,7 +72,7 @@ def read_writing(
         reasons = ", ".join(f"{reason} {count}" for reason, count in counted(clean.quarantine).items())
         raise SchemaError(f"None of the {rows_in} rows is usable ({reasons}); expected responses. Correct the source.")
     groups = [b.groups for b in source.batches]
-    check_identities(clean.responses, groups, {"prompt": None}, source.layout.source_column)
+    check_identities(clean.responses, groups, _published(clean), source.layout.source_column)
     made = tables(clean, groups, key)
     facts = [fact for batch in source.batches for fact in batch.prompts]
     labels = config.labels or source.layout.labels
@@ -85,6 +85,15 @@ def read_writing(
     for line in _said(summary, prompts, config, len(raw.uris)):
         say(line)
     return Writing(layout=source.layout, clean=clean, made=made, prompts=prompts, report=summary)
+
+
+def _published(clean: Cleaned) -> dict[str, None]:
+    """Return the columns that might be ids of students: prompts only where there are nearly as many of them.
+
+    Student 3 may well answer prompt 3 where a class takes turns, and the few prompts of a set identify nobody.
+    """
+    prompts, students = (clean.responses[column].n_unique() for column in ("prompt", "student"))
+    return {"prompt": None} if prompts > MOST_DIFFERENT_SHARE * students else {}
 
 
 def _said(
