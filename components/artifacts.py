@@ -200,6 +200,19 @@ class SimulatedLogs(Artifact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedWriting(Artifact):
+    """Raw scored writing of simulated students: `responses.parquet` as a source would deliver it, and the truth apart.
+
+    Files: `responses.parquet`, `truth.json` (parameters, and the prompts' rubrics), `truth.parquet` (quality of each
+    response).
+    """
+
+    rows: int
+    students: int
+    prompts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudentLogs(Artifact):
     """Interactions in the one schema, students' group attributes, and what was quarantined.
 

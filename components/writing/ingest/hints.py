@@ -19,11 +19,11 @@ HINTS = {
     "text_over_the_limit": "expected at most ingest.longest_text_chars characters; raise it, or split what was joined",
     "score_missing": "expected a score in every row; leave out what was not scored, or set ingest.needs_scores = false "
     "for writing that is to be graded",
-    "score_not_a_number": "expected a number; set the mapping's decimal_comma for 3,5, or ingest.labels for names of "
-    'grades, e.g. labels = ["wrong", "right"]',
+    "score_not_a_number": "expected a number of at most a million; set the mapping's decimal_comma for 3,5, or "
+    'ingest.labels for names of grades, e.g. labels = ["wrong", "right"]',
     "label_unknown": "expected one of ingest.labels; name all of them, the lowest first",
-    "rater_score_not_a_number": "expected a number or nothing; check the mapping's raters",
-    "trait_not_a_number": "expected a number or nothing; check the mapping's traits",
+    "rater_score_not_a_number": "expected a number of at most a million or nothing; check the mapping's raters",
+    "trait_not_a_number": "expected a number of at most a million or nothing; check the mapping's traits",
     "score_outside_rubric": "expected a score from low to high of the prompt's rubric; correct ingest.prompts or the "
     "source",
     "score_between_points": "expected low, low + step and so on up to high; correct step in ingest.prompts, or the "

@@ -14,6 +14,8 @@ from components.writing.schema import RATER, TRAIT
 
 LONGEST_NAME_BYTES = 1000
 """A longer id or group is a misplaced text."""
+LARGEST_SCORE = 1e6
+"""No rubric goes beyond this; a larger number is a misplaced id, and steps of a scale would be lost beside it."""
 ONLY_PROMPT = "1"
 """Id of the prompt where the source names none."""
 
@@ -198,9 +200,10 @@ def _scores(
 
 
 def _as_score(cells: pl.Series, labels: Sequence[str], *, has_comma: bool) -> pl.Series:
-    """Return Float64: a number, or the place of a label; null where the cell is empty or neither."""
+    """Return Float64: a number, or the place of a label; null for an empty cell, another text, or far too much."""
     if not labels:
-        return as_decimal(cells, has_comma=has_comma)
+        number = as_decimal(cells, has_comma=has_comma)
+        return number.set(number.abs() > LARGEST_SCORE, None)
     places = {label.strip().lower(): float(place) for place, label in enumerate(labels)}
     return as_text(cells).str.to_lowercase().replace_strict(places, default=None, return_dtype=pl.Float64)
 

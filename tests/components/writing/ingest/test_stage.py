@@ -232,5 +232,7 @@ def test_limits_on_unusable_rows_stop_a_run_and_say_why(tmp_path: Path) -> None:
         QuarantineLimitError, match=r"3 of 20 rows \(15.0%\) are unusable; ingest.quarantine_limit"
     ) as told:
         ingest_files(tmp_path, {"a.csv": body})
-    assert "score_not_a_number: 3 rows; expected a number; set the mapping's decimal_comma" in str(told.value)
+    assert "score_not_a_number: 3 rows; expected a number of at most a million; set the mapping's decimal_comma" in str(
+        told.value
+    )
     assert ingest_files(tmp_path, {"a.csv": body}, ANY).report["rows_kept"] == 17
