@@ -173,8 +173,9 @@ def _expand(name: str) -> list[str]:
         ]
     else:
         found = []
-    _, sign, archive = name.partition("::")  # a chain: what is found is in the archive still
-    return sorted(p if is_local else file_system.unstrip_protocol(p) + sign + archive for p in found)
+    inside, sign, archive = name.partition("::")
+    behind = sign + archive if "://" in inside else ""  # zip://*.csv::logs.zip: what is found is in the archive still
+    return sorted(p if is_local else file_system.unstrip_protocol(p) + behind for p in found)
 
 
 def _missing_bucket(name: str) -> str | None:

@@ -3,10 +3,12 @@
 from components.ingest.faults import DUPLICATE
 from components.ingest.quarantine import HINTS as OF_TABLES
 
-_OF_TABLES = ("quotes_do_not_pair", "wrong_number_of_cells", "not_utf8", "not_in_the_encoding", "not_json")
+_OF_TABLES = ("wrong_number_of_cells", "not_utf8", "not_in_the_encoding", "not_json")
 
 HINTS = {
     **{reason: OF_TABLES[reason] for reason in _OF_TABLES},
+    "quotes_do_not_pair": 'expected quotes around whole cells and "" inside; have the file exported again, or set '
+    'ingest.quoting = "none" where quotes are characters like others',
     DUPLICATE: "expected each row once; have the file exported again",
     "response_missing": "expected the response's id; have the ids delivered, or drop response from the mapping",
     "student_missing": "expected the student's id; have the ids delivered, or drop student from the mapping",

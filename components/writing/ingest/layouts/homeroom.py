@@ -16,18 +16,19 @@ _RATER = re.compile(r"rater_([1-9]\d?)")
 
 
 class Homeroom(TableLayout):
-    """Needs the columns `text` and `prompt`, and `score` or `rater_1` unless the writing is to be graded.
+    """Needs the columns `text`, and `score` or `rater_1` or, for writing that is to be graded, `prompt`.
 
-    Takes where they are there `response`, `student`, `split` (train, valid or test), `rater_1`, `rater_2` and so on,
-    `trait_<name>` and `group_<attribute>`. With a column `rater`, which names one, a response has a row per rater, and
-    `score` is that rater's.
+    Takes where they are there `prompt` (without it all rows answer one), `response`, `student`, `split` (train, valid
+    or test), `rater_1`, `rater_2` and so on, `trait_<name>` and `group_<attribute>`. With a column `rater`, which names
+    one, a response has a row per rater, and `score` is that rater's.
     """
 
     name = "homeroom"
 
     def recognise(self, head: Head) -> bool:
         """Return whether the columns needed are there by name."""
-        return {"text", "prompt"} <= set(head.columns)
+        names = set(head.columns)
+        return "text" in names and bool({"prompt", "score", "rater_1"} & names)
 
     def mapping(self, columns: tuple[str, ...]) -> WritingMapping:
         """Return the mapping of the columns that the file has.
@@ -59,7 +60,7 @@ class Homeroom(TableLayout):
             text="text",
             response=known("response"),
             student=known("student"),
-            prompt="prompt",
+            prompt=known("prompt"),
             score=known("score"),
             raters=tuple(raters),
             rater=known("rater"),

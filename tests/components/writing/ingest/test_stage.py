@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import hmac
 import io
 import json
 from pathlib import Path
@@ -38,7 +39,7 @@ def parquet_of(frame: pl.DataFrame) -> bytes:
 
 
 def pseudonym(kind: str, name: str) -> str:
-    return KEY.mac(f"{kind}\0{name}".encode())[:16].hex()
+    return hmac.new(KEY.value, f"{kind}\0{name}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def check_columns(frame: pl.DataFrame, columns: tuple[Column, ...], extra: int) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -114,16 +115,17 @@ def hostile_parquet(seed: int) -> HostileWriting:
 def hostile_xml(seed: int) -> HostileWriting:
     """Return the question that belongs to a seed."""
     random = Random(seed)
-    text, spoiled = question(random), []
+    text = question(random)
+    spoiled: list[str] = []
     for _ in range(random.choice((0, 1, 1, 2))):
-        spoil = random.choice((
+        spoils: tuple[Callable[[str], str], ...] = (
             lambda t: t.replace("</studentAnswer>", "", 1), lambda t: t.replace('accuracy="correct"', "", 1),
             lambda t: t.replace(' id="ME.', ' nr="ME.', 1), lambda t: t.replace('id="ME_65a"', "", 1),
             lambda t: t.replace("question", "quest"), lambda t: t.replace("will", "&unknown;", 1),
             lambda t: '<!DOCTYPE q [<!ENTITY a "b">]>' + t, lambda t: t.replace('"1.0"?', '"1.0" encoding="ebcdic"?'),
             lambda t: t.replace("correct", "perfect", 1), lambda t: t.replace("light", "\x00", 1),
-        ))  # fmt: skip
-        text = spoil(text)
+        )  # fmt: skip
+        text = random.choice(spoils)(text)
         spoiled.append("xml")
     body = _damaged(text.encode(), random, spoiled, 0.4)
     config = WritingIngestConfig(quarantine_limit=1.0)
