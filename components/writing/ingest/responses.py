@@ -141,8 +141,7 @@ def _names(
     read: dict[str, pl.Series | pl.Expr],
     faults: list[Fault],
 ) -> pl.Series:
-    """Read ids; return those of the responses."""
-    place = pl.Series([f"{file.digest}:{row}" for row in frame["row"]], dtype=pl.String)
+    """Read ids; return the source's own of the responses."""
     for target, source in (
         ("response", mapping.response),
         ("student", mapping.student),
@@ -161,10 +160,11 @@ def _names(
             faults.append(Fault(column=source, reason="character_lost", is_at_fault=lost))
     read["is_named"] = pl.lit(mapping.response is not None)
     read["has_student"] = pl.lit(mapping.student is not None)
-    named = read.setdefault("response", place)
-    read.setdefault("student", named)
+    if mapping.response is None:
+        read["response"] = pl.Series([f"{file.digest}:{row}" for row in frame["row"]], dtype=pl.String)
+    read.setdefault("student", read["response"])
     read.setdefault("prompt", pl.lit(ONLY_PROMPT))
-    return named if isinstance(named, pl.Series) and mapping.response is not None else place.clear()
+    return as_text(frame[mapping.response]) if mapping.response is not None else pl.Series(dtype=pl.String)
 
 
 def _scores(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from components.ingest.heads import Head
-from components.ingest.readings import as_number, is_given
+from components.ingest.readings import as_number, as_text, is_given
 from components.writing.ingest.config import Rubric, TraitRange, WritingMapping
 from components.writing.ingest.layouts.layout import TableLayout
 
@@ -14,7 +14,7 @@ OF_SET_7 = ("ideas", "organization", "style", CONVENTIONS)
 OF_SET_8 = ("ideas", "organization", "voice", "word_choice", "sentence_fluency", CONVENTIONS)
 TRAITS = tuple(dict.fromkeys((*OF_SET_7, *OF_SET_8)))
 MOST_RATERS = 3
-_MADE = "made "
+_MADE = "trait "
 _UNREADABLE = "?"
 
 
@@ -85,7 +85,7 @@ class AsapAes(TableLayout):
             return frame
         scores = pl.DataFrame({c: as_number(frame[c]) for sources in made.values() for c in sources})
         unreadable = pl.DataFrame({c: scores[c].is_null() & is_given(frame[c]) for c in scores.columns})
-        scores = scores.with_columns(frame["essay_set"].cast(pl.String).str.strip_chars().alias("set"))
+        scores = scores.with_columns(as_text(frame["essay_set"]).alias("set"))
         columns = []
         for column, sources in made.items():
             is_bad = pl.any_horizontal(unreadable[c] for c in sources)
