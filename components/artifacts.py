@@ -200,6 +200,19 @@ class SimulatedLogs(Artifact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedWriting(Artifact):
+    """Raw scored writing of simulated students: `responses.parquet` as a source would deliver it, and the truth apart.
+
+    Files: `responses.parquet`, `truth.json` (parameters, and the prompts' rubrics), `truth.parquet` (quality of each
+    response).
+    """
+
+    rows: int
+    students: int
+    prompts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudentLogs(Artifact):
     """Interactions in the one schema, students' group attributes, and what was quarantined.
 
@@ -216,6 +229,30 @@ class StudentLogs(Artifact):
     protocol: str
     """`problem` (a row per answered problem with its set of skills), `row_per_skill`, or `row_as_given` where the
     source has no problem ids, so that rows of one problem cannot be told."""
+    pseudonym_key_id: str
+    groups: tuple[str, ...] = ()
+    """Names of the group attributes in `students.parquet`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredWriting(Artifact):
+    """Responses to prompts with their scores in the one schema, students' group attributes, and what was quarantined.
+
+    Files: `responses.parquet`, `prompts.json`, `students.parquet`, `quarantine.parquet`, `report.json` (see
+    `components/writing/schema.py`).
+    """
+
+    rows: int
+    students: int
+    prompts: int
+    raters: int
+    """Most raters of any response; 0 where the source names none."""
+    traits: tuple[str, ...]
+    """Names of the traits; `responses.parquet` has a column `trait_<name>` of each."""
+    quarantined: int
+    layout: str
+    protocol: str
+    """`scored_writing`: a row per response."""
     pseudonym_key_id: str
     groups: tuple[str, ...] = ()
     """Names of the group attributes in `students.parquet`."""

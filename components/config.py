@@ -277,14 +277,17 @@ def _names_at(kind: Any, loc: Sequence[Any], values: Any) -> list[str]:  # Any: 
 
 
 def _kind_at(kind: Any, loc: Sequence[Any], values: Any) -> Any:  # Any: as above
-    """Return the type at a path, through `X | None`, one of several classes and tuples; None where there is nothing."""
+    """Return the type at a path, through `X | None`, one of several classes, tuples and mappings; None for nothing."""
     for part in loc:
-        sections = [c for c in _choices(kind) if dataclasses.is_dataclass(c) or get_origin(c) is tuple]
+        sections = [c for c in _choices(kind) if dataclasses.is_dataclass(c) or get_origin(c) in {tuple, Mapping}]
         if not sections:
             return None
-        is_tuple = get_origin(sections[0]) is tuple
-        section = sections[0] if is_tuple or len(sections) == 1 else _chosen(sections, values)
-        kind = get_args(section)[0] if is_tuple else get_type_hints(section).get(str(part))
+        origin = get_origin(sections[0])
+        section = sections[0] if origin is not None or len(sections) == 1 else _chosen(sections, values)
+        if origin is None:
+            kind = get_type_hints(section).get(str(part))
+        else:
+            kind = get_args(section)[1 if origin is Mapping else 0]
         values = _value_at(values, part)
     return kind
 

@@ -7,6 +7,7 @@ import polars as pl
 
 from components.errors import SchemaError
 from components.ingest.answers import Batch
+from components.ingest.attributes import attributes
 from components.ingest.config import Protocol
 from components.ingest.duplicates import without_duplicates
 from components.ingest.faults import QUARANTINE_SCHEMA, Fault, parted
@@ -138,9 +139,9 @@ def tables(
     people = students.join(declared, on="raw", how="left", maintain_order="left").select(
         "raw", "student", "declared_split"
     )
-    attributes, conflicting = _attributes(groups)
-    if attributes is not None:
-        people = people.join(attributes, left_on="raw", right_on="student", how="left", maintain_order="left")
+    own, conflicting = attributes(groups)
+    if own is not None:
+        people = people.join(own, left_on="raw", right_on="student", how="left", maintain_order="left")
     return Tables(
         interactions=ordered.select(wanted),
         skill_sets=skill_sets,
@@ -174,21 +175,3 @@ def _skill_sets(skills: pl.Series, separator: str | None) -> tuple[pl.DataFrame,
     known = sets.unique("spelling").sort("spelling").with_row_index("skill_set")
     found = known.select(pl.col("skill_set").cast(pl.UInt32), pl.col("set").alias("skills"))
     return found, sets.join(known.select("skill_set", "spelling"), on="spelling").select("skills", "skill_set")
-
-
-def _attributes(groups: Sequence[pl.DataFrame]) -> tuple[pl.DataFrame | None, dict[str, int]]:
-    """Return one row per (raw) student with each attribute's only value, and how many students have several."""
-    given = [g for g in groups if g.width]
-    if not given:
-        return None, {}
-    names = sorted({c for g in given for c in g.columns if c != "student"})
-    values = (
-        pl.concat(given, how="diagonal")
-        .group_by("student")
-        .agg(*(pl.col(n).drop_nulls().unique().alias(n) for n in names))
-    )
-    conflicting = {n: int(values.select((pl.col(n).list.len() > 1).sum()).item()) for n in names}
-    single = values.select(
-        "student", *(pl.when(pl.col(n).list.len() == 1).then(pl.col(n).list.first()).alias(n) for n in names)
-    )
-    return single, conflicting

@@ -17,7 +17,7 @@ from components.places.s3 import S3Limits, chunks_of, is_s3, open_s3
 from components.places.unreachable import BY_CODE
 from components.store import Store, raw_identity
 
-DATA_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".ndjson")
+DATA_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".ndjson", ".xml")
 """What is taken from a folder, each also with `.gz` behind it. A file that is named itself may end as it likes."""
 
 PURPOSES = {"any": "training", "test": "testing", "valid": "validation"}
@@ -173,7 +173,9 @@ def _expand(name: str) -> list[str]:
         ]
     else:
         found = []
-    return sorted(p if is_local else file_system.unstrip_protocol(p) for p in found)
+    inside, sign, archive = name.partition("::")
+    behind = sign + archive if "://" in inside else ""  # zip://*.csv::logs.zip: what is found is in the archive still
+    return sorted(p if is_local else file_system.unstrip_protocol(p) + behind for p in found)
 
 
 def _missing_bucket(name: str) -> str | None:

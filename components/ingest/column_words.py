@@ -5,15 +5,16 @@ from collections.abc import Sequence, Set
 
 COLUMN_WORDS = frozenset(
     """
-    account age answer answered answers assignment attempt attempts category chapter child class classroom code concept
-    content correct correctness count course created cohort curr country date datetime day district duration elapsed end
-    event exam exercise finished first gender grade group groups guid hint hints id ids identifier incorrect index is
-    item items kc kcs key label language last learner lesson level log mark marks max min minutes module ms name no
-    number nr num opportunity order outcome page participant percent person points position problem problems pupil
-    quantity question questions quiz ratio region response responses result results right row school score scores
-    seconds sec section sequence session sex skill skills source standard start started state status step student
-    students subject submitted submission success tag tags task tasks teacher term test text time timestamp times title
-    topic topics total try type unit user username users uuid value values what when who year
+    account age answer answered answers assignment attempt attempts category chapter child class classroom code
+    concept content correct correctness count course created cohort curr country date datetime day district domain
+    duration elapsed end essay essays event exam exercise finished first fold gender grade group groups guid hint
+    hints id ids identifier incorrect index is item items kc kcs key label language last learner lesson level log mark
+    marks max min minutes module ms name no number nr num opportunity order outcome page participant percent person
+    points position problem problems prompt pupil quantity question questions quiz rater raters ratio region response
+    responses result results right row rubric school score scores seconds sec section sequence session set sex skill
+    skills source split standard start started state status step student students subject submitted submission success
+    tag tags task tasks teacher term test text time timestamp times title trait traits topic topics total try type
+    unit user username users uuid value values what when who year
 
     alter antwort antworten aufgabe aufgaben bewertung datum dauer ergebnis fach falsch frage geschlecht gruppe
     kind klasse kompetenz kurs lehrkraft note nummer person punkte reihenfolge richtig schule schüler schülerin schueler

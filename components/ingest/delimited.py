@@ -9,14 +9,14 @@ import polars as pl
 from components.ingest.files import RawFile, open_text
 from components.ingest.lines import blocks, is_utf8
 from components.ingest.records import Records, find_records
-from components.ingest.rows import TableBlock, TextOptions, as_utf8
+from components.ingest.rows import TableBlock, TextOptions, as_utf8, repaired_lines
 
 
 def delimited_blocks(file: RawFile, columns: Sequence[str], options: TextOptions) -> Iterator[TableBlock]:
     """Yield blocks of `columns`, each as text."""
     places = [options.names.index(c) for c in columns]
     width = len(options.names)
-    rows_before = 0
+    rows_before = repaired = 0
     waits_for_header = options.has_header
     carry = b""
     with open_text(file) as stream:
@@ -24,14 +24,23 @@ def delimited_blocks(file: RawFile, columns: Sequence[str], options: TextOptions
         piece = next(pieces, None)
         while piece is not None:
             following = next(pieces, None)
+            repaired += repaired_lines(piece, options)
             body = carry + as_utf8(piece, options)
             if waits_for_header:
                 body, found = _without_header(body)
                 waits_for_header = not found
-            records = find_records(body, options.delimiter, width, is_last=following is None)
+            records = find_records(
+                body,
+                options.delimiter,
+                width,
+                is_last=following is None,
+                has_quotes=options.has_quotes,
+                has_long_cells=options.has_long_cells,
+            )
             carry = body[records.used :]
             if len(records.starts):
-                yield _block(body, records, rows_before, columns, places, width, options)
+                yield _block(body, records, rows_before, columns, places, width, options, repaired)
+                repaired = 0
             rows_before += len(records.starts)
             piece = following
 
@@ -55,6 +64,7 @@ def _block(
     places: Sequence[int],
     width: int,
     options: TextOptions,
+    repaired: int,
 ) -> TableBlock:
     count = len(records.starts)
     fault = np.zeros(count, np.int8)
@@ -71,7 +81,7 @@ def _block(
             text,
             has_header=False,
             separator=options.delimiter,
-            quote_char='"' if b'"' in text else None,
+            quote_char='"' if options.has_quotes and b'"' in text else None,
             infer_schema=False,
             columns=sorted(set(places)),
         )
@@ -88,6 +98,7 @@ def _block(
             {"row": rows[bad], "reason": reasons[fault[bad]].tolist()}, schema={"row": pl.UInt32, "reason": pl.String}
         ),
         blank_lines=int(records.is_blank.sum()),
+        repaired_lines=repaired,
     )
 
 

@@ -3,9 +3,8 @@
 import polars as pl
 
 from components.ingest.answers import ANSWER_SCHEMA
-from components.ingest.faults import QUARANTINE_SCHEMA
+from components.ingest.faults import DUPLICATE, QUARANTINE_SCHEMA
 
-REASON = "duplicate_row"
 _PLACE = ("file", "row")
 _DAY_MS = 86_400_000
 
@@ -33,7 +32,7 @@ def without_duplicates(answers: pl.DataFrame, *, keep: bool) -> tuple[pl.DataFra
     if keep or not is_timed or not count:
         return answers, nothing, count
     places = answers.select(*_PLACE).filter(is_repeat)
-    quarantine = places.with_columns(pl.lit(None, pl.String).alias("column"), pl.lit(REASON).alias("reason"))
+    quarantine = places.with_columns(pl.lit(None, pl.String).alias("column"), pl.lit(DUPLICATE).alias("reason"))
     return answers.filter(~is_repeat), quarantine, 0
 
 

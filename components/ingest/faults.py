@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+DUPLICATE = "duplicate_row"
+"""Reason of a row that was delivered before: no loss, and not counted towards the limit."""
 QUARANTINE_SCHEMA = pl.Schema({"file": pl.UInt16, "row": pl.UInt32, "column": pl.String, "reason": pl.String})
 
 

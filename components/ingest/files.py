@@ -42,6 +42,18 @@ class RawFile:
     """Whether a mark at its start said which encoding it is in; it is UTF-8 now, whatever is configured."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileCount:
+    """What was read of one file."""
+
+    index: int
+    digest: str
+    role: str
+    format: str
+    rows_in: int
+    blank_lines: int
+
+
 @contextmanager
 def raw_file(raw: RawFiles, index: int, scratch: Path) -> Iterator[RawFile]:
     """Give file `index` of `raw`; what had to be copied for it is deleted afterwards.
@@ -52,7 +64,7 @@ def raw_file(raw: RawFiles, index: int, scratch: Path) -> Iterator[RawFile]:
         StoreError: it cannot be reached.
     """
     uri, digest = raw.uris[index], raw.digests[index]
-    name = posixpath.basename(uri)
+    name = posixpath.basename(uri.partition("::")[0])
     copies: list[Path] = []
     try:
         path = _fetched(uri, digest, name, scratch / f"raw{index}", copies)

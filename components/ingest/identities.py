@@ -3,15 +3,16 @@
 Items, skills and group attributes are published as they are. An id or a name among them would undo the pseudonyms.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
 from components.errors import SchemaError
 from components.ingest.column_words import spelled
-from components.ingest.layouts.layout import Layout
 from components.ingest.rows import JOIN
 
+TOLD = {"item": "items", "skills": "skills", "prompt": "prompts"}
+"""How a message calls what a published column holds."""
 MOST_SHARE = 0.01
 """Share of a column's values that may be ids of students."""
 MOST_VALUES = 5
@@ -32,27 +33,34 @@ few among the students (`MOST_DIFFERENT_SHARE`), as speakers of rare languages a
 MOST_CONSTANT_SHARE = 0.95
 
 
-def check_identities(answers: pl.DataFrame, groups: Sequence[pl.DataFrame], layout: Layout) -> None:
+def check_identities(
+    answers: pl.DataFrame,
+    groups: Sequence[pl.DataFrame],
+    published: Mapping[str, str | None],
+    source_column: Callable[[str], str],
+) -> None:
     """Refuse answers and groups with a column that identifies students. Messages name the column, never a value.
 
     A value that is no number counts as an id where any student has it as id. Numbers coincide (problem 7 is not student
     7), so one counts only beside the student whose id it is, and only where that happens more often than by chance.
 
     Args:
-        answers: `student`, `item` and `skills`, all as the source has them.
+        answers: `student` and the columns of `published`, all as the source has them.
         groups: `student` and one column per attribute.
-        layout: tells what the source calls its columns.
+        published: columns, such as `item`, that are published as they stand -> what stands between several values in
+            one cell, or None where a cell is one value.
+        source_column: returns what the source calls one of our columns.
 
     Raises:
         SchemaError: such columns, all of them listed.
     """
     problems: list[str] = []
-    for target in ("item", "skills"):
-        pairs = _members(answers, target, layout.skill_separator if target == "skills" else None)
+    for target, separator in published.items():
+        pairs = _members(answers, target, separator)
         problem = _ids_in(answers["student"], pairs, most_values=None) or _personal(pairs)
         if problem is not None:
             problems.append(
-                f"{spelled(layout.source_column(target))}: {problem}. Expected names that many students share; map "
+                f"{spelled(source_column(target))}: {problem}. Expected names that many students share; map "
                 "another column"
             )
     given = [g for g in groups if g.width]
@@ -63,27 +71,27 @@ def check_identities(answers: pl.DataFrame, groups: Sequence[pl.DataFrame], layo
         problem = _ids_in(answers["student"], pairs, most_values=MOST_VALUES) or _too_fine(pairs) or _alone(pairs)
         if problem is not None:
             problems.append(
-                f"{spelled(layout.source_column(name))}: {problem}. Expected an attribute that many students share; "
+                f"{spelled(source_column(name))}: {problem}. Expected an attribute that many students share; "
                 "put it into a few bins in the source, or leave it out of the groups"
             )
     if problems:
         lines = "\n".join(f"  - {p}." for p in problems)
+        told = " and ".join((", ".join(TOLD[target] for target in published), "groups") if published else ("groups",))
         raise SchemaError(
-            f"{len(problems)} column(s) would publish who students are, as items, skills and groups are published as "
-            f"they stand:\n{lines}"
+            f"{len(problems)} column(s) would publish who students are, as {told} are published as they stand:\n{lines}"
         )
 
 
 def _members(answers: pl.DataFrame, target: str, separator: str | None) -> pl.DataFrame:
     """Return `student`, `value` and `rows`: how many of the student's rows hold the value."""
     counts = answers.lazy().select("student", pl.col(target).alias("value")).drop_nulls()
-    counts = counts.group_by("student", "value").agg(pl.len().alias("rows"))
-    if target != "skills":
-        return counts.collect()
+    found = counts.group_by("student", "value").agg(pl.len().alias("rows")).collect()
+    if separator is None and not found["value"].str.contains(JOIN, literal=True).any():
+        return found
     text = pl.col("value")
     if separator is not None:
         text = text.str.replace_all(separator, JOIN, literal=True)
-    members = counts.with_columns(text.str.split(JOIN)).explode("value", empty_as_null=True, keep_nulls=True)
+    members = found.lazy().with_columns(text.str.split(JOIN)).explode("value", empty_as_null=True, keep_nulls=True)
     members = members.with_columns(pl.col("value").str.strip_chars()).filter(pl.col("value") != "")
     return members.group_by("student", "value").agg(pl.col("rows").sum()).collect()
 

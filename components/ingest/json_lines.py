@@ -8,14 +8,14 @@ import polars as pl
 
 from components.ingest.files import RawFile, open_text
 from components.ingest.lines import blocks
-from components.ingest.rows import JOIN, TableBlock, TextOptions, as_utf8
+from components.ingest.rows import JOIN, TableBlock, TextOptions, as_utf8, repaired_lines
 
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _LONE_SURROGATE = re.compile(rb"%s(?!%s)|(?<!%s)%s" % (_HIGH, _LOW, rb"\\u[dD][89abAB]..", _LOW))
 
 
 def json_blocks(file: RawFile, columns: Sequence[str], options: TextOptions) -> Iterator[TableBlock]:
-    """Yield blocks of `columns`, each as text; an array's members are joined."""
+    """Yield blocks of `columns`, each as text."""
     rows_before = 0
     with open_text(file) as stream:
         for piece in blocks(stream, file.name):
@@ -28,12 +28,15 @@ def json_blocks(file: RawFile, columns: Sequence[str], options: TextOptions) -> 
                 good = full
             else:
                 frame, good, bad, reasons = _parsed_one_by_one(lines, columns, rows_before, options.reason_of_bytes)
+            if options.joins_lists:
+                frame = _lists_joined(frame)
             yield TableBlock(
-                frame=_lists_joined(frame).with_columns(pl.Series("row", good, pl.UInt32)),
+                frame=frame.with_columns(pl.Series("row", good, pl.UInt32)),
                 unreadable=pl.DataFrame(
                     {"row": bad, "reason": reasons}, schema={"row": pl.UInt32, "reason": pl.String}
                 ),
                 blank_lines=len(lines) - len(full),
+                repaired_lines=repaired_lines(piece, options),
             )
             rows_before += len(lines)
 

@@ -77,3 +77,8 @@ def _is_utf8(line: bytes) -> bool:
 def is_utf8(body: bytes) -> bool:
     """Return whether `body` is UTF-8; quick where it is ASCII."""
     return body.isascii() or _is_utf8(body)
+
+
+def lines_not_utf8(block: bytes) -> int:
+    """Return how many lines of a block are not UTF-8."""
+    return sum(not _is_utf8(line) for line in block.split(b"\n"))

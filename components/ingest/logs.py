@@ -70,7 +70,8 @@ def read_logs(
     if not clean.answers.height:
         reasons = ", ".join(f"{reason} {count}" for reason, count in counted(clean.quarantine).items())
         raise SchemaError(f"None of the {rows_in} rows is usable ({reasons}); expected answers. Correct the source.")
-    check_identities(clean.answers, groups, source.layout)
+    published = {"item": None, "skills": source.layout.skill_separator}
+    check_identities(clean.answers, groups, published, source.layout.source_column)
     made = tables(clean.answers, groups, source.layout.skill_separator, held, key)
     items = int(made.interactions["item"].drop_nulls().n_unique())
     # Without problem ids nobody can tell which rows are one problem: the name says so wherever figures stand.

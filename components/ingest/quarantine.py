@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from components.errors import QuarantineLimitError
-from components.ingest.duplicates import REASON as DUPLICATE
+from components.ingest.faults import DUPLICATE
 
 _WHOLE = "expected a whole number; map another column, or drop it from the mapping"
 _TIME = (
@@ -64,8 +64,14 @@ def counted(quarantine: pl.DataFrame) -> dict[str, int]:
     return dict(counts.select("reason", "len").iter_rows())
 
 
-def check_limit(reasons: Mapping[str, int], rows_in: int, limit: float) -> None:
+def check_limit(reasons: Mapping[str, int], rows_in: int, limit: float, hints: Mapping[str, str] = HINTS) -> None:
     """Stop a run with too many unusable rows. Rows that were delivered before are no loss: they count nowhere here.
+
+    Args:
+        reasons: reason -> rows.
+        rows_in: all rows that were read.
+        limit: largest share of them that may be lost.
+        hints: reason -> what is expected and what to do.
 
     Raises:
         QuarantineLimitError: the share of rows in quarantine is above `limit`; all reasons are listed.
@@ -74,7 +80,7 @@ def check_limit(reasons: Mapping[str, int], rows_in: int, limit: float) -> None:
     lost, different = sum(losses.values()), rows_in - reasons.get(DUPLICATE, 0)
     if lost <= limit * different:
         return
-    lines = "\n".join(f"  - {reason}: {count} rows; {HINTS[reason]}" for reason, count in losses.items())
+    lines = "\n".join(f"  - {reason}: {count} rows; {hints[reason]}" for reason, count in losses.items())
     raise QuarantineLimitError(
         f"{lost} of {different} rows ({lost / different:.1%}) are unusable; ingest.quarantine_limit allows "
         f"{limit:.1%}:\n{lines}\n"

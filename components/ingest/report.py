@@ -1,26 +1,14 @@
 """The ingest report: what came in, what was kept, merged and set apart, by file and reason; no places, no people."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
 from components.artifacts import JsonValue
 from components.ingest.assembly import Cleaned, Tables
-from components.ingest.duplicates import REASON
+from components.ingest.faults import DUPLICATE
+from components.ingest.files import FileCount
 from components.ingest.quarantine import counted
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileCount:
-    """What was read of one file."""
-
-    index: int
-    digest: str
-    role: str
-    format: str
-    rows_in: int
-    blank_lines: int
 
 
 def report(
@@ -46,7 +34,7 @@ def report(
                 "rows_in": file.rows_in,
                 "rows_kept": kept,
                 "rows_quarantined": own.height,
-                "rows_duplicate": counted(own).get(REASON, 0),
+                "rows_duplicate": counted(own).get(DUPLICATE, 0),
                 "rows_merged": file.rows_in - kept - own.height,
                 "blank_lines": file.blank_lines,
                 "reasons": reasons,
@@ -61,7 +49,7 @@ def report(
         "rows_in": sum(file.rows_in for file in files),
         "rows_kept": clean.answers.height,
         "rows_quarantined": clean.quarantine.height,
-        "rows_duplicate": counted(clean.quarantine).get(REASON, 0),
+        "rows_duplicate": counted(clean.quarantine).get(DUPLICATE, 0),
         "rows_merged": clean.merged,
         "possible_duplicates": clean.possible_duplicates,
         "reasons": all_reasons,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from components.ingest.lines import is_utf8, recoded, repaired
+from components.ingest.lines import is_utf8, lines_not_utf8, recoded, repaired
 
 JOIN = "\x1f"
 """Stands between several values of one cell that came as a list."""
@@ -20,6 +20,8 @@ class TableBlock:
     unreadable: pl.DataFrame
     """`row` UInt32 and `reason` String of records that could not be taken apart."""
     blank_lines: int
+    repaired_lines: int = 0
+    """Lines that were read in the fallback encoding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,13 @@ class TextOptions:
     encoding: str = "utf-8"
     fallback: str | None = None
     """Encoding of lines that are not UTF-8; without one they are unreadable."""
+    has_quotes: bool = True
+    """Whether cells of delimited text may stand in quotes; else a quote is a character like others."""
+    has_long_cells: bool = False
+    """Whether cells may go over many lines, as essays do. Behind a stray quote records are then looked for line after
+    line; else lines are taken one by one there."""
+    joins_lists: bool = True
+    """Whether a JSON array becomes its members, joined; else it stays the text that it is."""
 
     @property
     def reason_of_bytes(self) -> str:
@@ -47,3 +56,10 @@ def as_utf8(block: bytes, options: TextOptions) -> bytes:
     if options.fallback is not None and not is_utf8(block):
         return repaired(block, options.fallback)
     return block
+
+
+def repaired_lines(block: bytes, options: TextOptions) -> int:
+    """Return how many lines of a block `as_utf8` reads in the fallback encoding."""
+    if options.encoding != "utf-8" or options.fallback is None or is_utf8(block):
+        return 0
+    return lines_not_utf8(block)

@@ -10,11 +10,10 @@ from components.artifacts import RawFiles
 from components.errors import SchemaError
 from components.ingest.answers import Batch
 from components.ingest.config import IngestConfig
-from components.ingest.files import raw_file
+from components.ingest.files import FileCount, raw_file
 from components.ingest.heads import Head, read_head
 from components.ingest.layouts.layout import Layout
 from components.ingest.recognition import is_found, layout_if_known, layout_of
-from components.ingest.report import FileCount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

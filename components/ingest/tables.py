@@ -60,6 +60,25 @@ def _decoded(column: pl.Series) -> pl.Series:
         return pl.Series(column.name, cells, dtype=pl.String)
 
 
+def check_columns(file: RawFile, columns: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse a file that lacks some of `columns`, or has one twice, among its `names`.
+
+    Raises:
+        SchemaError: all such columns listed.
+    """
+    missing = [c for c in columns if c not in names]
+    doubled = [c for c in columns if names.count(c) > 1]
+    if missing:
+        raise SchemaError(
+            f"{file.name} lacks the column(s) {', '.join(missing)}. Correct the mapping, or deliver them in the header "
+            "(names count upper and lower case)."
+        )
+    if doubled:
+        raise SchemaError(
+            f"{file.name} has the column(s) {', '.join(doubled)} twice; expected each name once. Rename one of them."
+        )
+
+
 def text_options(head: Head, *, delimiter: str, encoding: str, fallback: str | None) -> TextOptions:
     """Return the options of a file whose first line is its header."""
     chosen = head.delimiter if delimiter == "auto" else delimiter

@@ -10,10 +10,10 @@ from components.simulate.model import Simulation
 
 def answers_table(config: SimulateConfig, simulation: Simulation) -> pl.DataFrame:
     """Return the answers in the layout `homeroom`, ordered by time."""
-    students = _names("student", config.students)
+    students = names_of("student", config.students)
     columns = {
         "student": students.gather(simulation.student),
-        "item": _names("item", config.items).gather(simulation.item),
+        "item": names_of("item", config.items).gather(simulation.item),
         "skills": _skill_texts(config, simulation).gather(simulation.item),
         "correct": pl.Series(simulation.correct, dtype=pl.Int8),
         "time": pl.Series(simulation.time_ms, dtype=pl.Int64),
@@ -33,7 +33,7 @@ def truth_table(config: SimulateConfig, simulation: Simulation) -> pl.DataFrame:
     right = simulation.probability
     return pl.DataFrame(
         {
-            "student": _names("student", config.students).gather(simulation.student),
+            "student": names_of("student", config.students).gather(simulation.student),
             "mastery": simulation.mastery,
             "probability": right,
             "probability_recorded": right * (1 - noise_of_row) + (1 - right) * noise_of_row,
@@ -53,13 +53,13 @@ def parameters(simulation: Simulation) -> dict[str, JsonValue]:
     }
 
 
-def _names(kind: str, count: int) -> pl.Series:
+def names_of(kind: str, count: int) -> pl.Series:
     """Return `kind-0001` and so on, from 1, all of one length."""
     digits = len(str(count))
     return pl.Series([f"{kind}-{number:0{digits}}" for number in range(1, count + 1)])
 
 
 def _skill_texts(config: SimulateConfig, simulation: Simulation) -> pl.Series:
-    names = _names("skill", config.skills).to_list()
+    names = names_of("skill", config.skills).to_list()
     rows = simulation.items.skills_IK.tolist()
     return pl.Series([";".join(sorted(names[k] for k in row if k >= 0)) for row in rows])

@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = ("ingest", "preprocess", "train", "evaluate", "fairness", "export", "deploy", "simulate")
+STAGES = (
+    "ingest",
+    "preprocess",
+    "train",
+    "evaluate",
+    "fairness",
+    "export",
+    "deploy",
+    "simulate",
+    "writing.ingest",
+)
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -21,6 +31,11 @@ def loaded_by(statement: str) -> set[str]:
 def test_a_stage_can_be_skipped_without_its_libraries(name: str) -> None:
     loaded = loaded_by(f"import components.{name}.stage, components.{name}.config")
     assert not loaded & {"torch", "polars", "sklearn", "onnxruntime", "onnx", "prefect", "bentoml"}
+
+
+def test_the_stage_of_simulated_writing_can_be_skipped_too() -> None:
+    loaded = loaded_by("import components.simulate.writing_stage, components.simulate.writing_config")
+    assert not loaded & {"torch", "polars", "numpy", "sklearn", "prefect", "bentoml"}
 
 
 def test_the_chain_and_the_application_load_nothing_heavy() -> None:

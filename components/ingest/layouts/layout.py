@@ -6,14 +6,13 @@ from typing import ClassVar, Literal
 
 import polars as pl
 
-from components.errors import SchemaError
 from components.ingest.answers import Batch, read_answers
 from components.ingest.config import ColumnMapping, IngestConfig
 from components.ingest.faults import Fault, unreadable
 from components.ingest.files import RawFile
 from components.ingest.heads import Head
 from components.ingest.rows import TextOptions
-from components.ingest.tables import read_table, text_options
+from components.ingest.tables import check_columns, read_table, text_options
 
 Merging = Literal["none", "order", "repeats"]
 
@@ -92,7 +91,7 @@ class TableLayout(Layout):
         made = set(self.made_columns())
         columns = tuple(dict.fromkeys((*mapping.columns(), *groups, *self.extra_columns())))
         columns = tuple(c for c in columns if c not in made)
-        _check_columns(file, columns, options.names)
+        check_columns(file, columns, options.names)
         for block in read_table(file, head, columns, options):
             answers, quarantine, attributes = read_answers(self.prepare(block.frame), mapping, groups, file.index)
             yield Batch(
@@ -106,17 +105,3 @@ class TableLayout(Layout):
     def made_columns(self) -> tuple[str, ...]:
         """Return the columns that `prepare` adds."""
         return ()
-
-
-def _check_columns(file: RawFile, columns: tuple[str, ...], names: tuple[str, ...]) -> None:
-    missing = [c for c in columns if c not in names]
-    doubled = [c for c in columns if names.count(c) > 1]
-    if missing:
-        raise SchemaError(
-            f"{file.name} lacks the column(s) {', '.join(missing)}. Correct the mapping, or deliver them in the header "
-            "(names count upper and lower case)."
-        )
-    if doubled:
-        raise SchemaError(
-            f"{file.name} has the column(s) {', '.join(doubled)} twice; expected each name once. Rename one of them."
-        )

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import traceback
+import zipfile
 from pathlib import Path
 
 import boto3
@@ -211,3 +212,14 @@ def test_a_file_whose_name_looks_like_a_pattern_is_read_as_itself(tmp_path: Path
     (tmp_path / "dx.csv").write_bytes(table.head(1).write_csv().encode())
     (tmp_path / "d1.csv").write_bytes(table.tail(1).write_csv().encode())
     assert ingest_uris(tmp_path, [str(tmp_path / name)]).logs.rows == 2
+
+
+@pytest.mark.parametrize("inside", ["*.csv", "a.csv"])
+def test_files_in_an_archive_are_collected_and_read_from_it(tmp_path: Path, inside: str) -> None:
+    archive = tmp_path / "logs.zip"
+    with zipfile.ZipFile(archive, "w") as stream:
+        stream.writestr("a.csv", "student,item,correct\na,i,1\n")
+        stream.writestr("b.csv", "student,item,correct\nb,i,0\n")
+    outcome = ingest_uris(tmp_path, [f"zip://{inside}::{archive}"])
+    assert outcome.raw.uris[0] == f"zip://a.csv::{archive}" or len(outcome.raw.uris) == 2
+    assert outcome.logs.rows == (2 if inside == "*.csv" else 1)

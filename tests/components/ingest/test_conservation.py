@@ -81,7 +81,11 @@ def test_nothing_is_lost_of_a_mutilated_csv_without_quotes_over_lines(lines: lis
     body = HEADER.encode() + b"\n" + b"\n".join(lines) + b"\n"
     rows = [n for n, text in enumerate(lines, 1) if is_row(text)]
     with tempfile.TemporaryDirectory() as folder:
-        outcome = ingest_files(Path(folder), {"a.csv": body}, IngestConfig(quarantine_limit=ALL_MAY_FAIL))
+        try:
+            outcome = ingest_files(Path(folder), {"a.csv": body}, IngestConfig(quarantine_limit=ALL_MAY_FAIL))
+        except SchemaError as error:  # odd cells of group_g may happen to be one per student
+            assume("would publish who students are" not in str(error))
+            raise
         check(outcome, len(rows), len(lines) - len(rows))
         numbers = [*outcome.interactions["row"], *outcome.quarantine["row"]]
         assert sorted(numbers) == rows

@@ -1,0 +1,1 @@
+"""Layouts of scored writing that are read without a mapping, and the one that needs one."""
