@@ -17,7 +17,10 @@ SPLITS = (TRAIN, VALID, TEST)
 RESPONSE_COLUMNS = (
     Column(name="response", dtype="String", nullable=False, meaning="keyed pseudonym, 32 hex digits; one row each"),
     Column(
-        name="student", dtype="String", nullable=False, meaning="keyed pseudonym; the response's own where none is named"
+        name="student",
+        dtype="String",
+        nullable=False,
+        meaning="keyed pseudonym; the response's own where none is named",
     ),
     Column(name="prompt", dtype="String", nullable=False, meaning="the source's id of the prompt"),
     Column(name="text", dtype="String", nullable=False, meaning="NFC, lines end with a feed, no NUL; else as written"),

@@ -9,12 +9,14 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from .hashing import counted, pair_hashes, trigram_keys
+from .hashing import pair_hashes, places, trigram_keys
 from .lexicon import Lexicon, Sieve
 from .reading import Reading
 
-WINDOW_TOKENS = 24
+RUN_TOKENS = 24
 """A list of keywords in a text shows as a run of so many words without common ones."""
+FEW_TRIPLES = 0.9
+"""Where more triples of characters are known, so are their letters."""
 MOST_COPIED = 0.5
 """A larger share of passages from the prompt's own text is no response."""
 OF_THE_TRIPLES = 0.6
@@ -38,11 +40,11 @@ class Signals:
     pairs: float
     """Share of the neighbouring known tokens that several training texts hold side by side."""
     letters: float
-    """Share of the characters that are in the alphabet of the training texts."""
+    """Share of the characters that are in the alphabet of the training texts; 1 where triples already say so."""
     trigrams: float
     """Share of triples of characters that several training texts hold."""
     window: float
-    """Least share of common words in any run of `WINDOW_TOKENS`."""
+    """Least share of common words in any run of `RUN_TOKENS`."""
     topic: float
     """Mean log ratio of the words' rates in this prompt's texts and in those of others."""
     coverage: float
@@ -79,34 +81,32 @@ def signals(
         pairs: pairs that are known without this text; the lexicon's own unless given.
         trigrams: likewise.
     """
-    of_words = places_T[reading.is_word_T]
-    count = max(1, len(of_words))
-    is_known = of_words >= 0
-    inside = of_words[is_known]
-    if own:  # a word that just enough texts hold would be unknown without this one
-        inside = inside[lexicon.totals_V[inside] > lexicon.least]
     known_T = places_T >= 0
-    if own:
+    distinct_known = lexicon.places(reading.distinct_S)
+    distinct_known = distinct_known[distinct_known >= 0]
+    if own:  # what just enough texts hold would be unknown without this one
         known_T[known_T] = lexicon.totals_V[places_T[known_T]] > lexicon.least
-    is_common = np.zeros(len(of_words), np.bool_)
-    is_common[is_known] = lexicon.is_common_V[of_words[is_known]]
+        distinct_known = distinct_known[lexicon.totals_V[distinct_known] > lexicon.least]
+    count = max(1, reading.word_count)
+    # A place of -1 is the last word's, and no known word.
+    is_common = (lexicon.is_common_V[places_T] & known_T)[reading.is_word_T] if len(lexicon.hashes_V) else known_T
     neighbours = pair_hashes(reading.hashes_T)[known_T[:-1] & known_T[1:]]
-    triples = trigram_keys(reading.letters.points_C)
-    distinct = counted(reading.hashes_T[reading.is_word_T])[0]
-    distinct_known = np.unique(inside)
-    topic, coverage = lexicon.topic(prompt, distinct_known, len(distinct) - len(distinct_known), int(own))
+    triples = _share((trigrams or lexicon.trigrams).has(trigram_keys(reading.letters.points_C)))
+    unknown = len(reading.distinct_S) - len(distinct_known)
+    topic, coverage = lexicon.topic(prompt, distinct_known, unknown, int(own))
+    bounded = np.minimum(np.abs(standard_F), 10.0)
     return Signals(
-        words=float(len(of_words)),
-        known=len(inside) / count,
+        words=float(reading.word_count),
+        known=int(np.count_nonzero(known_T & reading.is_word_T)) / count,
         common=int(np.count_nonzero(is_common)) / count,
         pairs=_share((pairs or lexicon.pairs).has(neighbours)),
-        letters=_share(np.isin(reading.letters.points_C, lexicon.alphabet)),
-        trigrams=_share((trigrams or lexicon.trigrams).has(triples)),
-        window=_least_share(is_common, WINDOW_TOKENS),
+        trigrams=triples,
+        letters=1.0 if triples > FEW_TRIPLES else _share(places(reading.letters.points_C, lexicon.alphabet) >= 0),
+        window=_least_share(is_common, RUN_TOKENS),
         topic=topic,
         coverage=coverage,
-        typical=-float(np.sqrt(np.mean(np.square(np.clip(standard_F, -10.0, 10.0))))),
-        brevity=-float(len(of_words)),
+        typical=-(float(bounded @ bounded / max(1, len(bounded))) ** 0.5),
+        brevity=-float(reading.word_count),
     )
 
 
@@ -145,5 +145,6 @@ def _least_share(flags: npt.NDArray[np.bool_], size: int) -> float:
         return 0.0
     if len(flags) <= size:
         return int(np.count_nonzero(flags)) / len(flags)
-    sums = np.concatenate([[0], np.cumsum(flags)])
+    sums = np.zeros(len(flags) + 1, np.int64)
+    flags.cumsum(out=sums[1:])
     return int((sums[size:] - sums[:-size]).min()) / size

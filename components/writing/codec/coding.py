@@ -174,13 +174,13 @@ class Codec:
         """Read a text as a response to a prompt."""
         return read(text, self.prompts[prompt].passages)
 
-    def row(self, reading: Reading, prompt: int, left_out: tuple[int, int] | None = None) -> Row:
-        """Encode what was read; only a whole response (`left_out` None) is checked."""
+    def row(self, reading: Reading, prompt: int, left_out: tuple[int, int] | None = None, *, check: bool = True) -> Row:
+        """Encode what was read; only a whole response (`left_out` None) is checked, and that only where `check`."""
         terms = self.prompts[prompt]
         features, standard = terms.features(reading)
         places = self.lexicon.places(reading.hashes_T)
         abstained = None
-        if left_out is None:
+        if left_out is None and check:
             found = signals(reading, places, standard, self.lexicon, prompt)
             abstained = reason_to_abstain(reading, found, terms.limits)
         ids, values = self._grams(reading, prompt) if self.grams else (_NO_IDS, _NO_VALUES)
@@ -228,9 +228,9 @@ class Codec:
     ) -> Answer:
         """Return the answer from a model's outputs.
 
-        It must give `raw` (a score on the rubric's scale); it may give `low` and `high` (the interval), `traits` (in the
-        order of `traits`, NaN where a prompt has none), and, for feedback, `effects` (G,) of the families of features
-        and `grams` (L,) of the n-grams.
+        It must give `raw` (a score on the rubric's scale); it may give `low` and `high` (the interval), `traits` (in
+        the order of `traits`, NaN where a prompt has none), and, for feedback, `effects` (G,) of the families of
+        features and `grams` (L,) of the n-grams.
         """
         whole, first = rows[0], outputs[0]
         if whole.abstained is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .hashing import Hashes, counted, places
+from .hashing import Hashes, places
 from .reading import Reading
 
 
@@ -54,7 +54,8 @@ FAMILIES = tuple(dict.fromkeys(feature.family for feature in FEATURES))
 CLIP = 4.0
 """Standardised features end here: a model is not asked about what training never saw."""
 
-_COMMA, _QUOTE, _AT = (np.uint64(ord(mark)) for mark in ',"@')
+_AT, _FULL_STOP, _EXCLAMATION, _QUESTION = (np.uint64(ord(mark)) for mark in "@.!?")
+_ASCII = 128
 
 
 def surface_features(reading: Reading, references: tuple[Hashes, ...] = ()) -> npt.NDArray[np.float32]:
@@ -69,11 +70,13 @@ def surface_features(reading: Reading, references: tuple[Hashes, ...] = ()) -> n
     count = len(lengths)
     n = max(1, count)
     first = reading.letters.points_C[reading.letters.starts_T]
-    marks = first[~is_word]
-    asked = _count(marks, "!") + _count(marks, "?")
-    commas = int(np.count_nonzero(marks == _COMMA))
-    distinct, times = counted(reading.hashes_T[is_word])
-    sentences, mean_words, sd_words, capitals = _sentences(reading, first, asked + _count(marks, "."))
+    marks = np.bincount(first[~is_word].astype(np.int64), minlength=_ASCII).tolist()
+    asked = marks[ord("!")] + marks[ord("?")]
+    commas = marks[ord(",")]
+    by_length = np.bincount(lengths, minlength=9).tolist()
+    seven = count - sum(by_length[:7])
+    distinct, times = reading.distinct_S, reading.times_S
+    sentences, mean_words, sd_words, capitals = _sentences(reading, first, asked + marks[ord(".")])
     mean, sd = _mean_sd(lengths)
     share, cosine = _likeness(distinct, references)
     values = (
@@ -83,8 +86,8 @@ def surface_features(reading: Reading, references: tuple[Hashes, ...] = ()) -> n
         count / 100.0,
         mean,
         sd,
-        int(np.count_nonzero(lengths >= 6)) / n,
-        int(np.count_nonzero(lengths >= 8)) / n,
+        (seven + by_length[6]) / n,
+        (seven - by_length[7]) / n,
         math.log1p(len(distinct)),
         len(distinct) / math.sqrt(2.0 * n),
         math.log1p(sentences),
@@ -92,12 +95,12 @@ def surface_features(reading: Reading, references: tuple[Hashes, ...] = ()) -> n
         sd_words / 20.0,
         commas / n,
         math.log1p(commas),
-        int(np.count_nonzero(marks == _QUOTE)) / n,
+        marks[ord('"')] / n,
         math.log1p(asked),
-        math.log1p(_count(marks, ";") + _count(marks, ":")),
+        math.log1p(marks[ord(";")] + marks[ord(":")]),
         math.log1p(int(np.count_nonzero(first == _AT))),
         math.log1p(int(np.count_nonzero(times == 1))),
-        math.log1p(int(np.count_nonzero(lengths >= 7))),
+        math.log1p(seven),
         capitals,
         share,
         cosine,
@@ -109,11 +112,8 @@ def standardised(
     features: npt.NDArray[np.float32], mean: npt.NDArray[np.float32], sd: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
     """Return features as distances from a prompt's mean in standard deviations, at most `CLIP` of them."""
-    return np.clip((features - mean) / sd, -CLIP, CLIP)
-
-
-def _count(marks: npt.NDArray[np.uint64], mark: str) -> int:
-    return int(np.count_nonzero(marks == np.uint64(ord(mark))))
+    found: npt.NDArray[np.float32] = np.clip((features - mean) / sd, -CLIP, CLIP)
+    return found
 
 
 def _mean_sd(numbers: npt.NDArray[np.int64]) -> tuple[float, float]:
@@ -125,17 +125,20 @@ def _mean_sd(numbers: npt.NDArray[np.int64]) -> tuple[float, float]:
 
 def _sentences(reading: Reading, first: npt.NDArray[np.uint64], ends: int) -> tuple[int, float, float, float]:
     """Return the number of sentences with a word in them, mean and sd of their words, and the share of capitals."""
-    if not reading.is_word_T.any():
+    at_word = reading.is_word_T.nonzero()[0]
+    if not len(at_word):
         return 0, 0.0, 0.0, 0.0
     if not ends:
-        of_word = np.zeros(reading.word_count, np.int64)
+        begins = at_word[:1]
+        mean, sd = float(len(at_word)), 0.0
     else:
-        is_end = (first == np.uint64(ord("."))) | (first == np.uint64(ord("!"))) | (first == np.uint64(ord("?")))
-        of_word = np.cumsum(is_end)[reading.is_word_T]
-    begins = np.flatnonzero(np.concatenate([[True], of_word[1:] != of_word[:-1]]))
-    mean, sd = _mean_sd(np.diff(np.concatenate([begins, [len(of_word)]])))
-    at = np.flatnonzero(reading.is_word_T)[begins].tolist()
-    return len(begins), mean, sd, sum(reading.words[i][0].isupper() for i in at) / len(begins)
+        is_end = (first == _FULL_STOP) | (first == _EXCLAMATION) | (first == _QUESTION)
+        of_word = is_end.cumsum()[at_word]
+        sizes = np.bincount(of_word)
+        sizes = sizes[sizes > 0]
+        mean, sd = _mean_sd(sizes)
+        begins = at_word[sizes.cumsum() - sizes]
+    return len(begins), mean, sd, sum(reading.words[i][0].isupper() for i in begins.tolist()) / len(begins)
 
 
 def _likeness(distinct: Hashes, references: tuple[Hashes, ...]) -> tuple[float, float]:

@@ -84,7 +84,7 @@ def _words(
     grams_L: npt.NDArray[Any],
     least: float,
 ) -> list[Feedback]:
-    first_word, first_character, _ = codec.gram_range(row.prompt)
+    first_word = codec.gram_range(row.prompt)[0]
     at = places(hashes_T, codec.prompts[row.prompt].words.hashes_V)
     effect_of = dict(zip(row.ids_L.tolist(), grams_L[: len(row.ids_L)].tolist(), strict=True))
     effects: dict[str, float] = {}

@@ -15,8 +15,8 @@ _ODD = (
     "   \n\t ",
     "yes",
     "qwx zzkp vrrt mnb lkjh pqow zxcv qqrt wpld kjhg bnmz xcvq plok wqas",
-    "\u043c\u044b \u0447\u0438\u0442\u0430\u0435\u043c \u043a\u043d\u0438\u0433\u0443 \u0438 \u043f\u0438\u0448\u0435\u043c \u043e \u043d\u0435\u0439. " * 6,  # fmt: skip
-    "\U0001f600\U0001f600 \u202etxet \x00 <b>bold</b> &amp; \"quoted",
+    "\u041c\u044b \u0447\u0438\u0442\u0430\u0435\u043c \u043a\u043d\u0438\u0433\u0443. " * 12,
+    '\U0001f600\U0001f600 \u202etxet \x00 <b>bold</b> &amp; "quoted',
 )
 
 

@@ -58,7 +58,7 @@ class Lexicon:
     """Pairs of tokens that several texts hold."""
     trigrams: Sieve
     """Three letters in a row that several texts hold."""
-    alphabet: npt.NDArray[np.uint32]
+    alphabet: Hashes
     """Sorted code points that several texts hold."""
     least: int
     """In how many texts a word, pair or triple must occur to be known."""
@@ -127,7 +127,7 @@ class Lexicon:
             common,
             Sieve(unpack(value["pairs"])),
             Sieve(unpack(value["trigrams"])),
-            np.array([ord(letter) for letter in value["alphabet"]], np.uint32),
+            np.array([ord(letter) for letter in value["alphabet"]], np.uint64),
             int(value["least"]),
         )
 

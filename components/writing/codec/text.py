@@ -6,7 +6,7 @@ import unicodedata
 
 MAX_TOKEN_LETTERS = 40
 """A longer run of letters is cut into several tokens."""
-PUNCTUATION = ".,!?;:\"()-"
+PUNCTUATION = '.,!?;:"()-'
 """Marks that are tokens of their own; others only part words."""
 
 # `don't` is one token; what a publisher's tagger left (`@CAPS1`) too.

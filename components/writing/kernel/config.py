@@ -30,7 +30,9 @@ class KernelConfig:
         problems = []
         weights = (self.word_weight, self.character_weight, self.feature_weight)
         if min(weights) < 0 or sum(weights) <= 0:
-            problems.append(f"word_weight, character_weight and feature_weight are {weights}; use at least 0, one above")
+            problems.append(
+                f"word_weight, character_weight and feature_weight are {weights}; use at least 0, one above"
+            )
         if self.gamma <= 0:
             problems.append(f"gamma={self.gamma} must be above 0; use e.g. 0.25")
         if not self.ridges or min(self.ridges) <= 0:

@@ -2,8 +2,8 @@
 
 With likeness k = a <w, w'> + b <c, c'> + d exp(-gamma |f - f'|^2) of word n-grams w, character n-grams c and
 standardised features f, scores s of N training texts (mean m, standard deviation v) give dual weights
-(K + ridge I)^-1 (s - m) / v (kernel ridge regression: Saunders, Gammerman & Vovk 1998). The linear part is exported as a
-weight per n-gram, the Gaussian with its training texts' features. Raw scores are stretched about the mean, as ridge
+(K + ridge I)^-1 (s - m) / v (kernel ridge regression: Saunders, Gammerman & Vovk 1998). The linear part is exported as
+a weight per n-gram, the Gaussian with its training texts' features. Raw scores are stretched about the mean, as ridge
 predictions keep nearer to it than human scores do, and rounding to a rubric would leave its ends unused.
 
 Shapes: N training and V validation texts of a prompt, T targets (the score first), E ridge strengths.
@@ -21,7 +21,7 @@ import torch
 from scipy import sparse
 
 from components.errors import NotEnoughDataError
-from components.writing.codec import FEATURES, Codec, Rubric
+from components.writing.codec import Codec, Rubric
 from components.writing.kernel.config import KernelConfig
 from components.writing.kernel.grader import KernelGrader
 from components.writing.kernel.intervals import Intervals, fit_intervals
@@ -202,7 +202,7 @@ def _grams(
     codec: Codec, index: int, part: TextArrays, rows: npt.NDArray[np.int64], config: KernelConfig
 ) -> sparse.csr_matrix:
     """Return texts as sparse rows over the prompt's n-grams, each block times the square root of its weight."""
-    assert part.ids is not None  # noqa: S101  # the codec has n-grams, so preprocessing wrote them
+    assert part.ids is not None  # the codec has n-grams, so preprocessing wrote them
     assert part.values is not None
     first, first_character, end = codec.gram_range(index)
     ids = _taken(part.ids, rows) - first
@@ -227,7 +227,8 @@ def _product(left: sparse.csr_matrix, right: sparse.csr_matrix) -> Floats:
     dense = np.flatnonzero(counts > FREQUENT * right.shape[0])
     rare = np.flatnonzero(counts <= FREQUENT * right.shape[0])
     found: Floats = left[:, dense].toarray() @ right[:, dense].toarray().T
-    return found + (left[:, rare] @ right[:, rare].T).toarray()
+    found += (left[:, rare] @ right[:, rare].T).toarray()
+    return found
 
 
 FREQUENT = 0.05

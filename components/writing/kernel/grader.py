@@ -129,9 +129,7 @@ class KernelGrader(tr.LightningModule):
         likeness_BN1 = torch.exp(-gamma_B11 * distance_BN1)
         surface_BM = (likeness_BN1 * dual_BNM).sum(1)
         # With a family of features at the prompt's mean, where standardised features are 0.
-        usual_BNG = torch.exp(
-            -gamma_B11 * (distance_BN1 + (support_BNF.square() - squares_BNF) @ self.family_FG)
-        )
+        usual_BNG = torch.exp(-gamma_B11 * (distance_BN1 + (support_BNF.square() - squares_BNF) @ self.family_FG))
         effects_BG = ((likeness_BN1 - usual_BNG) * dual_BNM[:, :, :1]).sum(1)
 
         target_BM = self.centre_PM[prompt] + words_BM + characters_BM + surface_BM

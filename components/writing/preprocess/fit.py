@@ -27,6 +27,9 @@ FAR_OFF = 5.0
 """So many robust standard deviations below the median, a training text itself responds to something else."""
 ENOUGH = 200
 MOST_PAIRS = 2_000_000
+MOST_FOR_LIMITS = 4_000
+"""Of more texts of a prompt, every second or third or so sets the limits: their share is what counts."""
+Seen = tuple[Reading, npt.NDArray[np.float32]]
 NO_LIMITS = Signals(*(-np.inf for _ in NAMES))
 
 
@@ -55,7 +58,7 @@ class _Language:
 
     def add(self, reading: Reading, tokens: Counter) -> None:
         tokens.add(counted(reading.hashes_T)[0])
-        self.words.add(counted(reading.hashes_T[reading.is_word_T])[0])
+        self.words.add(reading.distinct_S)
         self.pairs.add(counted(pair_hashes(reading.hashes_T))[0])
         self.trigrams.add(counted(trigram_keys(reading.letters.points_C))[0])
         self.alphabet.add(np.unique(reading.letters.points_C))
@@ -70,15 +73,21 @@ def fit_codec(prompts: Sequence[PromptTexts], config: WritingPreprocessConfig) -
     pairs = Sieve.of(kept(language.pairs.counts(), least, MOST_PAIRS)[0])
     trigrams = Sieve.of(kept(language.trigrams.counts(), least, MOST_PAIRS)[0])
     finished = []
-    for index, (prompt, found) in enumerate(zip(prompts, terms, strict=True)):
-        seen = []
-        for text in prompt.responses:
-            reading = read(text, found.passages)
-            places, standard = lexicon.places(reading.hashes_T), found.features(reading)[1]
-            seen.append(
-                signals(reading, places, standard, lexicon, index, own=True, pairs=pairs, trigrams=trigrams)
+    for index, (found, seen) in enumerate(terms):
+        looked = [
+            signals(
+                reading,
+                lexicon.places(reading.hashes_T),
+                (features - found.mean_F) / found.sd_F,
+                lexicon,
+                index,
+                own=True,
+                pairs=pairs,
+                trigrams=trigrams,
             )
-        finished.append(replace(found, limits=_limits(seen, config.refused_share)))
+            for reading, features in seen
+        ]
+        finished.append(replace(found, limits=_limits(looked, config.refused_share)))
     return Codec(
         prompts=tuple(finished),
         lexicon=lexicon,
@@ -88,23 +97,27 @@ def fit_codec(prompts: Sequence[PromptTexts], config: WritingPreprocessConfig) -
     )
 
 
-def _terms(prompt: PromptTexts, language: _Language, config: WritingPreprocessConfig) -> PromptTerms:
-    """Return a prompt's terms without limits, and count its texts into what is known of the language."""
+def _terms(prompt: PromptTexts, language: _Language, config: WritingPreprocessConfig) -> tuple[PromptTerms, list[Seen]]:
+    """Return a prompt's terms without limits and what was seen of its texts; count them into `language`."""
     passages = passage_hashes(prompt.text or "")
     references = tuple(_distinct_words(reference) for reference in prompt.references)
     words, characters, tokens = Counter(), Counter(), Counter()
+    seen: list[Seen] = []
+    step = -(-len(prompt.responses) // MOST_FOR_LIMITS)
     features = np.zeros((len(prompt.responses), len(FEATURES)), np.float32)
     for n, text in enumerate(prompt.responses):
         reading = read(text, passages)
         features[n] = surface_features(reading, references)
         language.add(reading, tokens)
+        if n % step == 0:
+            seen.append((replace(reading, words=[]), features[n]))
         if config.inputs != "tokens":
             words.add(word_grams(reading)[0])
             characters.add(character_grams(reading)[0])
     language.tokens.append(tokens.counts())
     mean, sd = _mean_sd(features)
     documents = len(prompt.responses)
-    return PromptTerms(
+    terms = PromptTerms(
         name=prompt.name,
         rubric=prompt.rubric,
         traits=prompt.traits,
@@ -116,13 +129,14 @@ def _terms(prompt: PromptTexts, language: _Language, config: WritingPreprocessCo
         passages=passages,
         references=references,
     )
+    return terms, seen
 
 
 def _lexicon(language: _Language, documents: Sequence[int], config: WritingPreprocessConfig) -> Lexicon:
     together = Counter()
     for counts in language.tokens:
         together.add_counts(counts)
-    known, totals = kept(together.counts(), config.min_word_count, config.max_words)
+    known = kept(together.counts(), config.min_word_count, config.max_words)[0]
     counts_PV = np.zeros((len(documents), len(known)), np.int32)
     for p, (hashes, times) in enumerate(language.tokens):
         inside = np.isin(hashes, known, assume_unique=True)
@@ -137,7 +151,7 @@ def _lexicon(language: _Language, documents: Sequence[int], config: WritingPrepr
         np.isin(known, words),
         Sieve.of(kept(language.pairs.counts(), least, MOST_PAIRS)[0]),
         Sieve.of(kept(language.trigrams.counts(), least, MOST_PAIRS)[0]),
-        alphabet[met >= least].astype(np.uint32),
+        alphabet[met >= least],
         least,
     )
 
@@ -171,5 +185,4 @@ def _limits(seen: Sequence[Signals], share: float) -> Signals:
 
 
 def _distinct_words(text: str) -> Hashes:
-    reading = read(text)
-    return counted(reading.hashes_T[reading.is_word_T])[0]
+    return read(text).distinct_S

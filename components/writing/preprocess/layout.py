@@ -57,7 +57,7 @@ def write_dataset(source: Path, target: Path, config: WritingPreprocessConfig) -
         part = table.filter(pl.col("side") == side)
         folder = target / name
         folder.mkdir()
-        written, abstained = _encoded(part, codec)
+        written, abstained = _encoded(part, codec, check=side != TRAIN)
         for array_name, array in written.items():
             np.save(folder / f"{array_name}.npy", array)
         arrays |= set(written)
@@ -98,14 +98,17 @@ def _texts(table: pl.DataFrame, name: str, entry: dict[str, Any]) -> PromptTexts
     )
 
 
-def _encoded(part: pl.DataFrame, codec: Codec) -> tuple[dict[str, npt.NDArray[Any]], list[str | None]]:
-    """Return the arrays of one split, and why the codec would refuse to grade a response, per row."""
+def _encoded(part: pl.DataFrame, codec: Codec, *, check: bool) -> tuple[dict[str, npt.NDArray[Any]], list[str | None]]:
+    """Return the arrays of one split, and why the codec would refuse to grade a response, per row.
+
+    Training texts are not checked: they set the limits.
+    """
     prompt = np.fromiter((codec.index_of(name) for name in part["prompt"]), np.int32, part.height)
     ids, values, tokens = _Ragged(np.int32), _Ragged(np.float32), _Ragged(np.int32)
     features = np.zeros((part.height, len(FEATURES)), np.float32)
     abstained = []
     for n, text in enumerate(part["text"]):
-        row: Row = codec.row(codec.read(text, int(prompt[n])), int(prompt[n]))
+        row: Row = codec.row(codec.read(text, int(prompt[n])), int(prompt[n]), check=check)
         features[n] = row.features_F
         abstained.append(row.abstained)
         ids.add(row.ids_L)

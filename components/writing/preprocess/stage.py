@@ -23,8 +23,8 @@ def preprocess(work: Work, writing: ScoredWriting, config: WritingPreprocessConf
     layout = write_dataset(work.folder(writing), out, config)
     if layout.crossing:
         work.say(
-            f"{layout.crossing} responses share a student or a text with another of the declared splits; figures of the "
-            "test split may be too good"
+            f"{layout.crossing} responses share a student or a text with another of the declared splits; figures of "
+            "the test split may be too good"
         )
     return work.publish(
         TextDataset(
