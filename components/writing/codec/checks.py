@@ -23,7 +23,7 @@ OF_THE_TRIPLES = 0.6
 """Below this times the limit of known letter triples, a text is gibberish or in another script."""
 OF_ANOTHER_LANGUAGE = 0.8
 """Languages in the same letters share more of their triples than this, letters in no order fewer."""
-MOST_FOREIGN = 0.7
+MOST_FOREIGN = 0.5
 """With fewer characters of the training's alphabet, it is another script."""
 
 
