@@ -3,7 +3,8 @@
     HOMEROOM_DATA=DATA python -m benchmarks.encode [--essays 2000]
 
 Encoding is what a service does before the model: reading, features, checks, and n-grams (kernel) or word numbers
-(neural). Goals: 800 essays per CPU second with n-grams, 2,000 with words; an essay of ASAP-AES has 230 words on average.
+(neural). Goals: 800 essays per CPU second with n-grams, 2,000 with words; an essay of ASAP-AES has 230 words on
+average.
 """
 
 import argparse

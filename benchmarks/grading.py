@@ -69,8 +69,8 @@ LANGUAGES = {
     "mangiavamo un gelato nella piazza del paese. ",
     "Dutch": "Vorig jaar ging ik met mijn ouders naar het strand en daar leerde ik zwemmen in de zee. Het water was "
     "koud maar iedereen had plezier en wilde niet naar huis. ",
-    "Russian": "Вчера мы с друзьями ходили в парк и долго гуляли там. Потом начался дождь, и мы пошли домой. ",
-    "Chinese": "昨天我和朋友们去公园玩了很久。后来下雨了，我们就回家了。妈妈给我们做了蛋糕。",
+    "Russian": "Вчера мы с друзьями ходили в парк и долго гуляли там. Потом начался дождь, и мы пошли домой. ",  # noqa: RUF001  # it is Russian
+    "Chinese": "昨天我和朋友们去公园玩了很久。后来下雨了，我们就回家了。妈妈给我们做了蛋糕。",  # noqa: RUF001  # it is Chinese
     "Arabic": "ذهبت أمس مع أصدقائي إلى الحديقة ولعبنا هناك وقتا طويلا ثم عدنا إلى البيت. ",
 }
 

@@ -1,4 +1,4 @@
-"""ASAP-AES as the benchmarks of grading read it: essays, published folds, rubrics, and our own wording of the prompts."""
+"""ASAP-AES as the benchmarks of grading read it: essays, published folds, rubrics, and our wording of the prompts."""
 
 import gzip
 import json
@@ -19,32 +19,34 @@ FOLDS = 5
 SPLIT_NAMES = {"train": "train", "dev": "valid", "test": "test"}
 # The publisher's wording is not among the data; these say the same tasks in words of our own.
 TASKS = {
-    "1": "More and more people use computers, but not everyone agrees that this benefits society. Some think that "
-    "computers teach coordination, let people learn about faraway places and talk with others. Others worry that people "
-    "spend too much time on their computers and less time exercising, enjoying nature and meeting family and friends. "
-    "Write a letter to your local newspaper in which you state your opinion on the effects that computers have on people.",
-    "2": "Some people find books, music, films and magazines in libraries offensive and would like them to be removed "
-    "from the shelves. Write a persuasive essay to a newspaper that gives your views on censorship in libraries. Do you "
-    "believe that certain materials should be removed if they are found offensive? Support your position with arguments "
-    "from your own experience, observations and reading.",
-    "3": "Read the report of a cyclist who crosses the desert in California after old men told him about a short cut. "
-    "Write a response that explains how the features of the setting affect the cyclist. In your response, include "
-    "examples from the essay that support your conclusion.",
-    "4": "Read the last paragraph of the story of a girl who came from Vietnam and failed a test for her driving "
-    "licence, and who will take it again when the geese come back and the hibiscus is budding. Write a response that "
-    "explains why the author concludes the story with this paragraph. Include details and examples from the story.",
-    "5": "Describe the mood that the author creates in the memoir of his parents and the home in which he grew up with "
-    "food, music and neighbours who were like a family. Support your answer with relevant and specific information "
-    "from the memoir.",
-    "6": "Based on the excerpt, describe the obstacles that the builders of the Empire State Building faced when they "
-    "attempted to allow airships to dock at a mooring mast on its top. Support your answer with relevant and specific "
-    "information from the excerpt.",
+    "1": "More and more people use computers, but not everyone agrees that this benefits society. Some think "
+    "that computers teach coordination, let people learn about faraway places and talk with others. "
+    "Others worry that people spend too much time on their computers and less time exercising, enjoying "
+    "nature and meeting family and friends. Write a letter to your local newspaper in which you state "
+    "your opinion on the effects that computers have on people.",
+    "2": "Some people find books, music, films and magazines in libraries offensive and would like them to be "
+    "removed from the shelves. Write a persuasive essay to a newspaper that gives your views on "
+    "censorship in libraries. Do you believe that certain materials should be removed if they are found "
+    "offensive? Support your position with arguments from your own experience, observations and reading.",
+    "3": "Read the report of a cyclist who crosses the desert in California after old men told him about a "
+    "short cut. Write a response that explains how the features of the setting affect the cyclist. In "
+    "your response, include examples from the essay that support your conclusion.",
+    "4": "Read the last paragraph of the story of a girl who came from Vietnam and failed a test for her "
+    "driving licence, and who will take it again when the geese come back and the hibiscus is budding. "
+    "Write a response that explains why the author concludes the story with this paragraph. Include "
+    "details and examples from the story.",
+    "5": "Describe the mood that the author creates in the memoir of his parents and the home in which he grew "
+    "up with food, music and neighbours who were like a family. Support your answer with relevant and "
+    "specific information from the memoir.",
+    "6": "Based on the excerpt, describe the obstacles that the builders of the Empire State Building faced "
+    "when they attempted to allow airships to dock at a mooring mast on its top. Support your answer with "
+    "relevant and specific information from the excerpt.",
     "7": "Write about patience. Being patient means that you are understanding and tolerant and that you bear "
-    "difficulties without complaining. Write a story about a time when you were patient, or when someone you know was "
-    "patient, or write a story in your own way about patience.",
-    "8": "We all understand the benefits of laughter. Someone once said that laughter is the shortest distance between "
-    "two people. Many other people believe that laughter is an important part of any relationship. Tell a true story in "
-    "which laughter was one element or part.",
+    "difficulties without complaining. Write a story about a time when you were patient, or when someone "
+    "you know was patient, or write a story in your own way about patience.",
+    "8": "We all understand the benefits of laughter. Someone once said that laughter is the shortest distance "
+    "between two people. Many other people believe that laughter is an important part of any "
+    "relationship. Tell a true story in which laughter was one element or part.",
 }
 
 

@@ -1,6 +1,7 @@
 """Hashing and counting against plain Python."""
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given
@@ -33,7 +34,7 @@ def test_tokens_have_the_same_hash_when_they_are_the_same(words: list[str]) -> N
 @given(WORDS)
 def test_pairs_and_windows_tell_orders_apart(words: list[str]) -> None:
     hashes = token_hashes(letters(words))
-    pairs = list(zip(words, words[1:], strict=False))
+    pairs = list(pairwise(words))
     assert len(set(pair_hashes(hashes).tolist())) == len(set(pairs))
     windows = [tuple(words[i : i + 8]) for i in range(len(words) - 7)]
     found = window_hashes(hashes)
