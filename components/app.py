@@ -6,6 +6,7 @@ Light on purpose: serving imports this module too. Heavy parts are named, not im
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -26,10 +27,10 @@ ENTRY_POINTS = "homeroom.apps"
 
 @runtime_checkable
 class Codec(Protocol):
-    """Request -> arrays -> answer. The class `Codec` of an application's `codec.py`.
+    """Request -> arrays -> answer. The class `Codec` of an application's `codec.py`, or of a package instead.
 
-    `codec.py` needs only the standard library and numpy, imports nothing of ours, and also holds two dataclasses,
-    `Request` and `Answer`, from which the service derives its types. A release carries the file itself, so that an
+    The codec needs only the standard library and numpy, imports nothing else of ours, and also holds two dataclasses,
+    `Request` and `Answer`, from which the service derives its types. A release carries the code itself, so that an
     old release keeps its own reading of a request.
     """
 
@@ -69,6 +70,8 @@ class Application:
     """One line for `homeroom apps`."""
     package: str
     """Import name of the folder, e.g. `flows.knowledge_tracing`."""
+    codec_name: str = ""
+    """Import name of the codec, a module or a package, where it is not the folder's own `codec.py`."""
     chain: str = "components.sequences.chain:SEQUENCES"
     """`module:name` of the Chain: the kind of data, and with it the stages."""
     config: type[Any]
@@ -94,9 +97,19 @@ class Application:
         return Path(module.__file__).parent
 
     @property
-    def codec_file(self) -> Path:
-        """The codec's source, which a release carries."""
-        return self.folder / "codec.py"
+    def codec_module(self) -> str:
+        """Import name of the codec."""
+        return self.codec_name or f"{self.package}.codec"
+
+    def codec_files(self) -> dict[str, Path]:
+        """Return the codec's sources, which a release carries: name there -> file here."""
+        found = importlib.util.find_spec(self.codec_module)
+        if found is None or found.origin is None:
+            raise ConfigError(f"{self.name} has no codec {self.codec_module}; give it a file of this name.")
+        main = Path(found.origin)
+        if found.submodule_search_locations is None:
+            return {"codec.py": main}
+        return {f"codec/{path.name}": path for path in sorted(main.parent.glob("*.py"))}
 
     @property
     def card_file(self) -> Path:
@@ -111,7 +124,7 @@ class Application:
 
     def codec(self) -> type[Codec]:
         """Return the application's Codec class."""
-        kind: type[Codec] = importlib.import_module(f"{self.package}.codec").Codec
+        kind: type[Codec] = importlib.import_module(self.codec_module).Codec
         return kind
 
     def part(self, name: str) -> Any:  # Any: a class or function that the application names

@@ -308,6 +308,7 @@ class Runner:
                 raise TypeError(f"Stage {spec.name!r} needs an application; give one to the Runner.")
             parts["application"] = self.application.name
             modules += [*package_modules(self.application.package), *self.application.part_modules()]
+            modules.append(self.application.codec_module)
         if spec.uses_pseudonym_key:
             parts["pseudonym_key"] = _key_id(self._pseudonym_key, spec.name)
         if spec.uses_signing_key:

@@ -24,6 +24,7 @@ SERVING = (
     "__init__",
     "batching",
     "bundle",
+    "codecs",
     "errors",
     "health",
     "http",

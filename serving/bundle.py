@@ -2,16 +2,16 @@
 
 import json
 import logging
-import sys
-import types
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from components.app import Codec, answer_requests
 from components.bundle import BundleManifest, read_bundle_manifest
 from components.secrets import SecretKey
+from serving.codecs import CODEC, codec_digest, codec_module, has_codec
 from serving.errors import BadRequestError, BundleError
 from serving.requests import Reader, readers
 from serving.session import Session
@@ -71,20 +71,20 @@ def load_bundle(folder: Path, key: SecretKey | None = None, *, threads: int = 1,
     """
     manifest = read_bundle_manifest(folder, key)
     model, golden = (MODEL_INT8, GOLDEN_INT8) if int8 else (MODEL, GOLDEN)
-    needed = ("codec.py", "codec.json", golden, "card.md", model)
-    missing = [name for name in needed if not manifest.has(name)]
+    needed = (CODEC, "codec.json", golden, "card.md", model)
+    missing = [name for name in needed if not (manifest.has(name) or (name == CODEC and has_codec(manifest)))]
     if missing:
         raise BundleError(
             f"Bundle {manifest.version} has no {', '.join(missing)}; expected {', '.join(needed)}. "
             "Make the release again"
             + (" with export.int8=true, or serve the float model (without HOMEROOM_SERVE_INT8)." if int8 else ".")
         )
-    module = _codec_module(manifest)
+    module = codec_module(manifest)
     requests, answers = readers(module)
     return Bundle(
         manifest=manifest,
         codec=_codec(manifest, module),
-        codec_digest=next(f.sha256 for f in manifest.files if f.path == "codec.py"),
+        codec_digest=codec_digest(manifest),
         requests=requests,
         answers=answers,
         session=Session(manifest.read(model), manifest.outputs, threads=threads),
@@ -93,29 +93,7 @@ def load_bundle(folder: Path, key: SecretKey | None = None, *, threads: int = 1,
     )
 
 
-def _codec_module(manifest: BundleManifest) -> types.ModuleType:
-    """Run the bundle's codec under a name of its own: exactly the verified bytes, without a `.pyc` beside them."""
-    name = f"homeroom_codec_{manifest.digest[:12]}"
-    there = sys.modules.get(name)
-    if there is not None:
-        return there
-    module = types.ModuleType(name)
-    module.__file__ = str(manifest.folder / "codec.py")
-    sys.modules[name] = module  # before it runs: dataclasses look their module up
-    try:
-        exec(compile(manifest.read("codec.py"), module.__file__, "exec"), module.__dict__)
-    except BaseException as error:
-        del sys.modules[name]
-        if not isinstance(error, Exception):
-            raise
-        raise BundleError(
-            f"The codec of bundle {manifest.version} does not run here ({type(error).__name__}); expected a file that "
-            "needs the standard library and numpy only. Make the release again."
-        ) from error
-    return module
-
-
-def _codec(manifest: BundleManifest, module: types.ModuleType) -> Codec:
+def _codec(manifest: BundleManifest, module: ModuleType) -> Codec:
     kind = getattr(module, "Codec", None)
     if kind is None:
         raise BundleError(f"The codec of bundle {manifest.version} has no class Codec. Make the release again.")

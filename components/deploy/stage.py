@@ -35,7 +35,9 @@ def deploy(
     has_int8 = model.int8_max_abs_error is not None
     if has_int8:
         shutil.copyfile(exported / "model.int8.onnx", out / "model.int8.onnx")
-    shutil.copyfile(application.codec_file, out / "codec.py")
+    for name, path in application.codec_files().items():
+        (out / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, out / name)
     shutil.copyfile(work.folder(data) / "codec.json", out / "codec.json")
     shutil.copyfile(work.folder(evaluation) / "metrics.json", out / "metrics.json")
     shutil.copyfile(work.folder(fairness) / "groups.json", out / "fairness.json")

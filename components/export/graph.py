@@ -29,7 +29,16 @@ class Exportable(Protocol):
     output_names: tuple[str, ...]
 
     def export_inputs(self, batch: int, steps: int, seed: int) -> dict[str, Tensor]:
-        """Return valid inputs whose first two axes are batch and steps."""
+        """Return valid inputs whose first axes are those that `axes_of` says."""
+
+
+def axes_of(network: Any, name: str) -> tuple[str, ...]:  # Any: an Exportable module
+    """Return which of an input's or output's first axes are free: `export_axes[name]` of the network, else both.
+
+    An input without steps, such as one number for each text, has ("batch",).
+    """
+    axes: tuple[str, ...] = getattr(network, "export_axes", {}).get(name, (BATCH, STEPS))
+    return axes
 
 
 def load_network(application: Application, checkpoint: Path) -> Any:  # Any: the application's module, also Exportable
@@ -50,7 +59,7 @@ def inputs_schema(network: Any) -> str:
     shapes = {
         name: {
             "dtype": str(example[name].dtype).removeprefix("torch."),
-            "shape": [BATCH, STEPS, *example[name].shape[2:]],
+            "shape": [*axes_of(network, name), *example[name].shape[len(axes_of(network, name)) :]],
         }
         for name in network.input_names
     }
@@ -60,7 +69,7 @@ def inputs_schema(network: Any) -> str:
 def write_onnx(network: Any, path: Path, *, opset: int, metadata: Mapping[str, str]) -> None:
     """Export `network` to one file with named symbolic axes and metadata."""
     inputs = network.export_inputs(EXAMPLE_BATCH, EXAMPLE_STEPS, seed=0)
-    axes = {0: torch.export.Dim(BATCH, min=1, max=1 << 20), 1: torch.export.Dim(STEPS, min=1, max=1 << 20)}
+    free = {name: torch.export.Dim(name, min=1, max=1 << 20) for name in (BATCH, STEPS)}
     _forget_recurrent_kernels()
     level = logging.getLogger("torch.onnx").level
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it talks about torchvision
@@ -73,7 +82,10 @@ def write_onnx(network: Any, path: Path, *, opset: int, metadata: Mapping[str, s
                 str(path),
                 input_names=list(network.input_names),
                 output_names=list(network.output_names),
-                dynamic_shapes=tuple(axes for _ in network.input_names),
+                dynamic_shapes=tuple(
+                    {place: free[axis] for place, axis in enumerate(axes_of(network, name))}
+                    for name in network.input_names
+                ),
                 opset_version=opset,
                 external_data=False,
                 verbose=False,
@@ -81,7 +93,7 @@ def write_onnx(network: Any, path: Path, *, opset: int, metadata: Mapping[str, s
             )
     finally:
         logging.getLogger("torch.onnx").setLevel(level)
-    graph = _with_inferred_shapes(onnx.load(str(path)))
+    graph = _with_inferred_shapes(onnx.load(str(path)), network)
     _strip(graph)
     onnx.helper.set_model_props(graph, dict(sorted(metadata.items())))
     onnx.save(graph, str(path))
@@ -112,7 +124,7 @@ def _forget_recurrent_kernels() -> None:
         getattr(kernel, "_dispatch_cache", {}).clear()
 
 
-def _with_inferred_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+def _with_inferred_shapes(model: onnx.ModelProto, network: Any) -> onnx.ModelProto:  # Any: an Exportable module
     """State the outputs' and inner values' shapes as ONNX infers them from the inputs.
 
     The exporter (torch 2.13) states the example's number of steps behind an LSTM, although the graph computes any. What
@@ -128,14 +140,14 @@ def _with_inferred_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
         dims = value.type.tensor_type.shape.dim
         while len(dims) < rank:
             dims.add()
-        for axis, name in enumerate((BATCH, STEPS)):
+        for axis, name in enumerate(axes_of(network, value.name)):
             if axis < rank and not dims[axis].HasField("dim_value"):
                 dims[axis].dim_param = name
     return model
 
 
-def check_axes(path: Path) -> None:
-    """Make sure that batch and time are symbolic in every input and output.
+def check_axes(path: Path, network: Any = None) -> None:  # Any: an Exportable module
+    """Make sure that batch and time are symbolic in every input and output that has them.
 
     Raises:
         ExportError: an axis was fixed to a number; the message names it.
@@ -147,7 +159,7 @@ def check_axes(path: Path) -> None:
         if value.name in initial:
             continue
         dims = value.type.tensor_type.shape.dim
-        for axis, name in enumerate((BATCH, STEPS)):
+        for axis, name in enumerate(axes_of(network, value.name)):
             if axis >= len(dims) or not dims[axis].dim_param:
                 size = dims[axis].dim_value if axis < len(dims) else "absent"
                 fixed.append(f"axis {axis} ({name}) of {value.name} is {size}")

@@ -13,7 +13,11 @@ from torch import Tensor
 from components.app import Application
 from components.artifacts import JsonValue
 from components.errors import ExportError
+from components.export.graph import STEPS, axes_of
 from components.inference import open_session
+
+LONGEST = 200
+"""Most steps of made-up inputs where the dataset names none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +41,14 @@ def unseen_shapes(longest: int) -> tuple[tuple[int, int], ...]:
 
 
 def real_batches(application: Application, network: Any, dataset: Path, count: int) -> list[dict[str, Tensor]]:
-    """Return the first `count` validation batches, as the exported graph takes them, and their mask."""
+    """Return the first `count` validation batches, as the exported graph takes them, and their mask, if any."""
     loader = application.part(application.data).for_prediction(dataset, "valid").predict_dataloader()
     kinds = {name: value.dtype for name, value in network.export_inputs(2, 2, seed=0).items()}
     return [
-        {**{name: batch[name].to(kinds[name]) for name in network.input_names}, "mask": batch["mask"]}
+        {
+            **{name: batch[name].to(kinds[name]) for name in network.input_names},
+            **({"mask": batch["mask"]} if "mask" in batch else {}),
+        }
         for batch in islice(loader, count)
     ]
 
@@ -49,7 +56,7 @@ def real_batches(application: Application, network: Any, dataset: Path, count: i
 def compare(
     network: Any, path: Path, real: Iterable[dict[str, Tensor]], longest: int
 ) -> list[ParityCheck]:  # Any: an Exportable module
-    """Return one check per shape and per real batch; only real (unpadded) steps are compared."""
+    """Return one check per shape and per real batch; where there is a mask, only unpadded steps are compared."""
     session = open_session(path)
     taken = [i.name for i in session.get_inputs()]
 
@@ -75,9 +82,11 @@ def compare(
     ]
     for batch in real:
         inputs = {name: value for name, value in batch.items() if name != "mask"}
-        size = batch["mask"].shape
+        mask = batch.get("mask")
+        batch_size = len(next(iter(inputs.values())))
+        steps = max((int(v.shape[1]) for name, v in inputs.items() if STEPS in axes_of(network, name)), default=1)
         checks.append(
-            ParityCheck(inputs="validation", batch=size[0], steps=size[1], max_abs_error=error(inputs, batch["mask"]))
+            ParityCheck(inputs="validation", batch=batch_size, steps=steps, max_abs_error=error(inputs, mask))
         )
     return checks
 

@@ -3,7 +3,7 @@
 import json
 from importlib.metadata import version
 
-from components.artifacts import Checkpoint, OnnxModel, SequenceDataset
+from components.artifacts import Artifact, Checkpoint, OnnxModel
 from components.export.config import ExportConfig
 from components.stage import PENDING, Work, stage
 
@@ -14,7 +14,7 @@ from components.stage import PENDING, Work, stage
     uses_application=True,
     also=("components.export.graph", "components.export.parity"),
 )
-def export(work: Work, data: SequenceDataset, model: Checkpoint, config: ExportConfig) -> OnnxModel:
+def export(work: Work, data: Artifact, model: Checkpoint, config: ExportConfig) -> OnnxModel:
     """Export the model and compare it with torch on unseen shapes and on real validation batches.
 
     Raises:
@@ -35,14 +35,15 @@ def export(work: Work, data: SequenceDataset, model: Checkpoint, config: ExportC
         "codec": graph.digest_of_codec(work.folder(data)),
     }
     graph.write_onnx(network, out / "model.onnx", opset=config.opset, metadata=metadata)
-    graph.check_axes(out / "model.onnx")
+    graph.check_axes(out / "model.onnx", network)
+    longest = int(getattr(data, "max_len_steps", parity.LONGEST))
     batches = parity.real_batches(application, network, work.folder(data), config.real_batches)
-    checks = parity.compare(network, out / "model.onnx", batches, data.max_len_steps)
+    checks = parity.compare(network, out / "model.onnx", batches, longest)
     parity.require(checks, config.tolerance, "the exported model", "Lower nothing: find the operation that differs.")
     int8_checks = []
     if config.int8:
         graph.write_int8(out / "model.onnx", out / "model.int8.onnx")
-        int8_checks = parity.compare(network, out / "model.int8.onnx", batches, data.max_len_steps)
+        int8_checks = parity.compare(network, out / "model.int8.onnx", batches, longest)
         parity.require(
             int8_checks,
             config.int8_tolerance,

@@ -1,7 +1,8 @@
-"""Fits an application's model with the trainer, from the last checkpoint where there is one."""
+"""Fits an application's model: with the trainer, from the last checkpoint where there is one, or at once."""
 
 import csv
 import importlib
+import math
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import trainer as tr
 from components.app import Application
 from components.config import make_config
 from components.errors import TrainingFailedError
+from components.train.estimator import Estimator
 from components.train.job import HISTORY_FILE, MODEL_FILE, Job, Result
 from trainer.callbacks import EarlyStopping, ModelCheckpoint
 
@@ -20,15 +22,21 @@ from trainer.callbacks import EarlyStopping, ModelCheckpoint
 def fit(job: Job) -> Result:
     """Train, then leave `model.ckpt` (the best epoch's weights and hyperparameters), `history.csv` and `result.json`.
 
-    The model says what is monitored: `monitor` and `monitor_mode` of the application's LightningModule.
+    The application's model class says by `for_training` how: a LightningModule is trained, and names what is monitored
+    (`monitor`, `monitor_mode`); an Estimator fits itself.
+
+    Raises:
+        TrainingFailedError: there is no value of what is monitored, or an estimator's is no number.
     """
     application: Application = importlib.import_module(f"{job.package}.app").APP
     config = make_config(application.part(application.train_config), job.config, source="the job's configuration")
     folder = Path(job.folder)
     torch.set_num_threads(config.threads)
     tr.seed_everything(config.seed, verbose=False)
-    data = application.part(application.data).for_training(Path(job.dataset), config)
     model = application.part(application.model).for_training(Path(job.dataset), config)
+    if isinstance(model, Estimator):
+        return _estimated(model, job)
+    data = application.part(application.data).for_training(Path(job.dataset), config)
     checkpoint = ModelCheckpoint(
         dirpath=folder / "checkpoints",
         filename="best",
@@ -58,8 +66,7 @@ def fit(job: Job) -> Result:
         default_root_dir=folder,
     )
     if fitter.is_global_zero and (folder / "checkpoints" / "last.ckpt").exists():
-        sys.stdout.write("going on from the last checkpoint\n")
-        sys.stdout.flush()
+        _say("going on from the last checkpoint")
     fitter.fit(model, datamodule=data, ckpt_path="last")
     score = checkpoint.best_model_score
     if score is None:
@@ -82,6 +89,36 @@ def fit(job: Job) -> Result:
     return result
 
 
+def _estimated(model: Estimator, job: Job) -> Result:
+    fitted, folder = model.estimate(Path(job.dataset), _say), Path(job.folder)
+    value = float(fitted.metrics[fitted.best_metric])
+    if not math.isfinite(value):
+        raise TrainingFailedError(
+            f"Fitting ended with {fitted.best_metric} = {value} on the validation split; expected a number. Give more "
+            "validation data (preprocess.valid_share)."
+        )
+    history = History(fitted.best_metric, max_epochs=1)
+    history.rows.append({"epoch": 1.0, **{name: float(one) for name, one in sorted(fitted.metrics.items())}})
+    _say(f"fitted: {fitted.best_metric} {value:.4f}")
+    module = fitted.module
+    _write_model(folder / MODEL_FILE, {"state_dict": module.state_dict(), **module.hyperparameter_state()})
+    history.write(folder / HISTORY_FILE)
+    result = Result(
+        epochs=1,
+        optimizer_steps=0,
+        parameters=sum(tensor.numel() for tensor in module.state_dict().values()),
+        best_metric=fitted.best_metric,
+        best_value=value,
+    )
+    result.write(folder)
+    return result
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 class History(tr.Callback):
     """Keeps each epoch's metrics (through resumes), and prints one line of progress per epoch."""
 
@@ -96,10 +133,7 @@ class History(tr.Callback):
         self.rows.append({"epoch": float(trainer.current_epoch + 1), **metrics})
         if trainer.is_global_zero:
             shown = metrics.get(self.monitor, float("nan"))
-            sys.stdout.write(
-                f"epoch {trainer.current_epoch + 1} of at most {self.max_epochs}: {self.monitor} {shown:.4f}\n"
-            )
-            sys.stdout.flush()
+            _say(f"epoch {trainer.current_epoch + 1} of at most {self.max_epochs}: {self.monitor} {shown:.4f}")
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows so far."""

@@ -80,7 +80,7 @@ def test_an_unknown_name_lists_what_there_is_and_a_wrong_object_is_refused() -> 
 def test_an_application_knows_its_files_parts_and_configurations(apps: Path, tmp_path: Path) -> None:
     app = load_application("spelling", "made_up_apps")
     assert app.folder == apps / "spelling"
-    assert app.codec_file == apps / "spelling" / "codec.py"
+    assert app.codec_files() == {"codec.py": apps / "spelling" / "codec.py"}
     assert app.card_file.read_text() == "card"
     assert app.codec().__module__ == "made_up_apps.spelling.codec"
     assert app.part(app.data).__name__ == "Config"
@@ -92,6 +92,21 @@ def test_an_application_knows_its_files_parts_and_configurations(apps: Path, tmp
     assert app.configuration(str(own)).seed == 5
     with pytest.raises(ConfigError, match=r"spelling has no configuration 'large'; it has full, small. Name one of"):
         app.configuration("large")
+
+
+def test_a_codec_may_be_a_package_elsewhere(apps: Path) -> None:
+    shared = apps / "shared"
+    (shared / "inner").mkdir(parents=True)
+    (shared / "inner" / "__init__.py").write_text("from .core import Codec")
+    (shared / "inner" / "core.py").write_text("class Codec: ...")
+    (shared / "__init__.py").write_text("")
+    app = replace(load_application("spelling", "made_up_apps"), codec_name="made_up_apps.shared.inner")
+    assert app.codec().__module__ == "made_up_apps.shared.inner.core"
+    files = {name: path.read_text() for name, path in app.codec_files().items()}
+    assert files == {"codec/__init__.py": "from .core import Codec", "codec/core.py": "class Codec: ..."}
+    lost = replace(app, codec_name="made_up_apps.nothing")
+    with pytest.raises(ConfigError, match=r"spelling has no codec made_up_apps.nothing; give it a file of this name"):
+        lost.codec_files()
 
 
 @pytest.mark.usefixtures("apps")

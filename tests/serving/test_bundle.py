@@ -73,6 +73,28 @@ def test_two_releases_with_different_codecs_live_side_by_side(tracing: Bundle, t
         assert answer.predictions[0].probability == pytest.approx(probability_of(2), abs=1e-6)
 
 
+def test_a_codec_may_be_a_package_whose_files_import_each_other(tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    write_bundle(folder)
+    (folder / "codec").mkdir()
+    (folder / "codec.py").rename(folder / "codec" / "parts.py")
+    (folder / "codec" / "__init__.py").write_text(
+        "from .parts import Answer, Codec, Request\n\n\ndef late():\n    from . import names\n    return names.ONE\n"
+    )
+    (folder / "codec" / "names.py").write_text("ONE = 1\n")
+    write_bundle_manifest(folder, "knowledge_tracing", ["probability"], 1e-5, None)
+    bundle = load_bundle(folder)
+    answer = bundle.answer([bundle.requests.read_plain(request_of(2))])[0]
+    assert answer.predictions[0].probability == pytest.approx(probability_of(2), abs=1e-6)
+    module = sys.modules[type(bundle.codec).__module__]
+    assert module.__name__ == f"homeroom_codec_{bundle.manifest.digest[:12]}.parts"
+    (folder / "codec" / "names.py").write_text("ONE = 2\n")  # what was verified counts, not what lies there now
+    assert sys.modules[module.__name__.rpartition(".")[0]].late() == 1
+    assert not list(folder.rglob("__pycache__"))
+    with pytest.raises(DigestMismatchError, match=r"codec/names\.py"):
+        load_bundle(folder)
+
+
 def test_a_codec_that_does_not_run_is_told_and_leaves_no_module(tmp_path: Path) -> None:
     write_bundle(tmp_path / "b")
     (tmp_path / "b" / "codec.py").write_text("import a_module_that_is_nowhere\n")

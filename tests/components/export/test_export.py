@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import ClassVar
 
 import onnx
 import pytest
@@ -138,3 +139,39 @@ def test_the_inputs_are_described(network: DeepKnowledgeTracing) -> None:
         "skills": {"dtype": "int64", "shape": ["batch", "steps", 3]},
         "responses": {"dtype": "float32", "shape": ["batch", "steps"]},
     }
+
+
+class OneNumberEach(nn.Module):
+    """Some inputs and the output have no steps."""
+
+    input_names = ("ids", "place")
+    output_names = ("score",)
+    export_axes: ClassVar = {"place": ("batch",), "score": ("batch",)}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.arange(12.0).reshape(3, 4))
+
+    def forward(self, ids: Tensor, place: Tensor) -> Tensor:
+        return self.table[place.unsqueeze(1), ids].sum(1)
+
+    def export_inputs(self, batch: int, steps: int, seed: int) -> dict[str, Tensor]:
+        source = torch.Generator().manual_seed(seed)
+        return {
+            "ids": torch.randint(0, 4, (batch, steps), generator=source),
+            "place": torch.randint(0, 3, (batch,), generator=source),
+        }
+
+
+def test_inputs_without_steps_have_one_free_axis(tmp_path: Path) -> None:
+    network, path = OneNumberEach(), tmp_path / "model.onnx"
+    graph.write_onnx(network, path, opset=20, metadata={})
+    graph.check_axes(path, network)
+    shapes = json.loads(graph.inputs_schema(network))
+    assert {name: one["shape"] for name, one in shapes.items()} == {"ids": ["batch", "steps"], "place": ["batch"]}
+    real = [{"ids": torch.tensor([[1, 2, 3], [0, 0, 1]]), "place": torch.tensor([0, 2])}]
+    checks = parity.compare(network, path, real, parity.LONGEST)
+    assert max(check.max_abs_error for check in checks) == 0.0
+    assert (checks[-1].inputs, checks[-1].batch, checks[-1].steps) == ("validation", 2, 3)
+    with pytest.raises(ExportError, match=r"axis 1 \(steps\) of place is absent"):
+        graph.check_axes(path)
