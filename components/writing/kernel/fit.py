@@ -11,6 +11,7 @@ Shapes: N training and V validation texts of a prompt, T targets (the score firs
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ LEAST_FOR_TRAIT = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fitted:
+class FittedPrompt:
     """What was learned of one prompt."""
 
     rows: npt.NDArray[np.int64]
@@ -54,8 +55,8 @@ class Fitted:
     intervals: Intervals
 
 
-def fit_kernel(folder: Path, config: KernelConfig) -> KernelGrader:
-    """Return a grader fitted to the dataset in `folder`.
+def fit_kernel(folder: Path, config: KernelConfig, say: Callable[[str], None] = lambda line: None) -> KernelGrader:
+    """Return a grader fitted to the dataset in `folder`; `say` is told of each prompt.
 
     Raises:
         NotEnoughDataError: the dataset has no n-grams.
@@ -67,7 +68,11 @@ def fit_kernel(folder: Path, config: KernelConfig) -> KernelGrader:
             "The dataset has preprocess.inputs='tokens', without n-grams; the kernel grader needs them. Use 'grams' or "
             "'both'."
         )
-    fitted = [_fit_prompt(codec, index, train, valid, config) for index in range(len(codec.prompts))]
+    fitted = []
+    for index, terms in enumerate(codec.prompts):
+        one = _fit_prompt(codec, index, train, valid, config)
+        say(f"prompt {terms.name}: {len(one.rows)} texts, ridge {one.ridge:g}, valid_qwk {one.qwk:.4f}")
+        fitted.append(one)
     qwk = float(np.mean([one.qwk for one in fitted]))
     grader = KernelGrader(
         prompts=len(fitted),
@@ -91,7 +96,7 @@ def weighted_kappa(given: Floats, predicted: Floats) -> float:
     return float(1.0 - np.square(given - predicted).mean() / expected) if expected > 0 else 0.0
 
 
-def _fit_prompt(codec: Codec, index: int, train: TextArrays, valid: TextArrays, config: KernelConfig) -> Fitted:
+def _fit_prompt(codec: Codec, index: int, train: TextArrays, valid: TextArrays, config: KernelConfig) -> FittedPrompt:
     terms = codec.prompts[index]
     rows = _evenly(np.flatnonzero(train.prompt_R == index), config.max_support)
     held = np.flatnonzero(valid.prompt_R == index)
@@ -119,7 +124,7 @@ def _fit_prompt(codec: Codec, index: int, train: TextArrays, valid: TextArrays, 
     traits = train.traits_RK[rows].astype(np.float64)
     dual_NT, centre_T, has = _with_traits(kernel, traits, dual, centre, ridge)
     raw = centre + held_kernel @ dual
-    return Fitted(
+    return FittedPrompt(
         rows=rows,
         features_NF=features,
         gamma=gamma,
@@ -156,7 +161,7 @@ def _with_traits(
     return dual_NT, centre_T, has
 
 
-def _fill(grader: KernelGrader, codec: Codec, index: int, fitted: Fitted, config: KernelConfig) -> None:
+def _fill(grader: KernelGrader, codec: Codec, index: int, fitted: FittedPrompt, config: KernelConfig) -> None:
     """Write what was learned of a prompt into the module's buffers."""
     first, first_character, end = codec.gram_range(index)
     terms, count = codec.prompts[index], len(fitted.rows)

@@ -34,13 +34,13 @@ class KernelGrader(tr.LightningModule):
     monitor: ClassVar[str] = "valid_qwk"
     monitor_mode: ClassVar[str] = "max"
     input_names: ClassVar[tuple[str, ...]] = ("ids", "values", "features", "prompt")
-    input_axes: ClassVar[Mapping[str, tuple[str, ...]]] = {
+    export_axes: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "ids": ("batch", "steps"),
         "values": ("batch", "steps"),
-        "features": ("batch",),
-        "prompt": ("batch",),
+        "grams": ("batch", "steps"),
+        **dict.fromkeys(("features", "prompt", "raw", "low", "high", "blocks", "effects", "traits"), ("batch",)),
     }
-    """Names of the leading axes that are free in the exported graph."""
+    """Which of an input's or output's first axes are free in the exported graph."""
 
     weight_VM: Tensor
     shift_V: Tensor
@@ -95,11 +95,6 @@ class KernelGrader(tr.LightningModule):
     def output_names(self) -> tuple[str, ...]:
         """Names of what `forward` returns; `traits` only where there are any."""
         return ("raw", "low", "high", "blocks", "effects", "grams", *(("traits",) if self.traits else ()))
-
-    @property
-    def output_axes(self) -> dict[str, tuple[str, ...]]:
-        """Names of the leading axes that are free, per output."""
-        return {name: ("batch", "steps") if name == "grams" else ("batch",) for name in self.output_names}
 
     def forward(self, ids: Tensor, values: Tensor, features: Tensor, prompt: Tensor) -> tuple[Tensor, ...]:
         """Return scores, intervals and what moved them, all in points of the rubric; what is exported.

@@ -1,7 +1,6 @@
 """The kernel grader: against scikit-learn, by hand, as ONNX, and as the service uses it."""
 
 import json
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,12 @@ from sklearn.metrics import cohen_kappa_score
 
 from components.app import answer_requests
 from components.errors import NotEnoughDataError
+from components.export.graph import check_axes, write_onnx
 from components.inference import open_session
+from components.train.estimator import Estimator
 from components.writing.codec import Codec, Request
 from components.writing.kernel.config import KernelConfig
+from components.writing.kernel.estimator import KernelEstimator
 from components.writing.kernel.fit import fit_kernel, weighted_kappa
 from components.writing.kernel.grader import KernelGrader
 from components.writing.preprocess.arrays import TextArrays
@@ -97,27 +99,8 @@ def test_it_equals_kernel_ridge_of_scikit_learn(folder: Path, codec: Codec, grad
 
 
 def test_onnx_equals_torch_on_every_shape(folder: Path, grader: KernelGrader, tmp_path: Path) -> None:
-    example = grader.export_inputs(3, 5, seed=0)
-    free = {
-        "batch": torch.export.Dim("batch", min=1, max=1 << 20),
-        "steps": torch.export.Dim("steps", min=1, max=1 << 20),
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch's own deprecations inside the exporter (2.13)
-        torch.onnx.export(
-            grader,
-            tuple(example[name] for name in grader.input_names),
-            str(tmp_path / "model.onnx"),
-            input_names=list(grader.input_names),
-            output_names=list(grader.output_names),
-            dynamic_shapes=tuple(
-                {axis: free[label] for axis, label in enumerate(grader.input_axes[name])} for name in grader.input_names
-            ),
-            opset_version=20,
-            external_data=False,
-            verbose=False,
-            dynamo=True,
-        )
+    write_onnx(grader, tmp_path / "model.onnx", opset=20, metadata={})
+    check_axes(tmp_path / "model.onnx", grader)
     session = open_session(tmp_path / "model.onnx")
     arrays = TextArrays.open(folder, "valid")
     batches = [grader.export_inputs(b, steps, seed=b) for b, steps in ((1, 1), (2, 700), (17, 3), (64, 50))]
@@ -224,6 +207,17 @@ def test_it_comes_back_from_a_checkpoint(folder: Path, grader: KernelGrader, tmp
     batch = tensors(TextArrays.open(folder, "test"), [0, 1])
     assert torch.equal(outputs(again, batch)["raw"], outputs(grader, batch)["raw"])
     assert again.figures == grader.figures
+
+
+def test_it_is_an_estimator_of_the_train_stage(folder: Path, grader: KernelGrader) -> None:
+    estimator = KernelEstimator(ONE)
+    assert isinstance(estimator, Estimator)
+    lines: list[str] = []
+    found = estimator.estimate(folder, lines.append)
+    assert found.metrics[found.best_metric] == grader.figures["valid_qwk"]
+    assert len(lines) == 2
+    for name, value in grader.state_dict().items():
+        assert torch.equal(found.module.state_dict()[name], value), name
 
 
 def test_more_texts_than_wanted_are_thinned_out(folder: Path) -> None:
