@@ -22,6 +22,8 @@ from components.writing.codec import FAMILIES, MAX_CHARACTERS, SENTENCES, UNKNOW
 from components.writing.codec.text import tokens
 from components.writing.preprocess.config import WritingPreprocessConfig
 from components.writing.preprocess.fit import PromptTexts, fit_codec
+from serving.errors import BadRequestError
+from serving.requests import readers
 from tests.components.writing import made_up
 
 GENUINE = made_up.response("plants", 3, random.Random(99))
@@ -267,3 +269,16 @@ def test_golden_requests_are_made_up_and_cover_refusals() -> None:
     assert requests != codec.golden_requests(30, seed=2)
     assert {"empty", "gibberish", "not_the_language"} <= {answer(request).abstained for request in requests}
     assert len(codec.golden_requests(3, seed=1)) == 3
+
+
+def test_the_service_reads_and_writes_its_messages_strictly() -> None:
+    requests, answers = readers(package)
+    request = Request(prompt="plants", text=GENUINE, explain=True)
+    assert requests.read_plain({"prompt": "plants", "text": GENUINE, "explain": True}) == request
+    for wrong in ({"prompt": "plants"}, {"prompt": 1, "text": "x"}, {"prompt": "a", "text": "x", "explain": 1}):
+        with pytest.raises(BadRequestError):
+            requests.read_plain(wrong)
+    with pytest.raises(BadRequestError):
+        requests.read_plain({"prompt": "plants", "text": "x", "secret": 1})
+    for one in (answer(request), answer(Request(prompt="plants", text=""))):
+        assert answers.read(answers.write(one)) == one

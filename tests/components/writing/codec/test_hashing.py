@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.writing.codec.hashing import (
@@ -23,6 +23,7 @@ WORDS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(WORDS)
 def test_tokens_have_the_same_hash_when_they_are_the_same(words: list[str]) -> None:
     hashes = token_hashes(letters(words)).tolist()
@@ -31,6 +32,7 @@ def test_tokens_have_the_same_hash_when_they_are_the_same(words: list[str]) -> N
     assert len(pairs) == len(set(words)) == len(set(hashes))
 
 
+@settings(deadline=None)
 @given(WORDS)
 def test_pairs_and_windows_tell_orders_apart(words: list[str]) -> None:
     hashes = token_hashes(letters(words))
@@ -42,6 +44,7 @@ def test_pairs_and_windows_tell_orders_apart(words: list[str]) -> None:
     assert len(set(found.tolist())) == len(set(windows))
 
 
+@settings(deadline=None)
 @given(WORDS)
 def test_runs_of_characters_are_counted(words: list[str]) -> None:
     text = f" {' '.join(words)} " if words else ""

@@ -1,7 +1,7 @@
 """Normalising, tokens and passages."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.writing.codec.text import normalise, passages, tokens
@@ -50,6 +50,7 @@ def test_many_sentences_are_joined() -> None:
     assert [text[start:end].count(".") for start, end in found] == [3, 3, 3, 1]
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_normalising_never_fails_and_passages_stay_in_order(text: str) -> None:
     tokens(normalise(text))

@@ -98,6 +98,7 @@ def test_it_equals_kernel_ridge_of_scikit_learn(folder: Path, codec: Codec, grad
         assert np.abs(found - expected).max() <= 1e-5
 
 
+@pytest.mark.slow
 def test_onnx_equals_torch_on_every_shape(folder: Path, grader: KernelGrader, tmp_path: Path) -> None:
     write_onnx(grader, tmp_path / "model.onnx", opset=20, metadata={})
     check_axes(tmp_path / "model.onnx", grader)
