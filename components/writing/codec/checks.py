@@ -88,8 +88,7 @@ def signals(
         known_T[known_T] = lexicon.totals_V[places_T[known_T]] > lexicon.least
         distinct_known = distinct_known[lexicon.totals_V[distinct_known] > lexicon.least]
     count = max(1, reading.word_count)
-    # A place of -1 is the last word's, and no known word.
-    is_common = (lexicon.is_common_V[places_T] & known_T)[reading.is_word_T] if len(lexicon.hashes_V) else known_T
+    is_common = (lexicon.are_common(places_T) & known_T)[reading.is_word_T]
     neighbours = pair_hashes(reading.hashes_T)[known_T[:-1] & known_T[1:]]
     triples = _share((trigrams or lexicon.trigrams).has(trigram_keys(reading.letters.points_C)))
     unknown = len(reading.distinct_S) - len(distinct_known)

@@ -87,9 +87,12 @@ def _words(
     first_word = codec.gram_range(row.prompt)[0]
     at = places(hashes_T, codec.prompts[row.prompt].words.hashes_V)
     effect_of = dict(zip(row.ids_L.tolist(), grams_L[: len(row.ids_L)].tolist(), strict=True))
+    of_language = codec.lexicon.places(hashes_T)
+    # The commonest words move a score too, but naming `these` or `use` helps nobody.
+    is_common_T = codec.lexicon.are_common(of_language)
     effects: dict[str, float] = {}
-    for word, place in zip(words, at.tolist(), strict=True):
-        if place >= 0 and any(letter.isalpha() for letter in word):
+    for word, place, is_common in zip(words, at.tolist(), is_common_T.tolist(), strict=True):
+        if place >= 0 and not is_common and any(letter.isalpha() for letter in word):
             effects[word.lower()] = float(effect_of[first_word + place])
     found = []
     for sign, name in ((1.0, "words_up"), (-1.0, "words_down")):

@@ -72,6 +72,12 @@ class Lexicon:
         """Return where each word stands, -1 where training did not hold it often enough."""
         return places(hashes, self.hashes_V)
 
+    def are_common(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Return which places are of the commonest words; -1 is of none."""
+        if not len(self.hashes_V):
+            return np.zeros(len(places), np.bool_)
+        return self.is_common_V[places] & (places >= 0)
+
     def topic(self, prompt: int, known_S: npt.NDArray[np.int64], unknown: int, own: int) -> tuple[float, float]:
         """Return how much a text's words are those of a prompt: against other prompts, and by themselves.
 

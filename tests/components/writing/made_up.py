@@ -97,4 +97,4 @@ def codec(inputs: str = "both") -> Codec:
         )
         for prompt in sorted(TOPICS)
     ]
-    return fit_codec(texts, WritingPreprocessConfig(inputs=inputs, max_tokens=50))  # type: ignore[arg-type]  # a literal
+    return fit_codec(texts, WritingPreprocessConfig(inputs=inputs, max_tokens=50, common_words=20))  # type: ignore[arg-type]  # a literal

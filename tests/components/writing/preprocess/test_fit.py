@@ -7,12 +7,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from components.writing.codec import Request
+from components.writing.codec import Request, Rubric
 from components.writing.codec.checks import Signals
 from components.writing.codec.lexicon import Sieve
 from components.writing.preprocess import counts as counting
+from components.writing.preprocess.config import WritingPreprocessConfig
 from components.writing.preprocess.counts import Counter, kept
-from components.writing.preprocess.fit import _limits
+from components.writing.preprocess.fit import PromptTexts, _limits, fit_codec
 from tests.components.writing import made_up
 
 
@@ -86,3 +87,15 @@ def test_responses_to_the_other_prompt_are_refused() -> None:
         for prompt, text in zip(rows["prompt"], rows["text"], strict=True)
     ]
     assert np.mean(refused) >= 0.9
+
+
+def test_texts_that_share_nothing_still_make_a_codec() -> None:
+    texts = ["red", "blue", "\U0001f600"]
+    codec = fit_codec(
+        [PromptTexts(name="p", rubric=Rubric(low=0, high=1), responses=texts)], WritingPreprocessConfig(inputs="both")
+    )
+    assert codec.gram_count == 1  # padding alone
+    assert codec.word_count == 2
+    (row,) = codec.encode(Request(prompt="p", text="green grass"))
+    assert row.tokens_T.tolist() == [1, 1]
+    assert len(row.ids_L) == 0
