@@ -21,8 +21,8 @@ from components.writing.preprocess.counts import Counter, Counts, kept
 
 LONGER_THAN_ANY = 1.5
 """A text so many times as long as the longest of training is outside of what training saw."""
-WEIGHTS = {"topic": 2.5}
-"""A response to another prompt is the likeliest mistake of all: its check may refuse more than the others."""
+OFF_PROMPT = 2.5
+"""A response to another prompt is the likeliest mistake of all: its check may refuse so many times more than others."""
 FAR_OFF = 5.0
 """So many robust standard deviations below the median, a training text itself responds to something else."""
 ENOUGH = 200
@@ -87,7 +87,7 @@ def fit_codec(prompts: Sequence[PromptTexts], config: WritingPreprocessConfig) -
             )
             for reading, features in seen
         ]
-        finished.append(replace(found, limits=_limits(looked, config.refused_share)))
+        finished.append(replace(found, limits=_limits(looked, config.refused_share, is_only=len(terms) == 1)))
     return Codec(
         prompts=tuple(finished),
         lexicon=lexicon,
@@ -162,16 +162,21 @@ def _mean_sd(features_NF: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float
     return exact.mean(axis=0).astype(np.float32), np.where(sd > 1e-6, sd, 1.0).astype(np.float32)
 
 
-def _limits(seen: Sequence[Signals], share: float) -> Signals:
+def _limits(seen: Sequence[Signals], share: float, *, is_only: bool = False) -> Signals:
     """Return, per signal, a value that about `share` of texts like these are below.
 
     Of fewer than `ENOUGH` texts the least says little: three standard deviations below the mean count where that is
     lower.
+
+    Args:
+        seen: of the training texts, each as if it were new.
+        share: of texts to be refused by one check.
+        is_only: there are no other prompts to compare with.
     """
     table = np.array([[getattr(one, name) for name in NAMES] for one in seen])
     found = {}
     for name, values in zip(NAMES, table.T, strict=True):
-        wanted = share * WEIGHTS.get(name, 1.0)
+        wanted = share * (OFF_PROMPT if name == ("coverage" if is_only else "topic") else 1.0)
         if len(values) >= ENOUGH:
             found[name] = float(np.quantile(values, wanted, method="lower"))
         else:
