@@ -283,6 +283,25 @@ class SequenceDataset(Artifact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextDataset(Artifact):
+    """Encoded texts as arrays by split, and the codec's vocabulary.
+
+    Files: `codec.json`; `responses.parquet` (response, student, prompt, split, ratings; in the order of the arrays);
+    per split in train, valid, test: `<split>/<array>.npy`, among them prompt, features, score, scaled, traits.
+    """
+
+    application: str
+    responses: Mapping[str, int]
+    """Per split."""
+    students: Mapping[str, int]
+    prompts: tuple[str, ...]
+    traits: tuple[str, ...]
+    arrays: tuple[str, ...]
+    """Names of the arrays of each split."""
+    protocol: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint(Artifact):
     """A trained model: `model.ckpt` (weights_only-safe), `history.csv`, `training.json`."""
 
