@@ -246,6 +246,47 @@ class SequenceDataset(Artifact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredWriting(Artifact):
+    """Students' texts with human scores in the one schema, the prompts with their rubrics, and what was quarantined.
+
+    Files: `responses.parquet`, `prompts.json`, `students.parquet`, `quarantine.parquet`, `report.json`.
+    """
+
+    rows: int
+    students: int
+    prompts: int
+    raters: int
+    """Most ratings of any row."""
+    traits: tuple[str, ...]
+    quarantined: int
+    layout: str
+    protocol: str
+    pseudonym_key_id: str
+    groups: tuple[str, ...] = ()
+    """Names of the group attributes in `students.parquet`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextDataset(Artifact):
+    """Encoded texts as arrays by split, and the codec's vocabulary.
+
+    Files: `codec.json`; `responses.parquet` (response, student, prompt, split, ratings; in the order of the arrays);
+    per split in train, valid, test: `<split>/<array>.npy`, among them `prompt`, `features`, `score`, `scaled` and
+    `traits`.
+    """
+
+    application: str
+    responses: Mapping[str, int]
+    """Per split."""
+    students: Mapping[str, int]
+    prompts: tuple[str, ...]
+    traits: tuple[str, ...]
+    arrays: tuple[str, ...]
+    """Names of the arrays of each split."""
+    protocol: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint(Artifact):
     """A trained model: `model.ckpt` (weights_only-safe), `history.csv`, `training.json`."""
 

@@ -34,6 +34,7 @@ def report_json(
     protocol: str,
     meanings: Mapping[str, str],
     sizes: Mapping[str, int],
+    more: Mapping[str, Mapping[str, JsonValue]] | None = None,
 ) -> dict[str, JsonValue]:
     """Return the contents of `groups.json`.
 
@@ -44,6 +45,7 @@ def report_json(
         protocol: of the evaluation.
         meanings: measure -> what it is, in words.
         sizes: the configuration's least sizes by name.
+        more: attribute -> what else is said of it.
     """
     measures: dict[str, JsonValue] = {**meanings}
     limits: dict[str, JsonValue] = {**config.gap_limits, **config.departure_limits}
@@ -68,6 +70,7 @@ def report_json(
                 "too_few": sum(g.status != "ok" for g in comparison.groups),
                 "gaps": _gaps(comparison, config.gap_limits),
                 "departures": _departures(comparison, config.departure_limits),
+                **(more or {}).get(name, {}),
             }
             for name, comparison in comparisons.items()
         },
