@@ -271,8 +271,7 @@ class TextDataset(Artifact):
     """Encoded texts as arrays by split, and the codec's vocabulary.
 
     Files: `codec.json`; `responses.parquet` (response, student, prompt, split, ratings; in the order of the arrays);
-    per split in train, valid, test: `<split>/<array>.npy`, among them `prompt`, `features`, `score`, `scaled` and
-    `traits`.
+    per split in train, valid, test: `<split>/<array>.npy`, among them prompt, features, score, scaled, traits.
     """
 
     application: str

@@ -14,6 +14,9 @@ from components.errors import SchemaError
 
 Floats = npt.NDArray[np.float64]
 
+SINGLE = 1e-4
+"""A value this near to a score, in steps, is the score: the difference is single precision's."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
@@ -109,6 +112,14 @@ class RowScales:
         numpy's own rounding goes to the even neighbour: 2.5 would become 2 and 3.5 would become 4.
         """
         return np.minimum(self.low + np.floor((self.clipped(raw) - self.low) / self.step + 0.5) * self.step, self.high)
+
+    def snapped(self, values: Floats) -> Floats:
+        """Return the values, those within `SINGLE` steps of a score that can be given as this score exactly.
+
+        Arrays of single precision hold 2.7 as 2.7000000477.
+        """
+        nearest = self.low + np.rint((values - self.low) / self.step) * self.step
+        return np.where(np.abs(values - nearest) <= SINGLE * self.step, nearest, values)
 
     def in_steps(self, values: Floats) -> Floats:
         """Return how many steps above the lowest score each value lies: whole numbers for scores."""

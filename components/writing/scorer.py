@@ -9,8 +9,8 @@ import numpy.typing as npt
 import polars as pl
 
 from components.app import Codec, answer_requests
+from components.writing.schema import RESPONSES, TRAIT
 
-RESPONSES = "responses.parquet"
 BATCH = 64
 """Most responses per call of the model."""
 BATCH_CHARACTERS = 400_000
@@ -125,13 +125,13 @@ def _columns(answer: Any) -> dict[str, Any]:
         "low": low,
         "high": high,
         "abstained": answer.abstained,
-        **{f"trait_{name}": score for name, score in (answer.traits or {}).items()},
+        **{f"{TRAIT}{name}": score for name, score in (answer.traits or {}).items()},
     }
 
 
 def _joined(table: pl.DataFrame, answers: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     given = [name for name in COLUMNS if name not in table.columns]
-    traits = sorted({name for answer in answers for name in answer if name.startswith("trait_")})
+    traits = sorted({name for answer in answers for name in answer if name.startswith(TRAIT)})
     columns = [
         pl.Series(name, [answer.get(name) for answer in answers], dtype=COLUMNS.get(name, cast(Any, pl.Float64)))
         for name in (*given, *traits)

@@ -23,13 +23,12 @@ import polars as pl
 
 from components.errors import SchemaError
 from components.writing.scale import PromptScale, RowScales, prompt_scales
+from components.writing.schema import RATER, RESPONSES
 
-RESPONSES = "responses.parquet"
 CODEC = "codec.json"
 COLUMNS = ("response", "student", "prompt", "split")
 LENGTH = "log_words"
 """Name of the feature that a baseline of length alone is fitted on."""
-RATER = "rater_"
 
 Floats = npt.NDArray[np.float64]
 
@@ -119,7 +118,7 @@ def read_split(folder: Path, name: str) -> Split:
     return Split(
         table=table,
         prompt=prompt,
-        score=score,
+        score=RowScales.of([s.score for s in scales], prompt).snapped(score),
         traits=traits,
         length=features[:, names.index(LENGTH)] if has_length else None,
         scales=scales,
@@ -148,7 +147,8 @@ def _check(
         problems.append(f"{outside} of {len(prompt)} prompt indices are none of the {len(scales)} prompts")
     if not problems:
         ends = RowScales.of([s.score for s in scales], prompt)
-        wrong = int((~((score >= ends.low) & (score <= ends.high))).sum())  # also true for NaN
+        exact = ends.snapped(score)
+        wrong = int((~((exact >= ends.low) & (exact <= ends.high))).sum())  # also true for NaN
         if wrong:
             problems.append(f"{wrong} of {len(score)} scores are no number within the prompt's rubric")
         ids = np.array([s.prompt for s in scales], np.str_)[prompt] if len(scales) else np.zeros(0, np.str_)

@@ -8,13 +8,14 @@ import polars as pl
 
 from components.writing.evaluate.baselines import Baseline
 from components.writing.evaluate.config import WritingEvaluateConfig
-from components.writing.evaluate.dataset import RATER, Split
+from components.writing.evaluate.dataset import Split
 from components.writing.evaluate.figures import Figure
 from components.writing.evaluate.predict import Predictions
 from components.writing.evaluate.report import PromptDetail, Report
 from components.writing.evaluate.rows import Human, Predicted
 from components.writing.evaluate.scores import Figures, scores_of, trait_figures
 from components.writing.scale import RowScales, Scale
+from components.writing.schema import RATER, TRAIT
 
 Floats = npt.NDArray[np.float64]
 
@@ -43,9 +44,9 @@ def predictions_table(split: Split, found: Predictions, traits: Sequence[str]) -
         "abstained": split.abstained,
     }
     if found.traits is not None:
-        columns |= {f"trait_{name}": found.traits[:, k] for k, name in enumerate(traits)}
+        columns |= {f"{TRAIT}{name}": found.traits[:, k] for k, name in enumerate(traits)}
     return split.table.select("response", "student", "prompt").with_columns(
-        pl.Series(name, values).fill_nan(None) if name.startswith("trait_") else pl.Series(name, values)
+        pl.Series(name, values).fill_nan(None) if name.startswith(TRAIT) else pl.Series(name, values)
         for name, values in columns.items()
     )
 
@@ -122,12 +123,13 @@ def _traits(
             out[name] = [{"qwk": Figure(status="too_few")} for _ in split.scales]
             continue
         _, student = np.unique(split.table["student"].to_numpy()[there], return_inverse=True)
+        scales = [s.traits.get(name, ANY) for s in split.scales]
         human = Human(
-            score=split.traits[there, k],
+            score=RowScales.of(scales, split.prompt[there]).snapped(split.traits[there, k]),
             prompt=split.prompt[there],
             student=student.astype(np.int64),
             ratings=np.zeros((len(there), 0)),
-            scales=[s.traits.get(name, ANY) for s in split.scales],
+            scales=scales,
         )
         out[name] = list(trait_figures(human, found.traits[there, k], config))
     return out

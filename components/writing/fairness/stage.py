@@ -7,9 +7,9 @@ from components.errors import ConfigError, GateStoppedError, SchemaError
 from components.schema import PREDICTIONS, STUDENTS
 from components.stage import PENDING, Work, stage
 from components.writing.fairness.config import WritingFairnessConfig
+from components.writing.schema import PROMPTS
 
 GROUPS = "groups.json"
-PROMPTS = "prompts.json"
 
 
 @stage("fairness", libraries=("numpy", "scipy", "polars"))
