@@ -93,7 +93,7 @@ def misplaced(index: npt.NDArray[np.int64], rows: int) -> dict[str, int]:
 
 def _flat(tensor: Any) -> npt.NDArray[Any]:  # Any: a torch tensor, typed so without importing torch
     tensor = tensor.detach().cpu()
-    if tensor.is_floating_point():
+    if str(tensor.dtype) == "torch.bfloat16":
         tensor = tensor.float()  # numpy knows no bfloat16
     flat: npt.NDArray[Any] = tensor.reshape(-1).numpy()
     return flat

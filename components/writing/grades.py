@@ -118,7 +118,9 @@ def _with_own(table: pl.DataFrame, own: Sequence[str], submitted: Mapping[int, p
             f"columns names {OWN}{own[0]}, but {len(absent)} of the {len(files)} submitted files are not given. Give "
             "them all, in the order in which they were scored."
         )
-    parts = []
+    parts: list[pl.DataFrame] = []
+    if not files:
+        return table.with_columns(pl.lit(None, pl.String).alias(OWN + name) for name in own)
     for file in files:
         given = (submitted or {})[file]
         lacking = [name for name in own if name not in given.columns]

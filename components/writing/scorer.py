@@ -59,8 +59,8 @@ def score_writing(
         wanted = pl.DataFrame({"student": students.unique()})
         table = table.join(wanted, on="student", how="semi", maintain_order="left")
     if which == "last":
-        latest = pl.struct("file", "row") == pl.struct("file", "row").max().over("student", "prompt")
-        table = table.filter(latest)
+        place = pl.col("file").cast(pl.UInt64) * 2**32 + pl.col("row")
+        table = table.filter(place == place.max().over("student", "prompt"))
     request = request_class(codec)
     texts, prompts = table["text"].to_list(), table["prompt"].to_list()
     answers: list[dict[str, Any]] = [{}] * table.height  # Any: numbers and texts by column

@@ -34,6 +34,14 @@ def test_batches_in_any_order_are_put_in_place_with_intervals_and_traits() -> No
     assert np.nan_to_num(found.traits, nan=-1).tolist() == [[1, -1], [3, 4], [5, 6]]
 
 
+def test_double_precision_stays_and_half_precision_is_read() -> None:
+    third = torch.tensor([1 / 3], dtype=torch.float64)
+    double = gathered([{"index": torch.tensor([0]), "raw": third}], rows=1, traits=0)
+    assert double.score.raw.tolist() == [1 / 3]
+    half = gathered([{"index": torch.tensor([0]), "raw": third.bfloat16()}], rows=1, traits=0)
+    assert half.score.raw == pytest.approx([1 / 3], abs=1e-3)
+
+
 def test_a_model_without_intervals_and_traits_gives_none() -> None:
     found = gathered([batch([1, 0], [0.0, 1.0])], rows=2, traits=1)
     assert (found.score.low, found.score.high, found.traits) == (None, None, None)
