@@ -222,6 +222,30 @@ class StudentLogs(Artifact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredWriting(Artifact):
+    """Responses to prompts with their scores in the one schema, students' group attributes, and what was quarantined.
+
+    Files: `responses.parquet`, `prompts.json`, `students.parquet`, `quarantine.parquet`, `report.json` (see
+    `components/writing/schema.py`).
+    """
+
+    rows: int
+    students: int
+    prompts: int
+    raters: int
+    """Most raters of any response; 0 where the source names none."""
+    traits: tuple[str, ...]
+    """Names of the traits; `responses.parquet` has a column `trait_<name>` of each."""
+    quarantined: int
+    layout: str
+    protocol: str
+    """`scored_writing`: a row per response."""
+    pseudonym_key_id: str
+    groups: tuple[str, ...] = ()
+    """Names of the group attributes in `students.parquet`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SequenceDataset(Artifact):
     """Encoded windows of interactions as flat arrays with offsets, by split, and the codec's vocabulary.
 
@@ -243,27 +267,6 @@ class SequenceDataset(Artifact):
     """`student` or `time`: what is held out."""
     begins_ms: tuple[int, ...] = ()
     """By time: when validation and testing begin, in the logs' milliseconds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoredWriting(Artifact):
-    """Students' texts with human scores in the one schema, the prompts with their rubrics, and what was quarantined.
-
-    Files: `responses.parquet`, `prompts.json`, `students.parquet`, `quarantine.parquet`, `report.json`.
-    """
-
-    rows: int
-    students: int
-    prompts: int
-    raters: int
-    """Most ratings of any row."""
-    traits: tuple[str, ...]
-    quarantined: int
-    layout: str
-    protocol: str
-    pseudonym_key_id: str
-    groups: tuple[str, ...] = ()
-    """Names of the group attributes in `students.parquet`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
