@@ -1,7 +1,9 @@
 """Compares the groups of one attribute by how well the model grades them.
 
 What the groups of `components/fairness/groups.py` keep to holds here as well: a group that is too small shows no number
-and is named nowhere.
+and is named nowhere. Its students are left out of the means and standard deviations that others are measured by, too:
+differences of standardised means add up to 0 over all whom they were standardised by, so that those of the groups shown
+would give the hidden one's away.
 """
 
 from collections.abc import Sequence
@@ -55,11 +57,12 @@ def compare_groups(rows: WritingRows, values: Sequence[str | None], config: Writ
         resamples=config.resamples,
         seed=config.seed,
     ).reshape(config.resamples, *shape)
-    used = Pair(whole[..., places[0]]).n >= config.min_prompt_scored
     scored, double = (Pair(whole[..., place]).n.sum(axis=0) for place in (places[0], places[2]))
-    point = measures_of(whole, places, rows.scales, used)
     students = np.bincount(group, minlength=groups)
     shown = (students >= config.min_students) & (scored >= config.min_scored)
+    whole[:, ~shown], drawn[:, :, ~shown] = 0.0, 0.0
+    used = Pair(whole[..., places[0]]).n >= config.min_prompt_scored
+    point = measures_of(whole, places, rows.scales, used)
     enough = {m: double >= config.min_scored if m == "human_qwk" else np.ones(groups, np.bool_) for m in point}
     comparison = assembled(
         names,
@@ -81,7 +84,7 @@ def _explained(rows: WritingRows, group: npt.NDArray[np.int64], shown: npt.NDArr
     human, raw = scales.in_steps(rows.score), scales.in_steps(rows.raw)
     spread = np.full(len(rows.scales), np.nan)
     for p in range(len(rows.scales)):
-        scores = human[(rows.prompt == p) & rows.is_graded]
+        scores = human[(rows.prompt == p) & rows.is_graded & shown[group]]
         if len(scores) > 1:
             spread[p] = scores.std(ddof=1)
     unit = spread[rows.prompt]

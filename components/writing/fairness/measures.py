@@ -1,8 +1,8 @@
 """What is measured in each group of students, from sums over the rows of each prompt and group.
 
 Prompts have scales of their own, so scores are put in units of the standard deviation of the human scores that all
-students got for the prompt; for one prompt every measure is the usual one (RSMTool's). Kappa and correlation are pooled
-within prompts: a group that was given easier prompts is not thereby agreed on better.
+students (of the groups shown) got for the prompt; for one prompt every measure is the usual one (RSMTool's). Kappa and
+correlation are pooled within prompts: a group that was given easier prompts is not thereby agreed on better.
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,10 @@ MEANINGS = {
     "pearson": "correlation of the prediction before rounding and the human score, pooled within prompts",
     "adjacent": "share of responses where the rounded prediction is at most one step off",
     "mean_error": "mean of prediction - human score, as a share of the rubric's range; above 0 the group gets too much",
-    "smd": "mean of prediction - human score, in standard deviations of all students' human scores for the prompt",
+    "smd": "mean of prediction - human score, in standard deviations of the prompt's human scores (of all students in "
+    "the groups shown)",
     "dsm": "mean of the prediction's z-score - that of the human score, z by all students' mean and standard deviation "
-    "for the prompt; 0 over all students (difference of standardised means, RSMTool)",
+    "for the prompt; 0 over all students of the groups shown (difference of standardised means, RSMTool)",
     "abstained": "share of responses that the model gave no score",
 }
 FROM_ZERO = ("dsm",)

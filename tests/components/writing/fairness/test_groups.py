@@ -64,6 +64,17 @@ def test_a_group_of_nine_students_shows_no_number_and_is_in_no_difference(grade:
     assert {found.groups[d.group].name for d in found.departures["dsm"]} == {"b", "c"}
 
 
+def test_what_is_shown_says_nothing_of_a_group_that_is_not(grade: Grade) -> None:
+    """Standardised differences add up to 0: were the hidden group among all, those shown would give its own away."""
+    rows, values = grade(209, 2), ["few"] * 9 + ["b"] * 100 + ["c"] * 100
+    found = compare_groups(rows, values, QUICK)
+    shown = [g for g in found.groups.groups if g.status == "ok"]
+    dsm = [g.estimates["dsm"].value or 0.0 for g in shown]
+    assert np.dot(dsm, [g.scored or 0 for g in shown]) == pytest.approx(0.0, abs=1e-9)
+    spoilt = dataclasses.replace(rows, raw=np.where(rows.student < 9, rows.raw * 0.1, rows.raw))
+    assert compare_groups(spoilt, values, QUICK) == found
+
+
 def test_a_group_with_enough_students_but_few_graded_responses_shows_no_number(grade: Grade) -> None:
     rows = grade(120, 3)
     graded = ~np.isin(np.arange(120), np.arange(20, 40))  # of 40 students of the group, 20 have a grade
