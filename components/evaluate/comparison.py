@@ -6,7 +6,6 @@ leaves out what all of them share, such as how hard the drawn students are to pr
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +14,7 @@ from components.evaluate.baselines import Baseline
 from components.evaluate.bootstrap import Interval, drawn_metrics, intervals_of
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.metrics import NAMES, Floats, Metrics, metrics_of
-
-Verdict = Literal["better", "not_better", "not_estimable"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """The model's value minus the baseline's."""
-
-    value: float
-    interval: Interval
+from components.evaluate.verdicts import Difference, Verdict, sentence_of, verdict_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,26 +50,13 @@ class Comparison:
     @property
     def verdict(self) -> Verdict:
         """`better` where the whole interval of the difference in AUC to the best baseline is above 0."""
-        low = self.baselines[self.best].differences["auc"].interval.low
-        if low is None:
-            return "not_estimable"
-        return "better" if low > 0.0 else "not_better"
+        return verdict_of(self.baselines[self.best].differences["auc"].interval)
 
     def sentence(self, confidence: float) -> str:
         """Return the verdict in plain words."""
         best = self.baselines[self.best]
         difference = best.differences["auc"]
-        low, high = difference.interval.low, difference.interval.high
-        figures = f"AUC {self.metrics.auc:.4f} against {best.metrics.auc:.4f}, difference {difference.value:+.4f}"
-        if low is None or high is None:
-            return f"Whether the model is better than {best.title} cannot be told from so few students: {figures}."
-        judged = "is" if self.verdict == "better" else "is not shown to be"
-        if high < 0.0:
-            judged = "is worse, not"
-        return (
-            f"The model {judged} better than {best.title}: {figures} "
-            f"({confidence:.0%} interval {low:+.4f} to {high:+.4f}, students resampled in pairs)."
-        )
+        return sentence_of("AUC", self.metrics.auc, best.title, best.metrics.auc, difference, confidence=confidence)
 
 
 def compared(

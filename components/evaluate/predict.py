@@ -1,6 +1,6 @@
 """Predicts every step of one split with the trained model and puts the answers in the order of the flat arrays."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,15 @@ def predict_split(
     Raises:
         SchemaError: a step was predicted twice, not at all, or does not exist; or a probability is no number in [0, 1].
     """
+    outputs = predicted_batches(application, data_folder, checkpoint_folder, split)
+    steps = len(np.load(data_folder / split / "responses.npy", mmap_mode="r"))
+    return gathered(outputs, steps)
+
+
+def predicted_batches(
+    application: Application, data_folder: Path, checkpoint_folder: Path, split: str
+) -> Sequence[Mapping[str, Any]]:
+    """Return what `predict_step` of the trained model returns for each batch of the split."""
     from trainer import Trainer  # late: loads torch
 
     model = application.part(application.model).load_from_checkpoint(checkpoint_folder / CHECKPOINT)
@@ -35,9 +44,8 @@ def predict_split(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    outputs = trainer.predict(model, datamodule=data) or []
-    steps = len(np.load(data_folder / split / "responses.npy", mmap_mode="r"))
-    return gathered(outputs, steps)
+    batches: Sequence[Mapping[str, Any]] = trainer.predict(model, datamodule=data) or []
+    return batches
 
 
 def gathered(outputs: Iterable[Mapping[str, Any]], steps: int) -> npt.NDArray[np.float32]:
@@ -47,23 +55,15 @@ def gathered(outputs: Iterable[Mapping[str, Any]], steps: int) -> npt.NDArray[np
         SchemaError: as `predict_split` says, all counted in one message.
     """
     batches = list(outputs)
-    none = np.zeros(0)
-    index = np.concatenate([_flat(b["index"]) for b in batches] or [none]).astype(np.int64)
-    probability = np.concatenate([_flat(b["probability"]) for b in batches] or [none]).astype(np.float32)
+    index = joined(batches, "index").astype(np.int64)
+    probability = joined(batches, "probability").astype(np.float32)
     if len(index) != len(probability):
         raise SchemaError(
             f"predict_step returned {len(index)} indices and {len(probability)} probabilities; expected one "
             "probability for each index. Correct the model's predict_step."
         )
-    inside = (index >= 0) & (index < steps)
-    times = np.bincount(index[inside], minlength=steps)
     bad = ~((probability >= 0.0) & (probability <= 1.0))
-    problems = {
-        "do not exist": int((~inside).sum()),
-        "were predicted more than once": int((times > 1).sum()),
-        "were not predicted": int((times == 0).sum()),
-        "have no probability in [0, 1]": int(bad.sum()),
-    }
+    problems = misplaced(index, steps) | {"have no probability in [0, 1]": int(bad.sum())}
     if any(problems.values()):
         found = ", ".join(f"{count} {what}" for what, count in problems.items() if count)
         raise SchemaError(
@@ -75,9 +75,25 @@ def gathered(outputs: Iterable[Mapping[str, Any]], steps: int) -> npt.NDArray[np
     return out
 
 
+def joined(batches: Sequence[Mapping[str, Any]], name: str) -> npt.NDArray[Any]:  # Any: each output has its own dtype
+    """Return one output of all batches as a flat array, in the order of the batches."""
+    return np.concatenate([_flat(b[name]) for b in batches] or [np.zeros(0)])
+
+
+def misplaced(index: npt.NDArray[np.int64], rows: int) -> dict[str, int]:
+    """Return problem -> count: indices outside of `rows`, and rows that were not predicted exactly once."""
+    inside = (index >= 0) & (index < rows)
+    times = np.bincount(index[inside], minlength=rows)
+    return {
+        "do not exist": int((~inside).sum()),
+        "were predicted more than once": int((times > 1).sum()),
+        "were not predicted": int((times == 0).sum()),
+    }
+
+
 def _flat(tensor: Any) -> npt.NDArray[Any]:  # Any: a torch tensor, typed so without importing torch
     tensor = tensor.detach().cpu()
-    if tensor.is_floating_point():
+    if str(tensor.dtype) == "torch.bfloat16":
         tensor = tensor.float()  # numpy knows no bfloat16
     flat: npt.NDArray[Any] = tensor.reshape(-1).numpy()
     return flat

@@ -32,6 +32,21 @@ class FairnessConfig:
     on_fail: Literal["flag", "stop"] = "flag"
     """A crossed limit is written into the report (`flag`), or ends the run as well (`stop`)."""
 
+    @property
+    def gap_limits(self) -> dict[str, float]:
+        """Measure -> largest difference between two groups, for those that are on."""
+        limits = {
+            "auc": self.max_auc_gap,
+            "accuracy": self.max_accuracy_gap,
+            "calibration": self.max_calibration_gap,
+        }
+        return {measure: limit for measure, limit in limits.items() if limit > 0.0}
+
+    @property
+    def departure_limits(self) -> dict[str, float]:
+        """Measure -> largest distance of a group from 0: none here."""
+        return {}
+
     def __post_init__(self) -> None:
         problems = []
         if len(set(self.attributes)) != len(self.attributes):

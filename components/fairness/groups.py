@@ -7,7 +7,7 @@ that reason.)
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from components.evaluate.bootstrap import GroupedAuc, interval_of, resampled_students, student_sums
 from components.evaluate.metrics import is_right
 from components.fairness.config import FairnessConfig
-from components.fairness.gaps import Difference, differences_of
+from components.fairness.gaps import Departure, Difference, departures_of, differences_of
 from components.fairness.measures import AUC, CLASSES, COLUMNS, MEANINGS, ratios_of, row_values
 
 UNKNOWN = "unknown"
@@ -67,6 +67,8 @@ class Comparison:
     groups: tuple[Group, ...]
     differences: Mapping[str, tuple[Difference, ...]]
     """Indices are into `groups`. Empty where fewer than two groups have an estimate, or more than `MAX_GROUPS`."""
+    departures: Mapping[str, tuple[Departure, ...]] = field(default_factory=dict)
+    """Of the measures that all students together have as 0: each group's value, the farthest first. Empty as above."""
 
     def estimable(self, measure: str) -> int:
         """Return how many groups have an estimate of `measure`."""
@@ -81,10 +83,10 @@ def compare_groups(rows: ScoredRows, values: Sequence[str | None], config: Fairn
         values: (S,) each student's value of the attribute; None is the group `unknown`.
         config: sizes, resamples, confidence, seed.
     """
-    names, group = _numbered(values)
+    names, group = numbered(values)
     students = len(group)
     sums = student_sums(row_values(rows.label, rows.probability), rows.student, students)
-    point = _grouped(sums, group, len(names))
+    point = grouped(sums, group, len(names))
     count = dict(zip(COLUMNS, point.T, strict=True))
     in_group = np.bincount(group, minlength=len(names))
     shown = (in_group >= config.min_students) & (count["rows"] >= config.min_scored)
@@ -93,31 +95,70 @@ def compare_groups(rows: ScoredRows, values: Sequence[str | None], config: Fairn
     value = ratios_of(point) | {AUC: auc(np.ones(students, np.int64))}
     drawn = {measure: np.empty((config.resamples, len(names))) for measure in value}
     for b, times in enumerate(resampled_students(students, config.resamples, config.seed)):
-        resampled = ratios_of(_grouped(sums * times[:, None], group, len(names))) | {AUC: auc(times)}
+        resampled = ratios_of(grouped(sums * times[:, None], group, len(names))) | {AUC: auc(times)}
         for measure, result in resampled.items():
             drawn[measure][b] = result
 
-    found = []
-    for g, name in enumerate(names):
-        if not shown[g]:
-            found.append(Group(name=name, status="too_few", estimates={}))
-            continue
-        estimates = {}
-        for measure in MEANINGS:
-            rarest = min((count[c][g] for c in CLASSES[measure]), default=np.inf)
-            estimates[measure] = _estimate(
-                value[measure][g], drawn[measure][:, g], rarest, students=int(in_group[g]), config=config
-            )
-        found.append(
-            Group(name=name, status="ok", students=int(in_group[g]), scored=int(count["rows"][g]), estimates=estimates)
-        )
-    return Comparison(
-        groups=tuple(found),
-        differences={m: _differences(found, m, value[m], drawn[m], in_group, config.confidence) for m in MEANINGS},
+    rarest = {m: np.min([count[c] for c in CLASSES[m]] or [np.full(len(names), np.inf)], axis=0) for m in MEANINGS}
+    return assembled(
+        names,
+        Sizes(students=in_group, scored=count["rows"].astype(np.int64), shown=shown),
+        value={m: value[m] for m in MEANINGS},
+        drawn=drawn,
+        enough={m: rarest[m] >= config.min_rarer_class for m in MEANINGS},
+        confidence=config.confidence,
     )
 
 
-def _numbered(values: Sequence[str | None]) -> tuple[list[str], npt.NDArray[np.int64]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How large G groups are, and which are large enough to show a number at all."""
+
+    students: npt.NDArray[np.int64]
+    scored: npt.NDArray[np.int64]
+    shown: npt.NDArray[np.bool_]
+
+
+def assembled(
+    names: Sequence[str],
+    sizes: Sizes,
+    *,
+    value: Mapping[str, npt.NDArray[np.float64]],
+    drawn: Mapping[str, npt.NDArray[np.float64]],
+    enough: Mapping[str, npt.NDArray[np.bool_]],
+    confidence: float,
+    from_zero: Sequence[str] = (),
+) -> Comparison:
+    """Return the comparison of G groups from each measure's values and resampled values.
+
+    Args:
+        names: of the groups.
+        sizes: of the groups.
+        value: measure -> (G,), NaN where it cannot be estimated.
+        drawn: measure -> (B, G) the same of each resample.
+        enough: measure -> (G,) False where so few rows decide on it that it reads `too_few`.
+        confidence: of the intervals.
+        from_zero: measures that are 0 over all students, whose departures from it are wanted.
+    """
+    found = []
+    for g, name in enumerate(names):
+        if not sizes.shown[g]:
+            found.append(Group(name=name, status="too_few", estimates={}))
+            continue
+        students = int(sizes.students[g])
+        estimates = {
+            m: _estimate(value[m][g], drawn[m][:, g], bool(enough[m][g]), students=students, confidence=confidence)
+            for m in value
+        }
+        found.append(Group(name=name, status="ok", students=students, scored=int(sizes.scored[g]), estimates=estimates))
+    return Comparison(
+        groups=tuple(found),
+        differences={m: _differences(found, m, value[m], drawn[m], sizes.students, confidence) for m in value},
+        departures={m: _departures(found, m, value[m], drawn[m], sizes.students, confidence) for m in from_zero},
+    )
+
+
+def numbered(values: Sequence[str | None]) -> tuple[list[str], npt.NDArray[np.int64]]:
     """Return the groups' names, sorted, `unknown` last, and each student's index among them."""
     named = [UNKNOWN if v is None else v for v in values]
     names = sorted(set(named), key=lambda n: (n == UNKNOWN, n))
@@ -125,22 +166,26 @@ def _numbered(values: Sequence[str | None]) -> tuple[list[str], npt.NDArray[np.i
     return names, np.fromiter((index[n] for n in named), np.int64, len(named))
 
 
-def _grouped(sums: npt.NDArray[np.floating], group: npt.NDArray[np.int64], groups: int) -> npt.NDArray[np.float64]:
+def grouped(sums: npt.NDArray[np.floating], group: npt.NDArray[np.int64], groups: int) -> npt.NDArray[np.float64]:
     """Return (G, M), the sum of (S, M) over the students of each group."""
     return np.stack([np.bincount(group, weights=c, minlength=groups) for c in sums.T], axis=1)
 
 
 def _estimate(
-    value: float, drawn: npt.NDArray[np.float64], rarest: float, *, students: int, config: FairnessConfig
+    value: float, drawn: npt.NDArray[np.float64], enough: bool, *, students: int, confidence: float
 ) -> Estimate:
     if np.isnan(value):
         return Estimate(status="not_estimable")
-    if rarest < config.min_rarer_class:
+    if not enough:
         return Estimate(status="too_few")
-    interval = interval_of(drawn, confidence=config.confidence, clusters=students)
+    interval = interval_of(drawn, confidence=confidence, clusters=students)
     if interval.low is None:
         return Estimate(status="not_estimable")
     return Estimate(status="ok", value=float(value), low=interval.low, high=interval.high)
+
+
+def _usable(groups: Sequence[Group], measure: str) -> list[int]:
+    return [i for i, g in enumerate(groups) if g.status == "ok" and g.estimates[measure].status == "ok"]
 
 
 def _differences(
@@ -151,10 +196,27 @@ def _differences(
     in_group: npt.NDArray[np.int64],
     confidence: float,
 ) -> tuple[Difference, ...]:
-    usable = [i for i, g in enumerate(groups) if g.status == "ok" and g.estimates[measure].status == "ok"]
+    usable = _usable(groups, measure)
     if not 2 <= len(usable) <= MAX_GROUPS:
         return ()
     return tuple(
         Difference(higher=usable[d.higher], lower=usable[d.lower], value=d.value, low=d.low, high=d.high)
         for d in differences_of(values[usable], drawn[:, usable], in_group[usable], confidence)
+    )
+
+
+def _departures(
+    groups: Sequence[Group],
+    measure: str,
+    values: npt.NDArray[np.float64],
+    drawn: npt.NDArray[np.float64],
+    in_group: npt.NDArray[np.int64],
+    confidence: float,
+) -> tuple[Departure, ...]:
+    usable = _usable(groups, measure)
+    if not 2 <= len(usable) <= MAX_GROUPS:  # one group alone is compared with itself
+        return ()
+    return tuple(
+        Departure(group=usable[d.group], value=d.value, low=d.low, high=d.high)
+        for d in departures_of(values[usable], drawn[:, usable], in_group[usable], confidence)
     )

@@ -4,23 +4,51 @@ Of groups that are too small only how many there are: the name of a group of one
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from components.artifacts import JsonValue
-from components.fairness.config import FairnessConfig
-from components.fairness.gate import Judgement, limits_of
+from components.fairness.gate import GateConfig, Judgement
 from components.fairness.groups import Comparison, Estimate, Group
-from components.fairness.measures import MEANINGS
 
 DECIMALS = 3
 """More would let a hidden group be worked out from totals; see `components/fairness/groups.py`."""
 
 
+class ReportConfig(GateConfig, Protocol):
+    """What the report must know of a configuration."""
+
+    @property
+    def resamples(self) -> int:
+        """Bootstrap resamples of whole students."""
+
+    @property
+    def seed(self) -> int:
+        """Of the resamples."""
+
+
 def report_json(
-    comparisons: Mapping[str, Comparison], judgement: Judgement, config: FairnessConfig, *, protocol: str
+    comparisons: Mapping[str, Comparison],
+    judgement: Judgement,
+    config: ReportConfig,
+    *,
+    protocol: str,
+    meanings: Mapping[str, str],
+    sizes: Mapping[str, int],
+    more: Mapping[str, Mapping[str, JsonValue]] | None = None,
 ) -> dict[str, JsonValue]:
-    """Return the contents of `groups.json`."""
-    measures: dict[str, JsonValue] = {**MEANINGS}
-    limits: dict[str, JsonValue] = {**limits_of(config)}
+    """Return the contents of `groups.json`.
+
+    Args:
+        comparisons: attribute -> its groups.
+        judgement: the gate's.
+        config: limits and how intervals were made.
+        protocol: of the evaluation.
+        meanings: measure -> what it is, in words.
+        sizes: the configuration's least sizes by name.
+        more: attribute -> what else is said of it.
+    """
+    measures: dict[str, JsonValue] = {**meanings}
+    limits: dict[str, JsonValue] = {**config.gap_limits, **config.departure_limits}
     return {
         "format": 1,
         "verdict": judgement.verdict,
@@ -28,11 +56,7 @@ def report_json(
         "protocol": protocol,
         "measures": measures,
         "limits": limits,
-        "sizes": {
-            "min_students": config.min_students,
-            "min_scored": config.min_scored,
-            "min_rarer_class": config.min_rarer_class,
-        },
+        "sizes": {**sizes},
         "bootstrap": {
             "unit": "student",
             "resamples": config.resamples,
@@ -44,7 +68,9 @@ def report_json(
             name: {
                 "groups": [_group(g) for g in comparison.groups if g.status == "ok"],
                 "too_few": sum(g.status != "ok" for g in comparison.groups),
-                "gaps": _gaps(comparison, limits_of(config)),
+                "gaps": _gaps(comparison, config.gap_limits),
+                "departures": _departures(comparison, config.departure_limits),
+                **(more or {}).get(name, {}),
             }
             for name, comparison in comparisons.items()
         },
@@ -89,5 +115,29 @@ def _gaps(comparison: Comparison, limits: Mapping[str, float]) -> dict[str, Json
             "lower": comparison.groups[widest.lower].name,
             "told_apart": widest.is_told_apart,
             "limit": limits.get(measure),
+        }
+    return out
+
+
+def _departures(comparison: Comparison, limits: Mapping[str, float]) -> dict[str, JsonValue]:
+    out: dict[str, JsonValue] = {}
+    for measure, departures in comparison.departures.items():
+        if not departures:
+            out[measure] = {"status": "not_estimable", "groups": comparison.estimable(measure)}
+            continue
+        out[measure] = {
+            "status": "ok",
+            "groups": comparison.estimable(measure),
+            "limit": limits.get(measure),
+            "of": [
+                {
+                    "group": comparison.groups[d.group].name,
+                    "value": round(d.value, DECIMALS),
+                    "low": round(d.low, DECIMALS),
+                    "high": round(d.high, DECIMALS),
+                    "told_apart": d.is_told_apart,
+                }
+                for d in departures
+            ],
         }
     return out

@@ -28,6 +28,7 @@ def fairness(work: Work, logs: StudentLogs, evaluation: Evaluation, config: Fair
 
     from components.fairness.gate import judge
     from components.fairness.groups import ScoredRows, compare_groups
+    from components.fairness.measures import MEANINGS
     from components.fairness.report import report_json
 
     attributes = config.attributes or logs.groups
@@ -61,7 +62,8 @@ def fairness(work: Work, logs: StudentLogs, evaluation: Evaluation, config: Fair
 
     judgement = judge(comparisons, config)
     out = work.output()
-    report = report_json(comparisons, judgement, config, protocol=evaluation.protocol)
+    sizes = {name: getattr(config, name) for name in ("min_students", "min_scored", "min_rarer_class")}
+    report = report_json(comparisons, judgement, config, protocol=evaluation.protocol, meanings=MEANINGS, sizes=sizes)
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     (out / GROUPS).write_text(text + "\n", encoding="utf-8")
     done = work.publish(

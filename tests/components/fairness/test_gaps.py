@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy.stats import studentized_range, ttest_ind
+from scipy.stats import norm, studentized_range, t, ttest_ind
 
-from components.fairness.gaps import differences_of
+from components.fairness.gaps import departures_of, differences_of
 
 
 def many(groups: int) -> npt.NDArray[np.int64]:
@@ -85,3 +85,27 @@ def test_two_small_groups_get_the_interval_of_welchs_t_test() -> None:
     welch = ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
     sign = 1 if values[0] > values[1] else -1
     assert sorted([found.low * sign, found.high * sign]) == pytest.approx([welch.low, welch.high], abs=0.002)
+
+
+def test_departures_have_intervals_that_hold_for_all_groups_at_once() -> None:
+    source = np.random.default_rng(6)
+    values = np.array([0.05, -0.3, 0.0, 0.2])
+    drawn = values + source.normal(0, [0.1, 0.05, 0.2, 0.1], (60_000, 4))
+    found = departures_of(values, drawn, many(4), 0.95)
+    assert [d.group for d in found] == [1, 3, 0, 2]
+    # of four independent deviations the largest stays below q with probability (2 Phi(q) - 1)^4
+    q = norm.ppf((1 + 0.95 ** (1 / 4)) / 2)
+    for d, spread in zip(found, (0.05, 0.1, 0.1, 0.2), strict=True):
+        assert d.value == pytest.approx(values[d.group])
+        assert d.high - d.value == pytest.approx(q * spread, rel=0.03)
+        assert d.value - d.low == pytest.approx(q * spread, rel=0.03)
+    assert [d.is_told_apart for d in found] == [True, False, False, False]
+
+
+def test_the_departure_of_a_small_group_has_the_interval_of_a_t_test() -> None:
+    source = np.random.default_rng(7)
+    sample = source.normal(0.1, 0.3, 10)
+    drawn = sample.mean() + source.normal(0, sample.std() / np.sqrt(10), (200_000, 1))
+    (found,) = departures_of(np.array([sample.mean()]), drawn, np.array([10]), 0.95)
+    low, high = t.interval(0.95, 9, sample.mean(), sample.std(ddof=1) / np.sqrt(10))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.002)

@@ -1,0 +1,1 @@
+"""Agreement with human scores by group of students, and the gate on it."""

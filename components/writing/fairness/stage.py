@@ -1,0 +1,101 @@
+"""The stage `fairness` of scored writing: agreement by group of students, the gaps between groups, and the gate."""
+
+import json
+
+from components.artifacts import Evaluation, FairnessReport, ScoredWriting
+from components.errors import ConfigError, GateStoppedError, SchemaError
+from components.schema import PREDICTIONS, STUDENTS
+from components.stage import PENDING, Work, stage
+from components.writing.fairness.config import WritingFairnessConfig
+from components.writing.schema import PROMPTS
+
+GROUPS = "groups.json"
+
+
+@stage("fairness", libraries=("numpy", "scipy", "polars"))
+def fairness(work: Work, logs: ScoredWriting, evaluation: Evaluation, config: WritingFairnessConfig) -> FairnessReport:
+    """Return the report on the groups that the source's attributes make, over the evaluation's predictions.
+
+    `groups.json`: see `components/fairness/report.py`; each attribute also has `explained`, see
+    `components/writing/fairness/explained.py`.
+
+    Raises:
+        ConfigError: an attribute that the source does not have.
+        SchemaError: predictions of students or prompts that ingest did not publish.
+        GateStoppedError: the verdict is `fail` and `on_fail` is `stop`; the report is in the store all the same.
+    """
+    # Late, so that a run that only finds finished results loads no polars.
+    import polars as pl
+
+    from components.fairness.gate import judge
+    from components.fairness.report import DECIMALS, report_json
+    from components.writing.fairness.explained import MEANINGS as EXPLAINED
+    from components.writing.fairness.groups import WritingComparison, compare_groups
+    from components.writing.fairness.measures import MEANINGS
+    from components.writing.fairness.rows import rows_of
+    from components.writing.scale import prompt_scales
+
+    attributes = config.attributes or logs.groups
+    absent = [a for a in attributes if a not in logs.groups]
+    if absent:
+        raise ConfigError(
+            f"fairness.attributes names {absent}, which the source does not have; it has {list(logs.groups)}. Name "
+            "some of these, or leave attributes empty for all."
+        )
+    compared: dict[str, WritingComparison] = {}
+    if attributes:
+        source = work.folder(logs)
+        predictions = pl.read_parquet(work.folder(evaluation) / PREDICTIONS).filter(pl.col("score").is_not_null())
+        students = pl.read_parquet(source / STUDENTS, columns=["student", *attributes])
+        tested = predictions.select("student").unique().sort("student").join(students, on="student", how="left")
+        unknown = tested.join(students, on="student", how="anti").height
+        if unknown:
+            raise SchemaError(
+                f"{unknown} of {tested.height} students with predictions are not in the source's {STUDENTS}. Give "
+                "what the evaluated data were made from."
+            )
+        scales = prompt_scales(json.loads((source / PROMPTS).read_text(encoding="utf-8")))
+        rows = rows_of(predictions, tested["student"], scales)
+        for attribute in attributes:
+            work.say(f"comparing groups by {attribute}")
+            compared[attribute] = compare_groups(rows, tested[attribute].cast(pl.String).to_list(), config)
+
+    comparisons = {name: found.groups for name, found in compared.items()}
+    judgement = judge(comparisons, config)
+    report = report_json(
+        comparisons,
+        judgement,
+        config,
+        protocol=evaluation.protocol,
+        meanings=MEANINGS,
+        sizes={name: getattr(config, name) for name in ("min_students", "min_scored", "min_prompt_scored")},
+        more={
+            name: {
+                "explained": {
+                    kind: {
+                        "meaning": EXPLAINED[kind],
+                        "r2": None if its.r2 is None else round(its.r2, DECIMALS),
+                        "p": None if its.p is None else round(its.p, DECIMALS),
+                    }
+                    for kind, its in found.explained.items()
+                }
+            }
+            for name, found in compared.items()
+        },
+    )
+    out = work.output()
+    text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
+    (out / GROUPS).write_text(text + "\n", encoding="utf-8")
+    done = work.publish(
+        FairnessReport(ref=PENDING, lineage=work.lineage, verdict=judgement.verdict, reasons=judgement.reasons),
+        out,
+    )
+    for line in judgement.reasons:
+        work.say(f"fairness: {line}")
+    if judgement.verdict == "fail" and config.on_fail == "stop":
+        raise GateStoppedError(
+            f"Gaps between groups are over their limits: {'; '.join(judgement.reasons)}. Report {done.sha256[:12]} is "
+            "in the store. Look into the groups named, or change the limits of [fairness]; on_fail = 'flag' goes on "
+            "all the same."
+        )
+    return done
