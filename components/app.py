@@ -85,8 +85,8 @@ class Application:
     scorer: str
     """`module:function` `(folder, codec, run_model, which, students) -> DataFrame`: the answers of a release to what
     ingest published, or to those of some students; for batch scoring."""
-    encoder: str
-    """`module:Class` of the SequenceEncoder that turns logs into the codec's arrays (`components/preprocess`)."""
+    encoder: str = ""
+    """`module:Class` of the SequenceEncoder of student logs (`components/preprocess`)."""
 
     @property
     def folder(self) -> Path:
@@ -135,7 +135,7 @@ class Application:
     def part_modules(self) -> tuple[str, ...]:
         """Return the modules of the named parts, which may lie outside the application's own package."""
         parts = (self.chain, self.train_config, self.data, self.model, self.encoder, self.scorer)
-        return tuple(sorted({part.partition(":")[0] for part in parts}))
+        return tuple(sorted({part.partition(":")[0] for part in parts if part}))
 
     def configurations(self) -> tuple[str, ...]:
         """Return the names of the configurations that come with the application."""

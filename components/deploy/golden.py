@@ -9,6 +9,11 @@ from components.app import Application, answer_requests
 from components.inference import open_session
 
 
+def outputs_of(model: Path) -> tuple[str, ...]:
+    """Return the names of a model's outputs, in their order."""
+    return tuple(output.name for output in open_session(model).get_outputs())
+
+
 def golden_answers(
     application: Application, bundle: Path, *, count: int, seed: int, model: str = "model.onnx"
 ) -> dict[str, Any]:

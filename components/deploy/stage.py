@@ -14,7 +14,7 @@ from components.stage import PENDING, Work, stage
     libraries=("onnxruntime", "numpy", "jinja2"),
     uses_application=True,
     uses_signing_key=True,
-    also=("components.deploy.golden", "components.deploy.card", "components.sequences.card"),
+    also=("components.deploy.golden", "components.deploy.card", "components.sequences.card", "components.writing.card"),
 )
 def deploy(
     work: Work,
@@ -26,7 +26,7 @@ def deploy(
 ) -> Release:
     """Bundle the model, the codec itself, golden requests with answers, card, metrics and lineage, and sign them."""
     from components.deploy.card import model_card  # late: they load onnxruntime and jinja2
-    from components.deploy.golden import golden_answers
+    from components.deploy.golden import golden_answers, outputs_of
 
     out = work.output()
     application = work.application
@@ -54,7 +54,7 @@ def deploy(
     version = write_bundle_manifest(
         out,
         application=application.name,
-        outputs=application.part(application.model).output_names,
+        outputs=outputs_of(out / "model.onnx"),
         golden_tolerance=config.golden_tolerance,
         key=work.signing_key,
     )

@@ -1,0 +1,16 @@
+"""Scored writing as a kind of data: texts with human scores on a rubric, a score with an interval for each."""
+
+from components.chain import Chain
+
+WRITING = Chain(
+    name="writing",
+    title="scored writing",
+    headline="qwk",
+    ingest="components.writing.ingest.stage:ingest",
+    preprocess="components.writing.preprocess.stage:preprocess",
+    evaluate="components.writing.evaluate.stage:evaluate",
+    fairness="components.writing.fairness.stage:fairness",
+    export="components.export.stage:export",
+    comparison="components.writing.comparison:headline_on_held_out",
+    card="components.writing.card:FIGURES",
+)

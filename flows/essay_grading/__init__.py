@@ -1,0 +1,1 @@
+"""Essay grading: scored essays in, a grading service out."""
