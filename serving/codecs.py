@@ -4,6 +4,7 @@ A codec is one file, `codec.py`, or a package, `codec/`, whose files import each
 beside them, and nothing is read from the disk again.
 """
 
+import hashlib
 import importlib
 import importlib.abc
 import importlib.util
@@ -56,9 +57,12 @@ def has_codec(manifest: BundleManifest) -> bool:
 
 
 def codec_digest(manifest: BundleManifest) -> str:
-    """Return the SHA-256 of the codec's code; of a package, of its `__init__`."""
-    main = CODEC if manifest.has(CODEC) else PACKAGE
-    return next(f.sha256 for f in manifest.files if f.path == main)
+    """Return the SHA-256 of the codec's code; of a package, of its files' names and digests."""
+    files = {file.path: file.sha256 for file in manifest.files}
+    if CODEC in files:
+        return files[CODEC]
+    own = sorted(f"{path} {sha256}" for path, sha256 in files.items() if path.startswith("codec/"))
+    return hashlib.sha256("\n".join(own).encode()).hexdigest()
 
 
 def codec_module(manifest: BundleManifest) -> ModuleType:

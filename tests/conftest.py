@@ -14,6 +14,8 @@ import s3fs
 from components.secrets import SecretKey, write_key
 from components.simulate.config import SimulateConfig
 from components.simulate.stage import simulate
+from components.simulate.writing_config import SimulateWritingConfig
+from components.simulate.writing_stage import simulate_writing
 from components.stage import Runner
 from components.testing import S3Server
 from flows.operations import run_request
@@ -107,10 +109,44 @@ def released_attention(tmp_path_factory: pytest.TempPathFactory) -> Released:
     return _release(tmp_path_factory.mktemp("released-attention"), "attention")
 
 
-def _release(home: Path, config: str) -> Released:
+@pytest.fixture(scope="session")
+def released_essays(tmp_path_factory: pytest.TempPathFactory) -> Released:
+    """Return what `released` does, of essay grading on simulated writing."""
+    home = tmp_path_factory.mktemp("released-essays")
+    settings = _settings(home)
+    store = settings.open_store()
+    writing = Runner(store)(simulate_writing, SimulateWritingConfig(students=330, prompts=2, seed=1))
+    logs = home / "essays.parquet"
+    shutil.copyfile(store.folder(writing) / "responses.parquet", logs)
+    request = RunRequest(
+        application="essay_grading",
+        data=(str(logs),),
+        overrides=(
+            "evaluate.resamples=50",
+            "fairness.resamples=50",
+            # some 60 held-out students: chance alone makes gaps, and tests of other things need a release
+            "fairness.max_dsm=0.5",
+            "fairness.max_qwk_gap=0.5",
+            "evaluate.on_fail=flag",
+        ),
+    )
+    return _released(home, settings, logs, request)
+
+
+def _settings(home: Path) -> Settings:
     # Pseudonyms decide who is held out: with a new key, every session would test other students.
     write_key(home / "keys" / "pseudonym.key", SecretKey(bytes(range(32))))
-    settings = Settings(store=str(home / "store"), cache=home / "cache", keys=home / "keys")
+    return Settings(store=str(home / "store"), cache=home / "cache", keys=home / "keys")
+
+
+def _released(home: Path, settings: Settings, logs: Path, request: RunRequest) -> Released:
+    summary = run_request(request, settings)
+    shutil.copytree(settings.store, home / "untouched")
+    return Released(settings, logs, summary, home / "untouched")
+
+
+def _release(home: Path, config: str) -> Released:
+    settings = _settings(home)
     store = settings.open_store()
     district = Runner(store)(simulate, SimulateConfig(students=240, seed=1))
     logs = home / "district.parquet"
@@ -128,6 +164,4 @@ def _release(home: Path, config: str) -> Released:
             "fairness.max_calibration_gap=0.3",
         ),
     )
-    summary = run_request(request, settings)
-    shutil.copytree(settings.store, home / "untouched")
-    return Released(settings, logs, summary, home / "untouched")
+    return _released(home, settings, logs, request)

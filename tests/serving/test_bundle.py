@@ -88,11 +88,14 @@ def test_a_codec_may_be_a_package_whose_files_import_each_other(tmp_path: Path) 
     assert answer.predictions[0].probability == pytest.approx(probability_of(2), abs=1e-6)
     module = sys.modules[type(bundle.codec).__module__]
     assert module.__name__ == f"homeroom_codec_{bundle.manifest.digest[:12]}.parts"
+    before = bundle.codec_digest
     (folder / "codec" / "names.py").write_text("ONE = 2\n")  # what was verified counts, not what lies there now
     assert sys.modules[module.__name__.rpartition(".")[0]].late() == 1
     assert not list(folder.rglob("__pycache__"))
     with pytest.raises(DigestMismatchError, match=r"codec/names\.py"):
         load_bundle(folder)
+    write_bundle_manifest(folder, "knowledge_tracing", ["probability"], 1e-5, None)
+    assert load_bundle(folder).codec_digest != before
 
 
 def test_a_codec_that_does_not_run_is_told_and_leaves_no_module(tmp_path: Path) -> None:
