@@ -17,7 +17,7 @@ from trainer.callbacks.checkpoint import Checkpoint
 from trainer.callbacks.prediction_writer import BasePredictionWriter
 from trainer.checkpoints.resume import Resume, find_checkpoint
 from trainer.configuration.requirements import check_model
-from trainer.errors import HyperparameterClashError, SIGTERMException
+from trainer.errors import HyperparameterClashError, SIGTERMException, TrainerError
 from trainer.launching.launchers import guard_child, report_failure
 from trainer.loggers.lifecycle import begin_loggers, describe_model, finish_loggers
 from trainer.loops.compiled import compiled_steps
@@ -196,6 +196,10 @@ def _first_cause(trainer: Trainer, error: BaseException) -> BaseException:
         failure = _failure_elsewhere(trainer)
         if failure is not None:
             return failure
+        if not isinstance(error, TrainerError):
+            place = f"step {trainer.global_step}"
+            late = trainer.strategy.explain(error, place=place, in_a_hurry=lambda: trainer.received_sigterm)
+            return error if late is None else late
     return error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from trainer.accelerators import Devices
 from trainer.errors import DistributedError
 from trainer.launching.environments import LAUNCHED_VARIABLE, Environment, check_environment, detect_environment
+from trainer.launching.joining import joining, usual_timeout
 from trainer.launching.launchers import SubprocessLauncher
 from trainer.strategies.strategy import Strategy
 from trainer.types import Hook, ReduceOp
@@ -51,7 +52,8 @@ class DDP(Strategy):
         find_unused_parameters: let a step leave parameters out.
         static_graph: promise that every step uses the same parameters in the same order.
         gradient_as_bucket_view: save the memory of one copy of the gradients.
-        timeout: how long a process waits for the others before it fails.
+        timeout: how long a process waits for the others before it fails; by default the seconds in the variable
+            TRAINER_TIMEOUT_S, or five minutes.
         start_method: how the processes begin: "popen" runs the script again; "spawn", "fork" and "forkserver" start
             each run of a trainer, or a function given to `Fabric.launch`, in processes of torch.multiprocessing.
 
@@ -65,7 +67,7 @@ class DDP(Strategy):
         find_unused_parameters: bool = False,
         static_graph: bool = False,
         gradient_as_bucket_view: bool = True,
-        timeout: timedelta = timedelta(minutes=5),
+        timeout: timedelta | None = None,
         start_method: StartMethod = "popen",
     ) -> None:
         if start_method != "popen":
@@ -76,7 +78,7 @@ class DDP(Strategy):
         self.find_unused_parameters = find_unused_parameters
         self.static_graph = static_graph
         self.gradient_as_bucket_view = gradient_as_bucket_view
-        self.timeout = timeout
+        self.timeout = usual_timeout() if timeout is None else timeout
         self.launcher: SubprocessLauncher | None = None
         self._wrapped: DistributedDataParallel | None = None
         self._control: dist.ProcessGroup | None = None
@@ -102,15 +104,16 @@ class DDP(Strategy):
     def _join(self, environment: Environment) -> None:
         if not dist.is_initialized():
             backend = "nccl" if self.device.type == "cuda" else "gloo"
-            store = self._store(environment)
-            dist.init_process_group(
-                backend,
-                store=store,
-                init_method=None if store is not None else "env://",
-                rank=environment.rank,
-                world_size=environment.world_size,
-                timeout=self.timeout,
-            )
+            with joining(environment, backend, self.timeout):
+                store = self._store(environment)
+                dist.init_process_group(
+                    backend,
+                    store=store,
+                    init_method=None if store is not None else "env://",
+                    rank=environment.rank,
+                    world_size=environment.world_size,
+                    timeout=self.timeout,
+                )
             # Left open, the group's threads abort the interpreter when it exits.
             atexit.register(leave_group)
         group = dist.group.WORLD
@@ -225,6 +228,17 @@ class DDP(Strategy):
     def _control_reduce(self, tensor: Tensor, op: dist.ReduceOp.RedOpType) -> Tensor:
         dist.all_reduce(tensor, op=op, group=self._control)
         return tensor
+
+    def explain(
+        self, error: RuntimeError, *, place: str, in_a_hurry: Callable[[], bool]
+    ) -> Exception | None:
+        """Return an error that names the processes which an exchange waited for in vain, where it did."""
+        from trainer.strategies.roll_call import explain_late  # late: few runs need it
+
+        own, size = self.environment.rank, self.environment.world_size
+        return explain_late(
+            error, rank=own, world_size=size, timeout=self.timeout, place=place, in_a_hurry=in_a_hurry
+        )
 
     def teardown(self) -> None:
         """Forget the wrapped model; the process group lives until the process ends."""

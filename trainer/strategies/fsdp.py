@@ -70,7 +70,7 @@ class FSDP(DDP):
         device_mesh: tuple[int, int] | DeviceMesh | None = None,
         mixed_precision: MixedPrecisionPolicy | None = None,
         cpu_offload: bool = False,
-        timeout: timedelta = timedelta(minutes=5),
+        timeout: timedelta | None = None,
     ) -> None:
         super().__init__(timeout=timeout)
         if sharding_strategy not in _SHARDING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -134,6 +134,12 @@ class Strategy(ABC):
     def broadcast(self, obj: Any, src: int = 0) -> Any:  # whatever the user exchanges
         """Return the object of process `src` on every process."""
         return obj
+
+    def explain(
+        self, error: RuntimeError, *, place: str, in_a_hurry: Callable[[], bool]
+    ) -> Exception | None:
+        """Return a better error for one that an exchange raised, where there is one; every process that fails asks."""
+        return None
 
     def barrier(self) -> None:
         """Wait until every process is here."""
