@@ -102,13 +102,13 @@ class LateRankError(DistributedError):
     """Processes that did not arrive at an exchange in time.
 
     Attributes:
-        ranks: which.
+        late_ranks: which.
         operation: the exchange.
     """
 
-    def __init__(self, message: str, *, ranks: Sequence[int] = (), operation: str = "") -> None:
+    def __init__(self, message: str, *, late_ranks: Sequence[int] = (), operation: str = "") -> None:
         super().__init__(message)
-        self.ranks = tuple(ranks)
+        self.late_ranks = tuple(late_ranks)
         self.operation = operation
 
 

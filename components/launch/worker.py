@@ -11,7 +11,8 @@ import time
 import traceback
 from pathlib import Path
 
-from components.launch.job import RankFailure
+from components.launch.job import PREEMPTED_CODE, RankFailure
+from components.launch.notices import Notices
 from components.launch.processes import die_with_parent
 
 LAUNCHED_VARIABLE = "HOMEROOM_LAUNCHED"
@@ -27,10 +28,14 @@ def main() -> None:
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
-        if end.code not in (None, 0):
+        if end.code == PREEMPTED_CODE:
+            Notices(Path(folder), os.getppid()).end_well()
+        elif end.code not in (None, 0):
             _note(Path(folder), end, f"ended with exit code {end.code}")
         raise
     except BaseException as error:
+        if late := getattr(error, "late_ranks", ()):  # the trainer's LateRankError
+            Notices(Path(folder)).accuse(late, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")))
         _note(Path(folder), error, traceback.format_exc())
         raise
 

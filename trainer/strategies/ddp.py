@@ -229,16 +229,12 @@ class DDP(Strategy):
         dist.all_reduce(tensor, op=op, group=self._control)
         return tensor
 
-    def explain(
-        self, error: RuntimeError, *, place: str, in_a_hurry: Callable[[], bool]
-    ) -> Exception | None:
+    def explain(self, error: RuntimeError, *, place: str, in_a_hurry: Callable[[], bool]) -> Exception | None:
         """Return an error that names the processes which an exchange waited for in vain, where it did."""
         from trainer.strategies.roll_call import explain_late  # late: few runs need it
 
         own, size = self.environment.rank, self.environment.world_size
-        return explain_late(
-            error, rank=own, world_size=size, timeout=self.timeout, place=place, in_a_hurry=in_a_hurry
-        )
+        return explain_late(error, rank=own, world_size=size, timeout=self.timeout, place=place, in_a_hurry=in_a_hurry)
 
     def teardown(self) -> None:
         """Forget the wrapped model; the process group lives until the process ends."""

@@ -10,7 +10,7 @@ from traceback import walk_tb
 from typing import cast
 
 import torch.distributed as dist
-from torch._C._distributed_c10d import Store  # torch.distributed hides it from type checkers
+from torch._C._distributed_c10d import PrefixStore, Store  # torch.distributed hides them from type checkers
 
 from trainer.errors import LateRankError
 
@@ -50,7 +50,7 @@ def explain_late(
         f"{who[0].upper()}{who[1:]} did not arrive at {operation} ({place}) within {seconds:g} s: stopped, hanging, or "
         f"on a machine that cannot be reached. Got no answer of {who}; expected all {world_size} processes. Look at "
         "what that process does (its log, `py-spy dump`), or give more time with the strategy's `timeout`.",
-        ranks=absent,
+        late_ranks=absent,
         operation=operation,
     )
 
@@ -92,7 +92,7 @@ class _Roll:
 
     def _ask(self) -> None:
         try:
-            store: Store = dist.PrefixStore("trainer/roll-call", dist.distributed_c10d._get_default_store())
+            store: Store = PrefixStore("trainer/roll-call", dist.distributed_c10d._get_default_store())
             store.set(str(self._rank), "here")
             if self._calls:
                 store.set(_CALLED, "now")

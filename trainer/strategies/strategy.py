@@ -135,9 +135,7 @@ class Strategy(ABC):
         """Return the object of process `src` on every process."""
         return obj
 
-    def explain(
-        self, error: RuntimeError, *, place: str, in_a_hurry: Callable[[], bool]
-    ) -> Exception | None:
+    def explain(self, error: RuntimeError, *, place: str, in_a_hurry: Callable[[], bool]) -> Exception | None:
         """Return a better error for one that an exchange raised, where there is one; every process that fails asks."""
         return None
 
