@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from components.errors import TrainingFailedError
+from components.errors import TrainingFailedError, TrainingPreemptedError
 from components.launch.job import ERROR_LOG_FILE, JobState
 from components.launch.local import LocalLauncher
 from components.launch.spec import LaunchSpec
@@ -81,6 +81,11 @@ def _run_several(job: Job, say: Callable[[str], None]) -> None:
         launched.cancel()
     if state is JobState.SUCCEEDED:
         return
+    if state is JobState.PREEMPTED:
+        raise TrainingPreemptedError(
+            "Training was asked to make room. It has saved after its last batch and ended; nothing is lost. Run the "
+            "same command again: it goes on from there."
+        )
     first = launched.failure()
     if first is None:
         raise TrainingFailedError(

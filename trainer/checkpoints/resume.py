@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch.optim import Optimizer
@@ -20,6 +21,7 @@ from trainer.seed import capture_rng
 from trainer.types import PlainState
 
 if TYPE_CHECKING:
+    from trainer.data.loaders import TrainLoader
     from trainer.trainer import Trainer
 
 
@@ -47,6 +49,7 @@ def dump_checkpoint(trainer: Trainer, weights_only: bool) -> PlainState:
         checkpoint["loops"] = {"train_state": trainer.train_state.state_dict()}
         checkpoint["world_size"] = trainer.world_size
         checkpoint["data_shares"] = trainer.strategy.data_share.world_size
+        checkpoint["taken_per_batch"] = None if trainer.train_loader is None else trainer.train_loader.taken_per_batch
         gradients, is_shared = open_gradients(trainer)
         checkpoint["ranks"] = _rank_states(trainer, None if is_shared else gradients)
         if is_shared:
@@ -259,20 +262,52 @@ class Resume:
 
     def _position(self) -> PlainState:
         trainer, ranks = self.trainer, self.checkpoint["ranks"]
-        state, now = trainer.train_state, trainer.strategy.data_share.world_size
-        checkpoint = self.checkpoint
-        before = checkpoint["data_shares" if "data_shares" in checkpoint else "world_size"]
-        if before != now and state.batches_done:
-            batches, in_all = state.batches_done * before, state.epoch_batches * before
-            if not state.is_epoch_complete and (batches % now or in_all % now):
-                raise CheckpointError(
-                    f"The checkpoint was written after {state.batches_done} batches on each of {before} processes, "
-                    f"which is no whole number of batches on {now}. Use {before} processes, or a checkpoint from the "
-                    "end of an epoch."
-                )
-            # Of a complete epoch nothing is left to divide: that both are equal is all that counts.
-            state.batches_done, state.epoch_batches = -(-batches // now), -(-in_all // now)
         if trainer.global_rank < len(ranks):
             return ranks[trainer.global_rank]  # type: ignore[no-any-return]  # written by dump_checkpoint
-        trainer.warn_once(f"The checkpoint has random states of {before} processes; the others start from their seeds.")
+        trainer.warn_once(
+            f"The checkpoint has random states of {len(ranks)} processes; the others start from their seeds."
+        )
         return {**ranks[0], "rng": capture_rng()}
+
+    def place_in_epoch(self, loader: TrainLoader) -> None:
+        """Count the batches of a half-finished epoch as processes of another number do: no sample twice, none left out.
+
+        Raises:
+            CheckpointError: what was done is no whole number of batches now.
+        """
+        state, checkpoint = self.trainer.train_state, self.checkpoint
+        before = checkpoint["data_shares" if "data_shares" in checkpoint else "world_size"]
+        now = self.trainer.strategy.data_share.world_size
+        if before == now or not state.batches_done or state.is_epoch_complete:
+            return
+        in_all = None if math.isinf(loader.num_batches) else int(loader.num_batches)
+        taken, takes = checkpoint.get("taken_per_batch"), loader.taken_per_batch
+        if taken is None or takes is None:
+            if in_all is not None and state.epoch_batches == in_all:
+                return  # a loader that splits each batch itself
+            taken, takes = before, now  # one whose batches stay as they are: there are more at a time, or fewer
+            if self._has_own_place():
+                self._refuse_place(before, now)
+        if taken == takes:
+            return
+        if state.batches_done * taken % takes or state.window_batches * taken % takes:
+            self._refuse_place(before, now)
+        state.batches_done = state.batches_done * taken // takes
+        state.window_batches = state.window_batches * taken // takes
+        if state.epoch_batches >= 0:
+            end = state.epoch_batches * taken
+            # The last batch of an epoch may be a smaller one, or left out.
+            is_same = in_all is not None and abs(end - in_all * takes) < max(taken, takes)
+            state.epoch_batches = in_all if is_same and in_all is not None else -(-end // takes)
+
+    def _has_own_place(self) -> bool:
+        first = self.checkpoint["ranks"][0]
+        return first.get("loader") is not None or "pass" in first
+
+    def _refuse_place(self, before: int, now: int) -> NoReturn:
+        done = self.trainer.train_state.batches_done
+        raise CheckpointError(
+            f"The checkpoint was written after {done} batches on each of {before} processes, which is no whole number "
+            f"of batches on {now}. Keep the global batch as it was (`share_of_batch`), use {before} processes, or take "
+            "a checkpoint from the end of an epoch."
+        )

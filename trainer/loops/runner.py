@@ -254,6 +254,8 @@ def fit(trainer: Trainer, resume: Resume | None) -> None:
     loader = trainer.train_loader if trainer.train_loader is not None else trainer.make_train_loader()
     if validation is not None and not validation.num_batches:
         validation.load_data()
+    if resume is not None:
+        resume.place_in_epoch(loader)
     if position is not None and trainer.train_state.batches_done and not trainer.train_state.is_epoch_complete:
         loader.check_length(trainer.train_state.epoch_batches)
     _warn_of_rare_schedulers(trainer, loader.num_batches)
