@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--address")
     given = parser.parse_args()
     spec = LaunchSpec.from_json(given.spec.read_text(encoding="utf-8"))
-    notices = Notices(spec.place)
+    notices, started_s = Notices(spec.place), now_s()
     notices.clear()
     try:
         untyped: Any = torchrun
@@ -98,7 +98,7 @@ def main() -> None:
     except ChildFailedError as error:
         if all(failure.exitcode == PREEMPTED_CODE for failure in error.failures.values()):
             sys.exit(PREEMPTED_CODE)
-        _note_the_killed(spec, error)
+        _note_the_killed(spec, error, notices, started_s)
         sys.exit(1)
     except (RendezvousTimeoutError, RendezvousConnectionError, RendezvousClosedError) as error:
         told = _meeting_failed(spec, given.rdzv, error)
@@ -128,14 +128,15 @@ def _meeting_failed(spec: LaunchSpec, rdzv: str | None, error: Exception) -> str
     )
 
 
-def _note_the_killed(spec: LaunchSpec, error: ChildFailedError) -> None:
+def _note_the_killed(spec: LaunchSpec, error: ChildFailedError, notices: Notices, since_s: float) -> None:
     """Note the processes that could not tell why they ended."""
     # torchrun ends the others with SIGTERM, and counts that as their failure.
     asked = (-signal.SIGTERM, PREEMPTED_CODE)
     by_itself = {r: f for r, f in error.failures.items() if f.exitcode not in asked} or error.failures
+    late = {int(rank) for _, rank in notices.accused(since_s)}  # killed because others had waited for them in vain
     for rank, failure in by_itself.items():
         # One that has told what it raised may still be aborted by a thread of the process group while it ends.
-        if failure.exitcode < 0 and not RankFailure.is_noted(spec.place, spec.max_restarts, rank):
+        if failure.exitcode < 0 and rank not in late and not RankFailure.is_noted(spec.place, spec.max_restarts, rank):
             name = signal.Signals(-failure.exitcode).name
             RankFailure(
                 rank=rank,
