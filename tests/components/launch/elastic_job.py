@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 import trainer as L
+from components.train.agreement import Agreement
+from components.train.job import Job
 from trainer.callbacks import ModelCheckpoint
 from trainer.data.global_batch import share_of_batch
 
@@ -93,6 +95,9 @@ def main() -> None:
     share = share_of_batch(settings.get("batch", BATCH), world)
     model = Ledger()
     loader = DataLoader(data(), batch_size=share.batch_size, shuffle=True)
+    if settings.get("config_of_rank"):
+        config = {"seed": 1, "rate": rank}
+        trainer.callbacks.append(Agreement(Job(package="tests", dataset="", folder="", config=config)))
     trainer.fit(model, loader, ckpt_path="last")
     trainer.save_checkpoint(folder / "final.ckpt", weights_only=True)
 

@@ -202,7 +202,7 @@ def test_fifty_kills(tmp_path: Path, undisturbed: dict[str, torch.Tensor]) -> No
     pauses: list[float] = []
     for trial in range(5):
         folder = tmp_path / str(trial)
-        spec = make_spec(folder, settings={"epochs": EPOCHS, "step_s": 0.3}, max_restarts=10, timeout_s=600.0)
+        spec = make_spec(folder, settings={"epochs": EPOCHS, "step_s": 0.3}, max_restarts=12, timeout_s=600.0)
         job = LocalLauncher().submit(spec)
         try:
             for count in range(10):
