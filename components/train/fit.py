@@ -107,8 +107,9 @@ class SaveOnNotice(tr.Callback):
 
     def on_exception(self, trainer: tr.Trainer, pl_module: tr.LightningModule, exception: BaseException) -> None:
         """Save after SIGTERM."""
-        together = isinstance(exception, SIGTERMException) and exception.is_common
-        if together and trainer.global_step:
+        if not isinstance(exception, SIGTERMException) or not trainer.global_step:
+            return
+        if exception.is_common or not trainer.strategy.is_distributed:
             trainer.save_checkpoint(self.path)
 
 
