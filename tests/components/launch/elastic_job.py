@@ -27,15 +27,15 @@ SAMPLES, BATCH = 128, 16
 class Ledger(L.LightningModule):
     """Counts the samples exactly: sums of powers of two."""
 
-    def __init__(self) -> None:
+    def __init__(self, dropout: float = 0.25) -> None:
         super().__init__()
+        self.dropout = dropout
         self.seen = torch.nn.Parameter(torch.zeros(SAMPLES, 1))
         self.layer = torch.nn.Linear(4, 4)
-        self.losses: list[float] = []
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         index, x = batch
-        ordered = torch.nn.functional.dropout(self.layer(x), 0.25).tanh().square().mean()
+        ordered = torch.nn.functional.dropout(self.layer(x), self.dropout).tanh().square().mean()
         loss: Tensor = -self.seen[index].sum() / len(index) + ordered
         self.log("order", ordered.detach(), on_step=False, on_epoch=True)
         return loss
@@ -93,7 +93,7 @@ def main() -> None:
         max_steps=settings.get("max_steps", -1),
     )
     share = share_of_batch(settings.get("batch", BATCH), world)
-    model = Ledger()
+    model = Ledger(settings.get("dropout", 0.25))
     loader = DataLoader(data(), batch_size=share.batch_size, shuffle=True)
     if settings.get("config_of_rank"):
         config = {"seed": 1, "rate": rank}

@@ -8,18 +8,12 @@ from pathlib import Path
 import pytest
 
 from components.errors import ConfigError
-from components.launch.job import JobState
+from components.launch.job import JobState, RankFailure
 from components.launch.local import LocalLauncher
 from components.launch.meeting import check_store, host_store
 from components.train.agreement import constituents, differences
 from components.train.job import Job
-from tests.components.launch.elastic import logs, machines, make_spec
-
-
-def failures(folder: Path) -> dict[int, str]:
-    """Return what each rank noted, by rank."""
-    found = [json.loads(path.read_text()) for path in (folder / "job" / "errors").glob("attempt-*.json")]
-    return {one["rank"]: f"{one['kind']}: {one['detail']}" for one in found}
+from tests.components.launch.elastic import logs, machines, make_spec, steps
 
 
 @pytest.mark.multiprocess
@@ -39,10 +33,11 @@ def test_every_process_refuses(tmp_path: Path, settings: dict[str, object], kind
     assert failure is not None
     assert failure.kind == kind
     assert said in failure.detail
-    told = failures(tmp_path)
-    assert 0 in told
-    assert said in told[0], logs(tmp_path)
-    assert not (tmp_path / "final.ckpt").exists()
+    assert failure.rank in (0, 1)
+    assert json.loads((tmp_path / "job" / "ended.json").read_text()) == {"state": "failed"}
+    assert "exitcode: 0" not in (tmp_path / "job" / "launch.err").read_text()
+    assert steps(tmp_path) == []
+    assert not (tmp_path / "final.ckpt").exists(), logs(tmp_path)
 
 
 @pytest.mark.multiprocess
@@ -53,7 +48,9 @@ def test_a_machine_that_waits_in_vain_says_so(tmp_path: Path) -> None:
         assert job.start("a").wait(60) == 1
         said = f"Not enough machines met at {job.rdzv} within 2 s. Got fewer than 2; expected 2 to 2."
         assert said in job.log("a")
-    assert said in failures(tmp_path)[-1]
+    failure = RankFailure.first(tmp_path / "job")
+    assert failure is not None
+    assert (failure.rank, failure.kind, failure.detail[: len(said)]) == (-1, "RendezvousTimeoutError", said)
 
 
 def test_a_port_that_is_taken_is_told() -> None:
