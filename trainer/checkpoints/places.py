@@ -15,6 +15,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -90,12 +91,19 @@ def files_in(folder: str | Path, extension: str = "") -> list[tuple[str, float]]
             entries = files.ls(inside, detail=True)
         except FileNotFoundError:
             return []
-        names = [entry["name"].rpartition("/")[2] for entry in entries if entry["type"] == "file"]
-        return sorted(
-            (join(folder, name), files.modified(f"{inside.rstrip('/')}/{name}").timestamp())
-            for name in names
-            if name.endswith(extension)
-        )
+        found = [entry for entry in entries if entry["type"] == "file" and entry["name"].endswith(extension)]
+        return sorted((join(folder, entry["name"].rpartition("/")[2]), _changed(files, entry)) for entry in found)
+
+
+def _changed(files: Any, entry: dict[str, Any]) -> float:
+    """Return when an object was changed last, as its listing says; only where it does not, the object is asked."""
+    for name in ("LastModified", "mtime", "created"):
+        said = entry.get(name)
+        if isinstance(said, datetime):
+            return said.timestamp()
+        if isinstance(said, int | float):
+            return float(said)
+    return float(files.modified(entry["name"]).timestamp())
 
 
 def folders_in(folder: str | Path) -> list[str]:
