@@ -249,7 +249,7 @@ class LightningCLI:
         """Let the hyperparameters in a checkpoint file given as `ckpt_path` win over the model's arguments."""
         subcommand = self.config.get("subcommand")
         path = self.config[subcommand].get("ckpt_path") if subcommand else None
-        if not path or not Path(path).is_file():
+        if not path or not Path(path).exists():
             return
         checkpoint = load_checkpoint(path)
         saved = {n: v for n, v in checkpoint.get("hyper_parameters", {}).items() if n != INSTANTIATOR_KEY}
