@@ -103,8 +103,10 @@ def _kinds(kind: type[CheckpointError]) -> list[type[CheckpointError]]:
 
 
 def _said(failure: BaseException) -> str:
-    """Return what went wrong first, in one line."""
+    """Return what went wrong, in one line; what a file system said, where torch wraps that."""
     if isinstance(failure, CheckpointError):
         return str(failure)
-    cause = failure.__cause__ or (failure.__context__ if not str(failure) else None)
-    return f"{failure}" if isinstance(failure, OSError) else f"{type(failure).__name__}: {failure or cause}"
+    first: BaseException | None = failure
+    while first is not None and not isinstance(first, OSError):
+        first = first.__cause__ or first.__context__
+    return f"{type(failure).__name__}: {failure}" if first is None else str(first)
