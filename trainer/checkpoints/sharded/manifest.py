@@ -14,7 +14,7 @@ from trainer.errors import CheckpointError
 
 NAME = "manifest.json"
 FORMAT = 1
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 
 
 class DamagedFolderError(CheckpointError):
@@ -64,10 +64,11 @@ def is_sharded(path: str | os.PathLike[str]) -> bool:
 def measure(path: Path) -> Entry:
     """Return the size and digest of a file's bytes as they are on the disk."""
     found, size = hashlib.sha256(), 0
+    block = memoryview(bytearray(_BLOCK))
     with open(path, "rb", buffering=0) as file:
-        while block := file.read(_BLOCK):
-            found.update(block)
-            size += len(block)
+        while read := file.readinto(block):
+            found.update(block[:read])
+            size += read
     return Entry(size=size, sha256=found.hexdigest())
 
 
