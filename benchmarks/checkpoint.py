@@ -51,10 +51,12 @@ class Model(L.LightningModule):
         self.net = nn.Sequential(*(nn.Linear(width, width) for _ in range(layers)))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return something to make smaller."""
         out: Tensor = self.net(batch[0]).square().mean()
         return out
 
     def configure_optimizers(self) -> Any:
+        """Return Adam, whose state is twice the weights."""
         return torch.optim.Adam(self.parameters(), lr=1e-4)
 
 
@@ -93,9 +95,11 @@ class Measure(L.Callback):
         self.bytes = {"this process": 0, "checkpoint": 0, "state of this process": 0, "first asynchronous copy": 0}
 
     def note(self, name: str, seconds: float) -> None:
+        """Keep a time."""
         self.seconds.setdefault(name, []).append(seconds)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Save in each way, once; the order changes."""
         ways: list[tuple[str, Callable[[Any, Path], None]]] = [
             ("sync", self.at_once),
             ("async", self.beside),
@@ -115,18 +119,20 @@ class Measure(L.Callback):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         if batch_idx == 0:  # it warms, and makes the copy whose memory is used again
             self.bytes["first asynchronous copy"] = self.memory["async"][0]
-            for values in (*self.seconds.values(), *self.memory.values()):
-                values.clear()
+            self.seconds.clear()
+            self.memory = {name: [] for name in self.memory}
         if batch_idx == self.rounds:
             self.background.teardown()
             trainer.should_stop = True
 
     def at_once(self, trainer: Any, path: Path) -> None:
+        """Save a folder, and wait."""
         clock = time.perf_counter()
         trainer.save_checkpoint(path)
         self.note("sync", time.perf_counter() - clock)
 
     def beside(self, trainer: Any, path: Path) -> None:
+        """Save a folder beside the steps."""
         trainer.plugins.checkpoint_io = self.background
         clock = time.perf_counter()
         trainer.save_checkpoint(path)
@@ -136,6 +142,7 @@ class Measure(L.Callback):
         trainer.plugins.checkpoint_io = None
 
     def whole(self, trainer: Any, path: Path) -> None:
+        """Save one file with whole tensors."""
         trainer.strategy.saves_sharded = False
         clock = time.perf_counter()
         trainer.save_checkpoint(path)
@@ -143,6 +150,7 @@ class Measure(L.Callback):
         trainer.strategy.saves_sharded = True
 
     def compare(self, trainer: Any, path: Path) -> None:
+        """Compare this process's part of a folder with its manifest."""
         found = manifest.read(path)
         mine = manifest.share(found.files, trainer.global_rank, trainer.world_size)
         clock = time.process_time()

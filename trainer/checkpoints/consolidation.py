@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 
@@ -13,9 +13,6 @@ from trainer.checkpoints import places
 from trainer.checkpoints.files import save_checkpoint
 from trainer.checkpoints.sharded.manifest import is_sharded
 from trainer.errors import CheckpointError, MisconfigurationException, four_parts
-
-if TYPE_CHECKING:
-    from trainer.checkpoints.sharded.tensors import StoredTensor
 
 _NAMES = {
     torch.float64: "F64",
@@ -72,13 +69,10 @@ def consolidate(
                        expected="a path outside of it", remedy="Write it beside the folder.")
         )  # fmt: skip
     from trainer.checkpoints.sharded.reading import Folder  # late: they take a while to import
-    from trainer.checkpoints.sharded.tensors import StoredTensor, read_whole
+    from trainer.checkpoints.sharded.tensors import read_whole
 
     checkpoint = Folder(source).checkpoint()
-    weights: dict[str, StoredTensor] = {}
-    for name, value in checkpoint["state_dict"].items():
-        if isinstance(value, torch.Tensor):
-            weights[name] = value  # type: ignore[assignment]  # stored ones, and small ones that are read already
+    weights = {name: value for name, value in checkpoint["state_dict"].items() if isinstance(value, torch.Tensor)}
     if format == "ckpt":
         save_checkpoint(read_whole(checkpoint), target)
     else:
@@ -91,7 +85,7 @@ def _parents(target: str | Path) -> list[Path]:
     return list(Path(places.normal(target)).resolve().parents)
 
 
-def _write_safetensors(weights: dict[str, StoredTensor], target: str | Path, metadata: dict[str, str]) -> None:
+def _write_safetensors(weights: dict[str, torch.Tensor], target: str | Path, metadata: dict[str, str]) -> None:
     """Write the format of the safetensors library (its format.md): a length, a JSON header, the bytes in its order.
 
     The library itself wants all tensors in memory.

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 import trainer as L
 from tests.forked import serve
 from trainer.callbacks import ModelCheckpoint
-from trainer.checkpoints.sharded import writing
+from trainer.checkpoints.sharded import manifest
 from trainer.errors import CheckpointError, MisconfigurationException
 from trainer.plugins import AsyncCheckpointIO
 from trainer.plugins.precision import Precision
@@ -49,14 +49,17 @@ class Numbered(Dataset[Any]):
 class Model(L.LightningModule):
     """Odd sizes, a buffer, a parameter used twice; keeps losses and which samples they are of."""
 
+    seen: Tensor
+
     def __init__(self, width: int = 7) -> None:
         super().__init__()
         self.save_hyperparameters()
         with torch.random.fork_rng():
             torch.manual_seed(3)
             self.enter = nn.Linear(6, width)
-            self.inner = nn.ModuleList([nn.Linear(width, width), nn.Linear(width, width)])
-            self.inner[1].weight = self.inner[0].weight  # type: ignore[union-attr]  # a layer
+            first, second = nn.Linear(width, width), nn.Linear(width, width)
+            second.weight = first.weight
+            self.inner = nn.ModuleList([first, second])
             self.leave = nn.Linear(width, 1)
         self.register_buffer("seen", torch.zeros(3))
         self.losses: list[float] = []
@@ -259,15 +262,15 @@ def fail_all(folder: Path, world: int, rank: int) -> dict[str, Any]:
             spoil(good, spoiled, kind)
         trainer.strategy.barrier()
         told(kind, lambda spoiled=spoiled: fit(spoiled))  # type: ignore[misc]
-    measure = writing.manifest.measure
+    measure = manifest.measure
 
     def full(path: Path) -> Any:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.name))
 
     for at in range(world):  # one process alone has no space left
-        writing.manifest.measure = full if rank == at else measure
+        manifest.measure = full if rank == at else measure
         told(f"no space at {at}", lambda: trainer.save_checkpoint(good))
-        writing.manifest.measure = measure
+        manifest.measure = measure
     told("the good one", lambda: fit(good, max_steps=4))
     told("a foreign folder", lambda: trainer.save_checkpoint(folder / "foreign"))
 
@@ -279,9 +282,9 @@ def fail_all(folder: Path, world: int, rank: int) -> dict[str, Any]:
 
     told("in the background", in_background)
     found["kept later"] = sorted(path.name for path in (folder / "later").iterdir())
-    writing.manifest.measure = full if rank == world - 1 else measure
+    manifest.measure = full if rank == world - 1 else measure
     told("no space in the background", in_background)
-    writing.manifest.measure = measure
+    manifest.measure = measure
     found["left"] = sorted(path.name for path in folder.glob(".tmp-*"))
     return found
 
@@ -319,8 +322,15 @@ def train_on(folder: Path, world: int, rank: int, asynchronous: bool, steps: int
         def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
             (folder / f"progress-{rank}").write_text(str(trainer.global_step))
 
-    trainer = make_trainer(folder, world, strategy("fsdp", world), max_steps=steps, callbacks=[Tell(), saver],
-                           enable_checkpointing=True, plugins=AsyncCheckpointIO() if asynchronous else None)  # fmt: skip
+    trainer = make_trainer(
+        folder,
+        world,
+        strategy("fsdp", world),
+        max_steps=steps,
+        callbacks=[Tell(), saver],
+        enable_checkpointing=True,
+        plugins=AsyncCheckpointIO() if asynchronous else None,
+    )
     trainer.fit(model, loader(world), ckpt_path="last")
     weights = {name: (value.full_tensor() if isinstance(value, DTensor) else value).tolist()
                for name, value in model.state_dict().items()}  # fmt: skip

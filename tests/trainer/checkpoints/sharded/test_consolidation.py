@@ -113,7 +113,7 @@ def test_what_cannot_be_consolidated_is_refused(trained: tuple[L.Trainer, Regres
         with pytest.raises(MisconfigurationException, match="The file would be in the folder"):
             consolidate(folder, target)
     consolidate(folder, tmp_path / "one.ckpt", "ckpt")
-    with pytest.raises(CheckpointError, match="one.ckpt is a file"):
+    with pytest.raises(CheckpointError, match=r"one\.ckpt is a file"):
         consolidate(tmp_path / "one.ckpt", tmp_path / "x")
     with pytest.raises(CheckpointError, match="none is not there"):
         consolidate(tmp_path / "none", tmp_path / "x")

@@ -61,9 +61,9 @@ def test_nine_pairs_of_three_strategies_go_on_as_if_nobody_had_stopped_them(tmp_
             assert close(straight_on["optimizer_states"], other["optimizer_states"]), folder
     model = Model.load_from_checkpoint(tmp_path / "fsdp-4.ckpt")
     assert close(model.state_dict(), first["state_dict"])
-    one = make_trainer(tmp_path, 1, strategy("plain", 1))
-    [from_folder] = one.validate(Model(), loader(1), ckpt_path=tmp_path / "fsdp-4.ckpt", verbose=False)
-    [from_weights] = one.validate(model, loader(1), verbose=False)
+    alone = make_trainer(tmp_path, 1, strategy("plain", 1))
+    [from_folder] = alone.validate(Model(), loader(1), ckpt_path=tmp_path / "fsdp-4.ckpt", verbose=False)
+    [from_weights] = alone.validate(model, loader(1), verbose=False)
     assert from_folder == pytest.approx(from_weights, abs=TOLERANCE)
 
 

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 import trainer as L
 from tests.trainer.models import LoggingRegression, Regression, assert_equal_weights, make_trainer, regression_loader
 from trainer.callbacks import EMAWeightAveraging, ModelCheckpoint, OnExceptionCheckpoint
 from trainer.checkpoints import load_checkpoint, places
-from trainer.checkpoints.sharded import saving
+from trainer.checkpoints.sharded import saving, writing
 from trainer.errors import CheckpointError, MisconfigurationException
 from trainer.plugins import AsyncCheckpointIO, TorchCheckpointIO
 from trainer.strategies import DDPStrategy, FSDPStrategy, SingleDeviceStrategy
@@ -172,7 +173,9 @@ def test_an_open_window_goes_on_exactly(tmp_path: Path) -> None:
     assert list(load_checkpoint(tmp_path / "a.ckpt")["gradients"])
     other = fit(tmp_path / "a.ckpt")
     for left, right in zip(one.parameters(), other.parameters(), strict=True):
-        assert torch.equal(left.full_tensor(), right.full_tensor())  # type: ignore[operator]  # they are split
+        assert isinstance(left, DTensor)
+        assert isinstance(right, DTensor)
+        assert torch.equal(left.full_tensor(), right.full_tensor())
 
 
 def test_hooks_see_the_weights_without_their_values(tmp_path: Path) -> None:
@@ -257,8 +260,8 @@ def test_what_cannot_take_a_folder_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, list[str]]:
     """Let writing begin only when the event is set; gives what happened."""
-    opened, happened = threading.Event(), []  # type: ignore[var-annotated]  # of text
-    write = saving.write_folder
+    happened: list[str] = []
+    opened, write = threading.Event(), writing.write_folder
 
     def slow(path: Path, *rest: Any) -> None:
         assert opened.wait(30)
