@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import shutil
@@ -86,6 +85,8 @@ def _exchange(one: Path, other: Path) -> bool:
     """Exchange two names in one step; return whether the system and the file system can do that."""
     if not sys.platform.startswith("linux"):
         return False
+    import ctypes  # late: few runs need it
+
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False

@@ -200,9 +200,9 @@ class Resume:
         self.trainer = trainer
         self.path = path
         own = trainer.plugins.checkpoint_io
-        self.is_sharded = bool(
-            trainer.strategy.broadcast_text("folder" if trainer.is_global_zero and is_sharded(path) else "")
-        )
+        # A plugin of the user's may keep its own kind of folder.
+        is_ours = trainer.is_global_zero and is_sharded(path) and (own is None or places.exists(path))
+        self.is_sharded = bool(trainer.strategy.broadcast_text("folder" if is_ours else ""))
         if self.is_sharded:
             from trainer.checkpoints.sharded.exchange import exchange_of  # late: they take a while to import
             from trainer.checkpoints.sharded.reading import Folder
