@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -133,24 +133,25 @@ class Folder:
         return put_together(self._plain, self)
 
 
-def read_folder(path: Path, map_location: Any = "cpu") -> PlainState:
+def read_folder(path: Path, map_location: Any = "cpu", leaves: Collection[str] = ()) -> PlainState:
     """Return a whole checkpoint from its folder, on this process alone.
 
     Args:
         path: the folder.
         map_location: where tensors go, as for `torch.load`.
+        leaves: of which parts the tensors are not read.
 
     Raises:
         CheckpointError: the folder is damaged or incomplete.
     """
-    whole: PlainState = read_whole(Folder(path).checkpoint())
-    if map_location in ("cpu", None):
-        return whole
+    checkpoint = Folder(path).checkpoint()
+    left = {key: value for key, value in checkpoint.items() if key in leaves}
+    whole: PlainState = read_whole({key: value for key, value in checkpoint.items() if key not in leaves})
     if isinstance(map_location, str | int | torch.device):
-        moved: PlainState = map_tensors(lambda tensor: tensor.to(map_location), whole)
-        return moved
-    buffer = io.BytesIO()  # the other kinds are torch's to understand
-    torch.save(whole, buffer)
-    buffer.seek(0)
-    moved = torch.load(buffer, map_location=map_location, weights_only=True)
-    return moved
+        whole = map_tensors(lambda tensor: tensor.to(map_location), whole)
+    elif map_location is not None:
+        buffer = io.BytesIO()  # the other kinds are torch's to understand
+        torch.save(whole, buffer)
+        buffer.seek(0)
+        whole = torch.load(buffer, map_location=map_location, weights_only=True)
+    return {key: left[key] if key in left else whole[key] for key in checkpoint}

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
@@ -105,12 +106,13 @@ def stage(tensors: Mapping[str, Tensor], staged: dict[str, Tensor]) -> dict[str,
     """
     for key in staged.keys() - tensors.keys():
         del staged[key]
-    for key, tensor in tensors.items():
-        before = staged.get(key)
-        if before is not None and _is_alike(before, tensor):
-            _local(before).copy_(_local(tensor))
-        else:
-            staged[key] = tensor.detach().clone() if tensor.device.type == "cpu" else tensor.detach().to("cpu")
+    with torch.inference_mode(False), torch.no_grad():  # after a validation, too, copies are to be written to again
+        for key, tensor in tensors.items():
+            before = staged.get(key)
+            if before is not None and _is_alike(before, tensor):
+                _local(before).copy_(_local(tensor))
+            else:
+                staged[key] = _copied(tensor)
     return dict(staged)
 
 

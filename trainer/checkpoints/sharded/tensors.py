@@ -102,7 +102,7 @@ def _rebuilt(value: Any, place: tuple[str, ...], change: Any) -> Any:
 def _by_name(state: PlainState, optimizer: Optimizer, names: Mapping[int, str]) -> PlainState:
     """Return an optimizer's state with the names of parameters in the place of their numbers."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    numbers = [number for group in state["param_groups"] for number in group["params"]]
+    numbers = [number for group in state.get("param_groups", ()) for number in group["params"]]
     if len(numbers) != len(parameters):
         return state  # an optimizer with a form of its own
     found = {

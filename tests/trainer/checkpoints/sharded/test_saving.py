@@ -19,6 +19,7 @@ from tests.trainer.models import LoggingRegression, Regression, assert_equal_wei
 from trainer.callbacks import EMAWeightAveraging, ModelCheckpoint, OnExceptionCheckpoint
 from trainer.checkpoints import load_checkpoint, places
 from trainer.checkpoints.sharded import saving, writing
+from trainer.checkpoints.sharded.reading import Folder
 from trainer.errors import CheckpointError, MisconfigurationException
 from trainer.plugins import AsyncCheckpointIO, TorchCheckpointIO
 from trainer.strategies import DDPStrategy, FSDPStrategy, SingleDeviceStrategy
@@ -63,6 +64,8 @@ def test_folders_are_kept_ranked_removed_and_gone_on_from(tmp_path: Path, asynch
     assert first.ckpt_path == saver.best_model_path
     best = LoggingRegression.load_from_checkpoint(saver.best_model_path, map_location=torch.device("cpu"))
     assert best.hparams["dropout"] == 0.5
+    doubled = LoggingRegression.load_from_checkpoint(saver.best_model_path, map_location=lambda storage, place: storage)
+    assert_equal_weights(best, doubled)
     [after] = first.validate(best, regression_loader(), verbose=False)
     assert before == after
     _, second, resumed = run("two", 15, "last")
@@ -252,6 +255,19 @@ def test_what_cannot_take_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"plain data and tensors only.*mine: pathlib"):
         trainer.save_checkpoint(tmp_path / "a.ckpt")
     assert not places.exists(tmp_path / "a.ckpt")
+
+
+def test_a_model_is_built_without_what_only_a_resume_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = sharded(tmp_path, max_steps=2)
+    trainer.fit(Several("Adam"), regression_loader())
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    asked: list[str] = []
+    read = Folder.read
+    monkeypatch.setattr(Folder, "read", lambda self, targets: (asked.extend(targets), read(self, targets))[1])
+    model = Several.load_from_checkpoint(tmp_path / "a.ckpt", optimizer="Adam")
+    assert asked
+    assert {key.partition(".")[0] for key in asked} == {"state_dict"}
+    assert_equal_weights(model, trainer.lightning_module)
 
 
 # Beside the steps
