@@ -170,6 +170,12 @@ def fill(state: Mapping[str, Any], own: Mapping[str, Tensor]) -> dict[str, Any]:
         for name, value in state.items()
         if isinstance(value, StoredTensor) and isinstance(own.get(name), Tensor) and own[name].shape == value.shape
     }
+    empty = sorted(name for name in fitting if own[name].is_meta)
+    if empty:
+        raise CheckpointError(
+            f"The weights {empty[:3]} of the model have no storage yet (they are on the meta device), so that nothing "
+            "can be read into them. Build the model in `configure_model`, or call `to_empty` on it."
+        )
     _read([(value, own[name].detach()) for name, value in fitting.items()])
     return {name: own[name] if name in fitting else _refused_if_computed(name, value) for name, value in state.items()}
 
@@ -242,7 +248,7 @@ def _replaced(value: Any, read: Mapping[int, Tensor]) -> Any:
 
 
 def _read(pairs: Sequence[tuple[StoredTensor, Tensor]]) -> None:
-    """Read stored tensors into others; all processes take part, also those that have nothing to read."""
+    """Read stored tensors into others; all processes take part."""
     folders = {id(stored.folder): stored.folder for stored, _ in pairs}
     for folder in folders.values():
         wanted: dict[str, list[Tensor]] = {}

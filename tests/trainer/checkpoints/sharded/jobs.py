@@ -252,6 +252,11 @@ def fail_all(folder: Path, world: int, rank: int) -> dict[str, Any]:
     trainer.save_checkpoint(folder / "weights.ckpt", weights_only=True)
     shares = {path.name: path.stat().st_size for path in good.glob("*.distcp")}
     found["shares"] = sorted(shares.items())
+    model = trainer.lightning_module
+    model.on_save_checkpoint = lambda checkpoint: checkpoint.update(data_shares=3)  # type: ignore[method-assign]
+    trainer.save_checkpoint(folder / "three.ckpt")
+    del model.on_save_checkpoint
+    told("another number of processes", lambda: fit(folder / "three.ckpt", max_steps=4))
     told("another model", lambda: fit(good, width=9))
     told("weights only", lambda: fit(folder / "weights.ckpt"))
     told("a bucket", lambda: trainer.save_checkpoint("memory://bucket/a.ckpt"))

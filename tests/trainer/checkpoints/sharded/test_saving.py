@@ -20,6 +20,7 @@ from trainer.callbacks import EMAWeightAveraging, ModelCheckpoint, OnExceptionCh
 from trainer.checkpoints import load_checkpoint, places
 from trainer.checkpoints.sharded import saving, writing
 from trainer.checkpoints.sharded.reading import Folder
+from trainer.checkpoints.sharded.tensors import fill
 from trainer.errors import CheckpointError, MisconfigurationException
 from trainer.plugins import AsyncCheckpointIO, TorchCheckpointIO
 from trainer.strategies import DDPStrategy, FSDPStrategy, SingleDeviceStrategy
@@ -210,6 +211,17 @@ def test_hooks_see_the_weights_without_their_values(tmp_path: Path) -> None:
 
     with pytest.raises(CheckpointError, match=r"`on_load_checkpoint` computed 'net.0.weight' from weights"):
         sharded(tmp_path, max_steps=4).fit(Computing(), regression_loader(), ckpt_path=tmp_path / "a.ckpt")
+
+
+def test_a_model_without_storage_is_refused(tmp_path: Path) -> None:
+    trainer = sharded(tmp_path, max_steps=1)
+    trainer.fit(Regression(), regression_loader())
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    with torch.device("meta"):
+        model = nn.Linear(4, 6)
+    weights = Folder(tmp_path / "a.ckpt").checkpoint()["state_dict"]
+    with pytest.raises(CheckpointError, match=r"\['weight'\] of the model have no storage yet"):
+        fill({"weight": weights["net.0.weight"]}, model.state_dict())
 
 
 def test_an_exception_is_saved_too(tmp_path: Path) -> None:

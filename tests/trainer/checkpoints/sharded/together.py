@@ -41,5 +41,5 @@ def end(server: Forks, pids: list[int], folder: Path, seconds: float) -> None:
 
 def run(server: Forks, task: str, world: int, folder: Path, **arguments: Any) -> list[dict[str, Any]]:
     """Do a task in so many processes; return what each found."""
-    end(server, begin(server, task, world, folder, **arguments), folder, 120)
+    end(server, begin(server, task, world, folder, **arguments), folder, 250)
     return [json.loads((folder / f"{task}-{world}-{rank}.json").read_text()) for rank in range(world)]
