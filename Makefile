@@ -31,6 +31,7 @@ bench: $(STAMP)  ## measurements, with the machine named
 	$(BIN)/python -m benchmarks.trainer_startup
 	$(BIN)/python -m benchmarks.tracing_step
 	$(BIN)/python -m benchmarks.loader
+	$(BIN)/python -m benchmarks.checkpoint
 	test -z "$$HOMEROOM_DATA" || $(BIN)/python -m benchmarks.tracing_speed
 	test -z "$$HOMEROOM_DATA" || $(BIN)/python -m benchmarks.quality
 	$(BIN)/python benchmarks/startup.py

@@ -13,6 +13,7 @@ import torch
 
 from trainer.checkpoints import places
 from trainer.checkpoints.digests import DamagedError, verify, write_with_digest
+from trainer.checkpoints.sharded.manifest import is_sharded
 from trainer.errors import CheckpointError, CheckpointMissingError, MisconfigurationException, four_parts
 from trainer.types import PlainState
 
@@ -148,12 +149,16 @@ def _load_local(local: str, name: str, map_location: Any) -> Any:  # plain data 
 
 
 def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> PlainState:
-    """Return the checkpoint at `path`, read as `load_plain` does.
+    """Return the checkpoint at `path`, read as `load_plain` does; from a sharded one's folder, with whole tensors.
 
     Raises:
         CheckpointMissingError: there is no such file.
         CheckpointError: the file is damaged, no checkpoint, or holds more than plain data.
     """
+    if is_sharded(path):
+        from trainer.checkpoints.sharded.reading import read_folder  # late: it takes a while to import
+
+        return read_folder(Path(places.normal(path)), map_location)
     checkpoint = load_plain(path, map_location)
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(

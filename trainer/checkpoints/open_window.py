@@ -47,6 +47,10 @@ def restore_gradients(trainer: Trainer, checkpoint: PlainState) -> None:
     """Give the parameters the gradients of the open window in `checkpoint`, the mean where processes have changed."""
     kept = [state.get("gradients", {}) for state in checkpoint["ranks"]]
     shared: PlainState = checkpoint.get("gradients", {})
+    if shared:
+        from trainer.checkpoints.sharded.tensors import fill_like  # late: it takes a while to import
+
+        shared = fill_like(shared, dict(trainer.lightning_module.named_parameters()))
     for name, parameter in trainer.lightning_module.named_parameters():
         if name in shared:
             parameter.grad = trainer.strategy.split_like(shared[name], parameter)

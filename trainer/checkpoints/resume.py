@@ -12,9 +12,11 @@ import torch
 from torch.optim import Optimizer
 
 from trainer.callbacks.weight_averaging import WeightAveraging
-from trainer.checkpoints.files import FORMAT, FORMAT_KEY, load_checkpoint, save_checkpoint
-from trainer.checkpoints.newest import newest_checkpoint
+from trainer.checkpoints import places
+from trainer.checkpoints.files import FORMAT, FORMAT_KEY, WRITERS, load_checkpoint, save_checkpoint
+from trainer.checkpoints.newest import newest_checkpoint, set_aside
 from trainer.checkpoints.open_window import open_gradients, restore_gradients
+from trainer.checkpoints.sharded.manifest import DamagedFolderError, is_sharded
 from trainer.errors import CheckpointError, MisconfigurationException, NoBestCheckpointError, four_parts
 from trainer.loops.hooks import callback_hooks
 from trainer.seed import capture_rng
@@ -26,10 +28,15 @@ if TYPE_CHECKING:
 
 
 def dump_checkpoint(trainer: Trainer, weights_only: bool) -> PlainState:
-    """Return everything a resume needs (or only the weights and hyperparameters) as plain data and tensors.
+    """Return everything a resume needs (or only the weights and hyperparameters) as plain data and whole tensors.
 
     All processes take part: each has its own generators and its own place in the data.
     """
+    return trainer.strategy.whole(_collect_checkpoint(trainer, weights_only))
+
+
+def _collect_checkpoint(trainer: Trainer, weights_only: bool) -> PlainState:
+    """Return the same with tensors as they are, split or whole."""
     module, datamodule = trainer.lightning_module, trainer.datamodule
     checkpoint: PlainState = {
         FORMAT_KEY: FORMAT,
@@ -65,11 +72,19 @@ def dump_checkpoint(trainer: Trainer, weights_only: bool) -> PlainState:
             if isinstance(callback, WeightAveraging):
                 checkpoint["state_dict"] = callback.weights_only(checkpoint["state_dict"])
     module.on_save_checkpoint(checkpoint)
-    return trainer.strategy.whole(checkpoint)
+    return checkpoint
 
 
 def write_checkpoint(trainer: Trainer, path: str | Path, weights_only: bool, storage_options: object = None) -> None:
-    """Write a checkpoint of the current run; rank zero writes, and all processes hear of a failure."""
+    """Write a checkpoint of the current run; rank zero writes, and all processes hear of a failure.
+
+    Where the strategy saves sharded checkpoints, each process writes its part of a folder.
+    """
+    if trainer.strategy.saves_sharded:
+        from trainer.checkpoints.sharded.saving import save_sharded  # late: it takes a while to import
+
+        save_sharded(trainer, _collect_checkpoint(trainer, weights_only), path, storage_options)
+        return
     checkpoint = dump_checkpoint(trainer, weights_only)
     problem = ""
     if trainer.is_global_zero:
@@ -152,14 +167,45 @@ def find_checkpoint(trainer: Trainer, ckpt_path: str | Path | None) -> str | Non
     return os.fspath(ckpt_path)
 
 
+def begin_resume(trainer: Trainer, ckpt_path: str | Path | None) -> Resume | None:
+    """Read the checkpoint meant by `ckpt_path`, None where there is none to go on from.
+
+    With "last", a damaged folder is set aside and the one before it is taken.
+    """
+    while (path := find_checkpoint(trainer, ckpt_path)) is not None:
+        try:
+            return Resume(trainer, path)
+        except DamagedFolderError as error:
+            if ckpt_path != "last":
+                raise
+            aside = trainer.strategy.broadcast_text(set_aside(path) if trainer.is_global_zero else "")
+            trainer.warn_once(f"{error} It is kept as {aside}, and ckpt_path='last' takes the one before it.")
+    return None
+
+
 class Resume:
-    """A checkpoint on its way into a run; each part is restored when the run is ready for it."""
+    """A checkpoint on its way into a run; each part is restored when the run is ready for it.
+
+    Attributes:
+        is_sharded: it is a folder, from which each process reads its part.
+    """
 
     def __init__(self, trainer: Trainer, path: str) -> None:
         self.trainer = trainer
         self.path = path
         own = trainer.plugins.checkpoint_io
-        self.checkpoint = load_checkpoint(path) if own is None else own.load_checkpoint(path)
+        # A plugin of the user's may keep its own kind of folder.
+        is_ours = trainer.is_global_zero and is_sharded(path) and (own is None or places.exists(path))
+        self.is_sharded = bool(trainer.strategy.broadcast_text("folder" if is_ours else ""))
+        if self.is_sharded:
+            from trainer.checkpoints.sharded.exchange import exchange_of  # late: they take a while to import
+            from trainer.checkpoints.sharded.reading import Folder
+
+            for wait in list(WRITERS):
+                wait()
+            self.checkpoint = Folder(Path(places.normal(path)), exchange_of(trainer.strategy)).checkpoint()
+        else:
+            self.checkpoint = load_checkpoint(path) if own is None else own.load_checkpoint(path)
 
     def restore_callbacks(self, *, fits: bool) -> None:
         """Give module, callbacks and data module their states; the model is built.
@@ -205,8 +251,13 @@ class Resume:
     def restore_weights(self) -> None:
         """Load the weights into the built model."""
         module = self.trainer.lightning_module
+        state = self.checkpoint["state_dict"]
+        if self.is_sharded:
+            from trainer.checkpoints.sharded.tensors import fill
+
+            state = fill(state, module.state_dict())
         try:
-            self.trainer.strategy.load_module(module, self.checkpoint["state_dict"], module.strict_loading)
+            self.trainer.strategy.load_module(module, state, module.strict_loading)
         except RuntimeError as error:
             raise CheckpointError(
                 f"The weights in {self.path} do not fit {type(module).__name__}: {error}. Build the model with the "
@@ -256,6 +307,10 @@ class Resume:
             )
         for part, state in zip(parts, states, strict=True):
             if isinstance(part, Optimizer):
+                if self.is_sharded:
+                    from trainer.checkpoints.sharded.tensors import fill_optimizer
+
+                    state = fill_optimizer(state, part)
                 self.trainer.strategy.load_optimizer(part, state)
             else:
                 part.load_state_dict(state)

@@ -15,7 +15,7 @@ import torch
 from trainer.callback import Callback
 from trainer.callbacks.checkpoint import Checkpoint
 from trainer.callbacks.prediction_writer import BasePredictionWriter
-from trainer.checkpoints.resume import Resume, find_checkpoint
+from trainer.checkpoints.resume import Resume, begin_resume
 from trainer.configuration.requirements import check_model
 from trainer.errors import HyperparameterClashError, SIGTERMException, TrainerError
 from trainer.launching.launchers import guard_child, report_failure
@@ -150,18 +150,20 @@ def _set_up(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Resume | N
     for hook in callback_hooks(trainer, "setup"):
         hook(stage=stage)
     module.setup(stage=stage)
-    path = find_checkpoint(trainer, ckpt_path)
-    resume = None if path is None else Resume(trainer, path)
-    trainer.ckpt_path = path
+    resume = begin_resume(trainer, ckpt_path)
+    trainer.ckpt_path = None if resume is None else resume.path
     module.configure_model()
     if resume is not None:
         resume.restore_callbacks(fits=stage == "fit")
-        resume.restore_weights()
+        if not resume.is_sharded:
+            resume.restore_weights()
     trainer.precision_options.convert_module(module)
     module.to(trainer.strategy.device)
     if trainer.plugins.layer_sync is not None and stage == "fit" and trainer.strategy.is_distributed:
         trainer.plugins.layer_sync.apply(module)
     trainer.strategy.shard(module)
+    if resume is not None and resume.is_sharded:
+        resume.restore_weights()  # each process reads no more than its shards
     return resume
 
 
@@ -264,6 +266,10 @@ def fit(trainer: Trainer, resume: Resume | None) -> None:
         FitLoop(trainer, loader, runs, position).run()
     trainer.keep_position()
     call(trainer, "on_fit_end")
+    if trainer.strategy.saves_sharded and trainer.plugins.checkpoint_io is not None:
+        from trainer.checkpoints.sharded.saving import finish_saving  # late: most runs save files
+
+        finish_saving(trainer)
 
 
 def _log_hyperparameters(trainer: Trainer) -> None:

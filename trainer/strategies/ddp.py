@@ -21,7 +21,7 @@ from trainer.errors import DistributedError
 from trainer.launching.environments import LAUNCHED_VARIABLE, Environment, check_environment, detect_environment
 from trainer.launching.joining import joining, usual_timeout
 from trainer.launching.launchers import SubprocessLauncher
-from trainer.strategies.strategy import Strategy
+from trainer.strategies.strategy import StateDictType, Strategy, read_state_dict_type
 from trainer.types import Hook, ReduceOp
 
 if TYPE_CHECKING:
@@ -56,9 +56,10 @@ class DDP(Strategy):
             TRAINER_TIMEOUT_S, or five minutes.
         start_method: how the processes begin: "popen" runs the script again; "spawn", "fork" and "forkserver" start
             each run of a trainer, or a function given to `Fabric.launch`, in processes of torch.multiprocessing.
+        state_dict_type: "full" saves a checkpoint as one file, "sharded" as a folder that all processes write.
 
     Raises:
-        ValueError: the start method is unknown, or not available on this system.
+        ValueError: the start method or `state_dict_type` is unknown, or not available on this system.
     """
 
     def __init__(
@@ -69,11 +70,13 @@ class DDP(Strategy):
         gradient_as_bucket_view: bool = True,
         timeout: timedelta | None = None,
         start_method: StartMethod = "popen",
+        state_dict_type: StateDictType = "full",
     ) -> None:
         if start_method != "popen":
             from trainer.launching.spawning import check_start_method  # late: it imports multiprocessing
 
             check_start_method(start_method)
+        self.saves_sharded = read_state_dict_type(state_dict_type)
         self.start_method = start_method
         self.find_unused_parameters = find_unused_parameters
         self.static_graph = static_graph

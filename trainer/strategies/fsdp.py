@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_map
 
 from trainer.errors import MisconfigurationException, four_parts
 from trainer.strategies.ddp import DDP
+from trainer.strategies.strategy import StateDictType
 from trainer.types import Hook, PlainState, ReduceOp
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class FSDP(DDP):
     """Fully sharded data parallel training: parameters, gradients and optimizer state are split over the processes.
 
     Each block is gathered when it computes and let go afterwards. Losses are those of one process that sees the whole
-    batch. Checkpoints hold whole tensors: they load under any strategy and number of processes.
+    batch. Checkpoints load under any strategy and number of processes.
 
     Gradients are exchanged after every backward pass, also inside an accumulation window, so that they stay split.
 
@@ -57,6 +58,8 @@ class FSDP(DDP):
         mixed_precision: torch's MixedPrecisionPolicy; `precision="bf16-mixed"` works without it.
         cpu_offload: keep what no block needs right now in the CPU's memory.
         timeout: how long a process waits for the others before it fails.
+        state_dict_type: "full" gathers a checkpoint into one file, "sharded" lets each process write its shards into a
+            folder.
 
     Raises:
         MisconfigurationException: a value that cannot be.
@@ -71,8 +74,9 @@ class FSDP(DDP):
         mixed_precision: MixedPrecisionPolicy | None = None,
         cpu_offload: bool = False,
         timeout: timedelta | None = None,
+        state_dict_type: StateDictType = "full",
     ) -> None:
-        super().__init__(timeout=timeout)
+        super().__init__(timeout=timeout, state_dict_type=state_dict_type)
         if sharding_strategy not in _SHARDING:
             raise MisconfigurationException(
                 four_parts("`sharding_strategy` is unknown.", got=sharding_strategy,

@@ -5,18 +5,37 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from trainer.accelerators import Devices
+from trainer.errors import MisconfigurationException, four_parts
 from trainer.launching.environments import Environment
 from trainer.types import Hook, PlainState, ReduceOp
 
 if TYPE_CHECKING:
     from trainer.module import LightningModule
+
+
+StateDictType = Literal["full", "sharded"]
+"""How a checkpoint is saved: as one file with whole tensors, or as a folder to which each process writes."""
+
+
+def read_state_dict_type(given: object) -> bool:
+    """Return whether checkpoints are folders.
+
+    Raises:
+        MisconfigurationException: the value is unknown.
+    """
+    if given not in ("full", "sharded"):
+        raise MisconfigurationException(
+            four_parts("`state_dict_type` is unknown.", got=given, expected="'full' or 'sharded'",
+                       remedy="'full' saves one file, 'sharded' a folder that all processes write.")
+        )  # fmt: skip
+    return given == "sharded"
 
 
 class DataShare(NamedTuple):
@@ -31,6 +50,7 @@ class Strategy(ABC):
 
     Attributes:
         allows_inference_mode: whether evaluation may run in torch's inference mode.
+        saves_sharded: whether a checkpoint is a folder to which each process writes what it holds, not one file.
         averages_at_once: whether gradients are averaged after every backward pass, in an open window too.
         environment: the place of this process; set by `connect`.
         device: where this process computes; set by `connect`.
@@ -39,6 +59,7 @@ class Strategy(ABC):
     """
 
     allows_inference_mode: bool = True
+    saves_sharded: bool = False
     averages_at_once: bool = False
     start_method: str = "popen"
     environment: Environment = Environment()
