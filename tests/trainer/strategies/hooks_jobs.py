@@ -57,7 +57,7 @@ def first(folder: Path) -> dict[str, Any]:
     """Train one epoch and leave a checkpoint."""
     trainer, model = fit(folder, DDPStrategy(zero_stage=1), 1)
     optimizer = trainer.optimizers[0]
-    trainer.save_checkpoint(folder / "first.ckpt")
+    trainer.save_checkpoint(folder / ("alone.ckpt" if DEVICES == 1 else "first.ckpt"))
     return {"losses": model.losses, "bytes": state_bytes(optimizer), "kind": type(optimizer).__name__}
 
 
