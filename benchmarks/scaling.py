@@ -4,7 +4,8 @@
 
 Two processes on Gloo, one thread each, train an embedding with an LSTM (170,000 parameters, 64 sequences of 50 tokens,
 25 ms a step and more on one core). Blocks of a few steps alternate in the same two processes, all beginning together;
-wall time, as waiting for each other is what is measured; medians of the ratios of neighbouring blocks.
+wall time, as waiting for each other is what is measured; medians of the ratios of neighbouring blocks. Waiting hangs on
+what else the machine does, so that CPU time stands beside it.
 
 - `ddp`: the trainer under strategy="ddp", everything off.
 - `torch`: the same loop written plainly around torch's DistributedDataParallel. The trainer may cost 1 % more.
@@ -28,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,9 @@ from trainer.strategies import DDPStrategy, FSDPStrategy, Strategy
 
 PROCESSES = 2
 TARGETS = {"ddp/torch": 1.01, "efficiency": 0.85, "fsdp share": 0.55}
-Block = Callable[[], float]
+Times = tuple[float, float]
+"""Wall and CPU seconds of a block."""
+Block = Callable[[], Times]
 
 
 class Net(nn.Module):
@@ -92,16 +96,26 @@ def loop(model: nn.Module, batches: list[Batch]) -> Block:
     """Return a function that runs a block in a plain loop, all processes beginning together, and returns its time."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
-    def run() -> float:
-        dist.barrier()
-        started = time.perf_counter()
+    def run() -> Times:
+        started = begin()
         for tokens, target in batches:
             optimizer.zero_grad()
             model(tokens, target).backward()
             optimizer.step()
-        return time.perf_counter() - started
+        return since(started)
 
     return run
+
+
+def begin() -> Times:
+    """Wait for the other processes and return the time."""
+    dist.barrier()
+    return time.perf_counter(), time.process_time()
+
+
+def since(started: Times) -> Times:
+    """Return the seconds since then."""
+    return time.perf_counter() - started[0], time.process_time() - started[1]
 
 
 class Alternating:
@@ -115,7 +129,7 @@ class Alternating:
         self.batches = batches
         self.rounds = rounds
         self.others = others
-        self.times: dict[str, list[float]] = {}
+        self.times: dict[str, list[Times]] = {}
 
     def __len__(self) -> int:
         return len(self.batches) * self.rounds
@@ -124,10 +138,9 @@ class Alternating:
         others = self.others()  # now the processes know each other
         names = list(others)
         for index in range(self.rounds):
-            dist.barrier()
-            started = time.perf_counter()
+            started = begin()
             yield from self.batches
-            self.times.setdefault("trainer", []).append(time.perf_counter() - started)
+            self.times.setdefault("trainer", []).append(since(started))
             # Every other time the other way round: what comes right after a pause is the same for all.
             for name in names if index % 2 else reversed(names):
                 self.times.setdefault(name, []).append(others[name]())
@@ -146,7 +159,7 @@ def fit(strategy: Strategy, batches: Any, callbacks: list[L.Callback]) -> None:
         ).fit(Module(), batches)
 
 
-def measure_speed(rank: int, rounds: int, steps: int) -> dict[str, dict[str, list[float]]]:
+def measure_speed(rank: int, rounds: int, steps: int) -> dict[str, dict[str, list[Times]]]:
     """Return the times of this process's blocks, by strategy and loop; neighbours have the same index."""
     batches = make_batches(steps, rank)
 
@@ -225,36 +238,56 @@ def start(rounds: int, steps: int) -> list[dict[str, Any]]:
         return [json.loads((Path(name) / f"rank-{rank}.json").read_text()) for rank in range(PROCESSES)]
 
 
-def blocks_of(ranks: list[dict[str, Any]], strategy: str) -> tuple[dict[str, list[float]], list[float]]:
-    """Return the times of blocks by loop, each as long as in its slowest process, without the first ones.
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """What blocks of steps took, by loop, without the first ones.
 
-    Besides, blocks a second of both processes apart: two models that do not wait for each other add up.
+    Attributes:
+        wall: seconds, each block as long as in its slowest process.
+        cpu: CPU seconds of both processes.
+        apart: blocks a second of two processes that do not wait for each other, which add up.
     """
-    times = {
-        name: list(zip(*(rank["times"][strategy][name] for rank in ranks), strict=True))
-        for name in ranks[0]["times"][strategy]
-    }
-    cold = max(1, len(times["trainer"]) // 8)
-    warm = {name: blocks[cold:] for name, blocks in times.items()}
-    apart = [sum(1 / seconds for seconds in block) for block in warm["alone"]]
-    return {name: [max(block) for block in blocks] for name, blocks in warm.items()}, apart
+
+    wall: dict[str, list[float]]
+    cpu: dict[str, list[float]]
+    apart: list[float]
+
+    def ratios(self, kind: str = "wall") -> list[float]:
+        """Return the trainer's time over plain torch's, of neighbouring blocks."""
+        found: dict[str, list[float]] = getattr(self, kind)
+        return [ours / plain for ours, plain in zip(found["trainer"], found["torch"], strict=True)]
+
+
+def blocks_of(ranks: list[dict[str, Any]], strategy: str) -> Blocks:
+    """Return what the processes measured of one strategy."""
+    measured = [rank["times"][strategy] for rank in ranks]
+    cold = max(1, len(measured[0]["trainer"]) // 8)
+    pairs = {name: list(zip(*(one[name] for one in measured), strict=True))[cold:] for name in measured[0]}
+    return Blocks(
+        wall={name: [max(wall for wall, _ in block) for block in blocks] for name, blocks in pairs.items()},
+        cpu={name: [sum(cpu for _, cpu in block) for block in blocks] for name, blocks in pairs.items()},
+        apart=[sum(1 / wall for wall, _ in block) for block in pairs["alone"]],
+    )
 
 
 def summarise(ranks: list[dict[str, Any]], steps: int) -> dict[str, Any]:
-    """Return medians over the blocks but the first ones; a block lasts as long as its slowest process."""
-    slowest, apart = blocks_of(ranks, "ddp")
-    ratios = [ours / plain for ours, plain in zip(slowest["trainer"], slowest["torch"], strict=True)]
+    """Return medians over the blocks but the first ones."""
+    ddp, zero = blocks_of(ranks, "ddp"), blocks_of(ranks, "zero")
+    ratios = ddp.ratios()
     quartiles = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else [ratios[0]] * 3
-    split, _ = blocks_of(ranks, "zero")
     held = ranks[0]["bytes"]["one"]
     shares = [sum(rank["bytes"]["fsdp"].values()) / sum(held.values()) for rank in ranks]
     states = [rank["bytes"]["zero"]["state"] / held["state"] for rank in ranks]
     return {
-        "step_ms": {name: statistics.median(blocks) / steps * 1e3 for name, blocks in slowest.items()},
+        "step_ms": {name: statistics.median(blocks) / steps * 1e3 for name, blocks in ddp.wall.items()},
+        "cpu_ms": {name: statistics.median(blocks) / steps * 1e3 / PROCESSES for name, blocks in ddp.cpu.items()},
         "ddp/torch": statistics.median(ratios),
         "ddp/torch quartiles": [quartiles[0], quartiles[2]],
-        "efficiency": statistics.median(2 / both / two for both, two in zip(slowest["trainer"], apart, strict=True)),
-        "zero/torch": statistics.median(one / two for one, two in zip(split["trainer"], split["torch"], strict=True)),
+        "ddp/torch cpu": statistics.median(ddp.ratios("cpu")),
+        "efficiency": statistics.median(
+            2 / wall / apart for wall, apart in zip(ddp.wall["trainer"], ddp.apart, strict=True)
+        ),
+        "zero/torch": statistics.median(zero.ratios()),
         "fsdp share": max(shares),
         "zero state share": max(states),
         "blocks": len(ratios),
@@ -287,8 +320,10 @@ def main() -> int:
         return int(bool(missed(found)))
     low, high = found["ddp/torch quartiles"]
     print(machine)
-    print("ms a step: " + ", ".join(f"{name} {value:.2f}" for name, value in found["step_ms"].items()))
+    for what, key in (("ms a step", "step_ms"), ("CPU ms a step and process", "cpu_ms")):
+        print(f"{what}: " + ", ".join(f"{name} {value:.2f}" for name, value in found[key].items()))
     print(f"ddp beside plain torch: {found['ddp/torch']:.4f} (quartiles {low:.4f} to {high:.4f}), at most 1.01")
+    print(f"the same in CPU time: {found['ddp/torch cpu']:.4f}")
     print(f"the same with zero_stage=1: {found['zero/torch']:.4f}")
     print(f"efficiency beside two processes apart: {found['efficiency']:.3f}, at least 0.85")
     print(f"bytes of one process under FSDP2: {found['fsdp share']:.3f} of the whole, at most 0.55")

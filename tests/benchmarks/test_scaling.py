@@ -32,10 +32,13 @@ def test_a_block_lasts_as_long_as_its_slowest_process() -> None:
     }
     ranks: list[dict[str, Any]] = [one, other]
     for rank in ranks:
-        rank["times"]["zero"] = rank["times"]["ddp"]
+        both = {name: [(wall, wall / 2) for wall in walls] for name, walls in rank["times"]["ddp"].items()}
+        rank["times"] = {"ddp": both, "zero": both}
     found = summarise(ranks, steps=2)
     assert found["step_ms"] == {"trainer": 1500.0, "torch": 1500.0, "alone": 1000.0}  # medians of 2 and 4 s, 2 steps
+    assert found["cpu_ms"] == {"trainer": 625.0, "torch": 562.5, "alone": 437.5}  # 1.5 and 3.5 s of CPU, two processes
     assert found["ddp/torch"] == 1.0
+    assert found["ddp/torch cpu"] == pytest.approx((1 + 3.5 / 3) / 2)
     # Together two blocks in 2 s, then in 4 s; apart 1.5 blocks a second, then 1.
     assert found["efficiency"] == pytest.approx((1 / 1.5 + 0.5 / 1) / 2)
     assert found["fsdp share"] == pytest.approx(110 / 200)
