@@ -62,7 +62,7 @@ ARGUMENTS: tuple[Argument, ...] = (
     _changed("use_distributed_sampler", "Index streams are split, samplers stay; evaluation repeats nothing."),
     _changed("barebones", "Turns off what costs time, as in Lightning; nothing else gets faster by it."),
     _changed("plugins", "Precision, CheckpointIO and LayerSync; processes of a cluster are found by their variables."),
-    _changed("sync_batchnorm", "On GPUs, as torch's SyncBatchNorm needs; the layers are put back after the fit."),
+    _changed("sync_batchnorm", "On GPUs; refused for several processes on CPUs; layers are put back after the fit."),
     _refused("model_registry", None, "Nothing is uploaded to Lightning's platform. Leave it out."),
     _refused("suggest_integrations", None, "Nothing is suggested. Leave it out."),
 )  # fmt: skip

@@ -265,6 +265,8 @@ class Trainer(Readings):
         placement = Placement.chosen(
             accelerator, devices, num_nodes, strategy, precision, precision_plugin=self.plugins.precision
         )
+        if self.plugins.layer_sync is not None:
+            self.plugins.layer_sync.check_devices(placement.devices.kind, placement.world_size)
         self._placement = placement
         self.devices, self.num_nodes = placement.devices, num_nodes
         self.strategy, self.precision_options = placement.strategy, placement.precision

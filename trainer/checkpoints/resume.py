@@ -51,7 +51,7 @@ def _collect_checkpoint(trainer: Trainer, weights_only: bool) -> PlainState:
         checkpoint["callbacks"] = _callback_states(trainer)
         for hook in callback_hooks(trainer, "on_save_checkpoint"):
             hook(checkpoint)
-        checkpoint["optimizer_states"] = [optimizer.state_dict() for optimizer in trainer.optimizers]
+        checkpoint["optimizer_states"] = [trainer.strategy.optimizer_state(one) for one in trainer.optimizers]
         checkpoint["lr_schedulers"] = [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]
         checkpoint["loops"] = {"train_state": trainer.train_state.state_dict()}
         checkpoint["world_size"] = trainer.world_size

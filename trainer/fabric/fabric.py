@@ -238,6 +238,8 @@ class Fabric:
         if any(isinstance(optimizer, _FabricOptimizer) for optimizer in optimizers):
             raise ValueError("An optimizer should be passed only once to the `setup` method.")
         wrapped = self._wrapped(module, move=move_to_device)
+        for optimizer in optimizers:
+            self.strategy.shard_optimizer(optimizer)
         ready = [_FabricOptimizer(optimizer, self.strategy, self._scaler, self._callbacks) for optimizer in optimizers]
         if hasattr(unwrap(wrapped), "_fabric_optimizers"):  # a LightningModule
             unwrap(wrapped)._fabric_optimizers = ready
@@ -273,6 +275,8 @@ class Fabric:
                     "The optimizer holds parameters on the meta device, which have no values yet. Set the model up "
                     "first, then make the optimizer from its parameters."
                 )
+        for optimizer in optimizers:
+            self.strategy.shard_optimizer(optimizer)
         ready = tuple(_FabricOptimizer(o, self.strategy, self._scaler, self._callbacks) for o in optimizers)
         return ready[0] if len(ready) == 1 else ready
 
@@ -506,7 +510,7 @@ class Fabric:
             ValueError: `filter` names something that `state` has not.
             CheckpointError: something is not plain, or the file system refuses.
         """
-        save_state(path, unwrap(state), filter, writes=self.is_global_zero)
+        save_state(path, unwrap(state), filter, self.strategy.optimizer_state, writes=self.is_global_zero)
         self.barrier()
 
     def load(

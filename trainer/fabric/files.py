@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from torch.optim import Optimizer
 
 from trainer.checkpoints.files import check_weights_only, load_plain, save_checkpoint
 from trainer.types import PlainState, Stateful
@@ -16,6 +17,7 @@ def save_state(
     path: str | Path,
     state: dict[str, Any],
     filters: dict[str, Callable[[str, Any], bool]] | None,
+    optimizer_state: Callable[[Optimizer], PlainState],
     *,
     writes: bool,
 ) -> None:
@@ -37,7 +39,10 @@ def save_state(
                 raise TypeError(f"The filter of {name!r} should be a callable, given {function!r}")
     plain: PlainState = {}
     for name, value in state.items():
-        found = value.state_dict() if isinstance(value, Stateful) else value
+        if isinstance(value, Optimizer):
+            found: Any = optimizer_state(value)  # which may be split over the processes
+        else:
+            found = value.state_dict() if isinstance(value, Stateful) else value
         keeps = (filters or {}).get(name)
         if keeps is not None and isinstance(found, dict):
             found = {key: part for key, part in found.items() if keeps(key, part)}

@@ -36,19 +36,12 @@ def usual_timeout() -> timedelta:
 
 
 @contextmanager
-def joining(environment: Environment, backend: str, timeout: timedelta) -> Iterator[None]:
+def joining(environment: Environment, timeout: timedelta) -> Iterator[None]:
     """Say what kept the processes from meeting inside the block.
 
     Raises:
         DistributedError: the port is taken, or not all came in time.
-        MisconfigurationException: this installation of torch lacks the back end.
     """
-    if not dist.is_backend_available(backend):
-        raise MisconfigurationException(
-            four_parts(f"Processes on such devices exchange tensors through {backend}, which is not in this torch.",
-                       got=f"no {backend} among {dist.Backend.backend_list}", expected=f"a torch built with {backend}",
-                       remedy='Install one for your GPUs, or compute on the CPU with accelerator="cpu".')
-        )  # fmt: skip
     try:
         yield
     except (dist.DistError, RuntimeError) as error:

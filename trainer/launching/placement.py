@@ -68,10 +68,12 @@ class Placement:
         if processes == 1 and started and is_launched_by_us():
             # A script that ran on several processes of ours may well test on one device afterwards.
             environment = Environment()
+        chosen = choose_strategy(strategy, processes=processes, environment=environment)
+        chosen.check_devices(there, num_nodes)
         return cls(
             devices=there,
             num_nodes=num_nodes,
-            strategy=choose_strategy(strategy, processes=processes, environment=environment),
+            strategy=chosen,
             precision=(
                 choose_precision("32-true" if precision is None else precision, there.kind)
                 if precision_plugin is None

@@ -240,6 +240,8 @@ def fit(trainer: Trainer, resume: Resume | None) -> None:
         windows=trainer.accumulate_grad_batches != 1,
     )
     check_schedulers(optimizers, schedulers)
+    for optimizer in optimizers:
+        trainer.strategy.shard_optimizer(optimizer)
     trainer.optimizers, trainer.lr_scheduler_configs = optimizers, schedulers
     trainer.scaler = trainer.precision_options.make_scaler(trainer.strategy.device)
     trainer.step_optimizers = [LightningOptimizer(optimizer, trainer) for optimizer in optimizers]

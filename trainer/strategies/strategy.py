@@ -80,6 +80,13 @@ class Strategy(ABC):
         """Return the ranks whose logged values count: one for each share of the data."""
         return range(self.environment.world_size)
 
+    def check_devices(self, devices: Devices, num_nodes: int) -> None:  # noqa: B027 - most run anywhere
+        """Refuse devices on which the strategy cannot run; asked before anything is started.
+
+        Raises:
+            MisconfigurationException: it cannot.
+        """
+
     @abstractmethod
     def connect(self, devices: Devices, num_nodes: int) -> None:
         """Find this process's rank and device, starting and joining the other processes where there are any."""
@@ -135,6 +142,13 @@ class Strategy(ABC):
     def split_like(self, value: Tensor, model: Tensor) -> Tensor:
         """Return a whole tensor in the place and form of `model`."""
         return value.to(model.device)
+
+    def shard_optimizer(self, optimizer: Optimizer) -> None:  # noqa: B027 - most strategies split nothing
+        """Split an optimizer's state over the processes; the optimizer stays the same object."""
+
+    def optimizer_state(self, optimizer: Optimizer) -> PlainState:
+        """Return an optimizer's state for a checkpoint, whole on rank zero; all processes take part."""
+        return optimizer.state_dict()
 
     def load_optimizer(self, optimizer: Optimizer, state: PlainState) -> None:
         """Load a whole state into an optimizer."""

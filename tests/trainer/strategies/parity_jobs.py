@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import trainer as L
+from tests.trainer.strategies import parity_hooks
 from trainer.callbacks import EMAWeightAveraging, ModelCheckpoint
 from trainer.strategies.ddp import DDP
 from trainer.strategies.fsdp import FSDP
@@ -101,6 +102,13 @@ class Model(L.LightningModule):
     def configure_optimizers(self) -> Any:
         if self.kind == "adam":
             return torch.optim.Adam(self.parameters(), lr=0.02)
+        if self.kind == "groups":
+            weights = [parameter for parameter in self.parameters() if parameter.dim() > 1]
+            others = [parameter for parameter in self.parameters() if parameter.dim() < 2]
+            groups: list[dict[str, Any]] = [{"params": weights, "lr": 0.02, "weight_decay": 0.1}, {"params": others}]
+            two = torch.optim.AdamW(groups, lr=0.01, weight_decay=0.0)
+            every = torch.optim.lr_scheduler.LambdaLR(two, [lambda step: 0.9**step, lambda step: 1 / (1 + step)])
+            return {"optimizer": two, "lr_scheduler": {"scheduler": every, "interval": "step"}}
         optimizer = torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
         return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)}
 
@@ -112,6 +120,7 @@ class Config:
     optimizer: str = "adam"
     options: dict[str, Any] = field(default_factory=dict)
     ema: bool = False
+    tolerance: float = 1e-5
 
 
 def _configs() -> dict[str, Config]:
@@ -140,6 +149,7 @@ def _configs() -> dict[str, Config]:
         found[f"{way}/schedule"] = Config(make, "recurrent", "sgd")
         found[f"{way}/ema"] = Config(make, ema=True)
         found[f"{way}/double"] = Config(make, options={"precision": "64-true"})
+    found |= parity_hooks.configurations(Config)
     return found
 
 
