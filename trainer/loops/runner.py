@@ -25,6 +25,7 @@ from trainer.loops.evaluation import EvaluationLoop
 from trainer.loops.hooks import bind, call, callback_hooks, is_overridden
 from trainer.loops.loop import FitLoop
 from trainer.loops.state import EVAL_KINDS, RunningStage, Status, StopFlags
+from trainer.model.deferred import is_deferred
 from trainer.model.given_hyperparameters import CLASS_PATH_KEY
 from trainer.optimization.manual import LightningOptimizer
 from trainer.optimization.optimizers import check_optimizers, check_schedulers, read_optimizers
@@ -153,15 +154,21 @@ def _set_up(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Resume | N
     path = find_checkpoint(trainer, ckpt_path)
     resume = None if path is None else Resume(trainer, path)
     trainer.ckpt_path = path
-    module.configure_model()
+    trainer.strategy.configure(module)
+    # Weights without storage are split first, so that no process has to hold all of them.
+    is_late = resume is not None and is_deferred(module)
+    trainer.strategy.weights_follow = is_late
     if resume is not None:
         resume.restore_callbacks(fits=stage == "fit")
-        resume.restore_weights()
+        if not is_late:
+            resume.restore_weights()
     trainer.precision_options.convert_module(module)
-    module.to(trainer.strategy.device)
+    trainer.strategy.place(module)
     if trainer.plugins.layer_sync is not None and stage == "fit" and trainer.strategy.is_distributed:
         trainer.plugins.layer_sync.apply(module)
     trainer.strategy.shard(module)
+    if resume is not None and is_late:
+        resume.restore_weights()
     return resume
 
 

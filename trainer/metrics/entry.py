@@ -71,6 +71,8 @@ class MetricEntry:
         self.fresh = self.open = True
         if isinstance(value, Tensor):
             value = value.detach()
+            if type(value) is not Tensor and hasattr(value, "full_tensor"):
+                value = value.full_tensor()  # split over processes: a DTensor, which takes a while to import
             if value.ndim:
                 value = self._scalar(value)
             self.last = value
