@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from torch.optim import Optimizer
 
 from trainer.checkpoints.files import check_weights_only, load_plain, save_checkpoint
+from trainer.strategies import Strategy
 from trainer.types import PlainState, Stateful
 
 
@@ -16,8 +18,7 @@ def save_state(
     path: str | Path,
     state: dict[str, Any],
     filters: dict[str, Callable[[str, Any], bool]] | None,
-    *,
-    writes: bool,
+    strategy: Strategy,
 ) -> None:
     """Write the state of everything in `state`, filtered; see `Fabric.save`.
 
@@ -42,12 +43,13 @@ def save_state(
         if keeps is not None and isinstance(found, dict):
             found = {key: part for key, part in found.items() if keeps(key, part)}
         plain[name] = found
-    if writes:
+    plain = strategy.whole(plain)
+    if strategy.environment.rank == 0:
         save_checkpoint(plain, path)
 
 
 def load_state(
-    path: str | Path, state: dict[str, Any] | None, *, strict: bool, weights_only: bool | None
+    path: str | Path, state: dict[str, Any] | None, strategy: Strategy, *, strict: bool, weights_only: bool | None
 ) -> dict[str, Any]:
     """Read a file into `state` and return what is left of it; see `Fabric.load`.
 
@@ -71,7 +73,9 @@ def load_state(
         if name not in found:
             continue
         if isinstance(value, nn.Module):
-            value.load_state_dict(found.pop(name), strict=strict)
+            strategy.load_module(value, found.pop(name), strict)
+        elif isinstance(value, Optimizer):
+            strategy.load_optimizer(value, found.pop(name))
         elif isinstance(value, Stateful):
             value.load_state_dict(found.pop(name))
         else:
@@ -79,11 +83,13 @@ def load_state(
     return found
 
 
-def load_raw_state(path: str | Path, obj: Any, *, strict: bool, weights_only: bool | None) -> None:
+def load_raw_state(path: str | Path, obj: Any, strategy: Strategy, *, strict: bool, weights_only: bool | None) -> None:
     """Read the state of one module or optimizer; see `Fabric.load_raw`."""
     check_weights_only(weights_only)
     found = load_plain(path)
     if isinstance(obj, nn.Module):
-        obj.load_state_dict(found, strict=strict)
+        strategy.load_module(obj, found, strict)
+    elif isinstance(obj, Optimizer):
+        strategy.load_optimizer(obj, found)
     else:
         obj.load_state_dict(found)

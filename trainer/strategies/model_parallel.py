@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -28,7 +28,7 @@ from trainer.errors import DistributedError, MisconfigurationException, WrongTyp
 from trainer.model.deferred import Missing, is_deferred, materialise
 from trainer.seed import capture_rng, restore_rng
 from trainer.strategies.fsdp import FSDP, Root
-from trainer.strategies.local_views import within_computing
+from trainer.strategies.local_views import computing, within_computing
 from trainer.strategies.plans import LocalParameters, Plan, add_up_gradients, apply_plan, copy_others
 from trainer.strategies.policies import WrapPolicy
 from trainer.strategies.strategy import DataShare
@@ -288,7 +288,13 @@ class ModelParallelStrategy(FSDP):
         """Split a module for Fabric and return what to call instead of it."""
         called = super().wrap_module(module)
         self._begin()
-        called.forward = within_computing(called.forward)
+        forward = called.forward
+
+        def compute(*arguments: Any, **named: Any) -> Any:
+            with computing():
+                return forward(*arguments, **named)
+
+        called.forward = compute
         return called
 
     def step(self, module: LightningModule, name: str) -> Hook:
