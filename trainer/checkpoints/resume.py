@@ -272,7 +272,11 @@ class Resume:
                 )
             # Of a complete epoch nothing is left to divide: that both are equal is all that counts.
             state.batches_done, state.epoch_batches = -(-batches // now), -(-in_all // now)
-        if trainer.global_rank < len(ranks):
-            return ranks[trainer.global_rank]  # type: ignore[no-any-return]  # written by dump_checkpoint
+        # Processes that hold one copy of the model have neighbouring ranks, and equal random states.
+        held = trainer.strategy.data_share.rank * (len(ranks) // before)
+        if len(ranks) == trainer.world_size and before == now:
+            held = trainer.global_rank
+        if held < len(ranks):
+            return ranks[held]  # type: ignore[no-any-return]  # written by dump_checkpoint
         trainer.warn_once(f"The checkpoint has random states of {before} processes; the others start from their seeds.")
         return {**ranks[0], "rng": capture_rng()}

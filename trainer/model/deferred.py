@@ -1,7 +1,8 @@
 """Models that were built on the meta device: shapes without values, until they are where they will stay.
 
 A layer is filled by its own `reset_parameters` as a whole and split afterwards, so that the values do not depend on the
-number of processes: they are those of the same layer built on a device, drawn in the order of the model's parts.
+number of processes: they are those of the same layer built on a device, drawn in the order of the model's parts, where
+each is drawn once and by its own `reset_parameters`.
 """
 
 from __future__ import annotations
@@ -48,8 +49,9 @@ def materialise(
     names = [(part, name) for part in root.modules() for name, p in part._parameters.items() if id(p) in deferred]
     _allocate(root, device)
     fresh = {id(part._parameters[name]) for part, name in names}
+    shared: set[int] = set()
     for unit in units:
-        _fill(unit, device, fresh, put or _copy)
+        _fill(unit, device, fresh, shared, put or _copy)
 
 
 def _copy(target: Tensor, value: Tensor) -> None:
@@ -86,10 +88,10 @@ def _check(root: nn.Module, lacking: list[nn.Module], missing: Missing) -> None:
     found = lacking if missing == "refuse" else transient
     if found:
         names = {id(part): name for name, part in root.named_modules()}
+        types = {id(part): type(part).__name__.removeprefix("FSDP") for part in found}
         raise MisconfigurationException(
             four_parts("A layer was built on the meta device and cannot fill itself with values.",
-                       got=[f"{names[id(part)].removeprefix('module.') or 'the model'}: {type(part).__name__}"
-                            for part in found],
+                       got=[f"{names[key].removeprefix('module.') or 'the model'}: {types[key]}" for key in types],
                        expected="a method `reset_parameters` that sets its own parameters and buffers, or a checkpoint",
                        remedy="Write one, pass `ckpt_path`, or build this layer outside of the meta device.")
         )  # fmt: skip
@@ -120,13 +122,19 @@ def _allocate(root: nn.Module, device: torch.device) -> None:
             part._buffers[name] = None if buffer is None else on_device(buffer)
 
 
-def _fill(unit: nn.Module, device: torch.device, fresh: set[int], put: Callable[[Tensor, Tensor], None]) -> None:
-    """Let `unit` and its parts set whole parameters, inner ones first as when they were built, and keep the shares."""
+def _fill(
+    unit: nn.Module, device: torch.device, fresh: set[int], shared: set[int], put: Callable[[Tensor, Tensor], None]
+) -> None:
+    """Let `unit` and its parts set whole parameters, inner ones first as when they were built, and keep the shares.
+
+    Of a parameter that several units have, the first one's values stay; the others draw theirs and drop them, as when
+    they were built and tied.
+    """
     kept = [(part, name, p) for part in unit.modules() for name, p in part._parameters.items() if p is not None]
     whole: dict[int, nn.Parameter] = {}
     try:
         for part, name, parameter in kept:
-            if id(parameter) in fresh and id(parameter) not in whole:
+            if id(parameter) in fresh | shared and id(parameter) not in whole:
                 empty = torch.empty(parameter.shape, dtype=parameter.dtype, device=device)
                 whole[id(parameter)] = nn.Parameter(empty, requires_grad=parameter.requires_grad)
             part._parameters[name] = whole.get(id(parameter), parameter)
@@ -139,8 +147,10 @@ def _fill(unit: nn.Module, device: torch.device, fresh: set[int], put: Callable[
         for part, name, parameter in kept:
             part._parameters[name] = parameter
     with torch.no_grad():
-        for parameter in {id(p): p for _, _, p in kept if id(p) in whole}.values():
+        for parameter in {id(p): p for _, _, p in kept if id(p) in fresh}.values():
             put(parameter, whole[id(parameter)].data)
+            fresh.remove(id(parameter))
+            shared.add(id(parameter))
 
 
 def _inner_first(module: nn.Module) -> Iterator[nn.Module]:

@@ -301,5 +301,7 @@ def wrong_plan(folder: Path) -> None:
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     place.mkdir(parents=True, exist_ok=True)
-    results = {name: globals()[name](place) for name in sys.argv[2:]}
-    (place / f"rank-{os.environ.get('RANK', '0')}.json").write_text(json.dumps(results))
+    results = {}
+    for name in sys.argv[2:]:
+        results[name] = globals()[name](place)
+        (place / f"rank-{os.environ.get('RANK', '0')}.json").write_text(json.dumps(results))

@@ -37,9 +37,13 @@ def start(folder: Path, devices: int, *jobs: str, torchrun: bool = False) -> sub
     )  # fmt: skip
 
 
-def run(folder: Path, devices: int, *jobs: str, torchrun: bool = False) -> list[dict[str, Any]]:
-    done = start(folder, devices, *jobs, torchrun=torchrun)
+def run(folder: Path, devices: int, *jobs: str) -> list[dict[str, Any]]:
+    done = start(folder, devices, *jobs)
     assert done.returncode == 0, done.stderr[-5000:]
+    return read(folder)
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("rank-*.json"))]
 
 
@@ -98,7 +102,8 @@ EXPECTED = {
 @pytest.mark.multiprocess
 @pytest.mark.slow
 def test_what_cannot_be_is_refused_on_every_process(tmp_path: Path) -> None:
-    ranks = run(tmp_path, 2, "refusals", torchrun=True)
+    done = start(tmp_path, 2, "refusals", "wrong_plan", torchrun=True)
+    ranks = read(tmp_path)
     assert len(ranks) == 2
     for rank in ranks:
         found = rank["refusals"]
@@ -106,16 +111,18 @@ def test_what_cannot_be_is_refused_on_every_process(tmp_path: Path) -> None:
         for name, (kind, message) in EXPECTED.items():
             assert found[name][0] == kind, found[name]
             assert re.search(message, found[name][1]), found[name]
-
-
-@pytest.mark.parametrize("torchrun", [False, True])
-@pytest.mark.multiprocess
-@pytest.mark.slow
-def test_a_plan_of_another_model_ends_every_process(tmp_path: Path, torchrun: bool) -> None:
-    done = start(tmp_path, 2, "wrong_plan", torchrun=torchrun)
+        assert "wrong_plan" not in rank
     assert done.returncode != 0
     assert "Names of the plan match no module of Model" in done.stderr
-    assert not list(tmp_path.glob("rank-*.json"))
+
+
+@pytest.mark.multiprocess
+@pytest.mark.slow
+def test_a_plan_of_another_model_ends_the_processes_that_we_start(tmp_path: Path) -> None:
+    done = start(tmp_path, 2, "wrong_plan")
+    assert done.returncode != 0
+    assert "Names of the plan match no module of Model" in done.stderr
+    assert read(tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -80,16 +80,18 @@ def test_every_configuration_has_the_losses_of_one_process(
         assert max(rank[name]["memory"] for rank in ranks) <= 1.1 / devices * alone[name]["memory"]
 
 
-@pytest.mark.parametrize("source", ["alone", "fsdp"])
+@pytest.mark.parametrize("source", ["alone", "fsdp", "mesh"])
 @pytest.mark.multiprocess
 @pytest.mark.slow
 def test_a_checkpoint_goes_on_under_any_strategy_and_number_of_processes(
     tmp_path: Path, alone: dict[str, Any], source: str
 ) -> None:
     name = "fsdp/ema"
+    targets: tuple[tuple[int, str], ...] = ((4, name),) if source == "alone" else ((1, name), (2, "ddp/ema"), (4, name))
+    if source == "mesh":
+        name, targets = "tp-fsdp/ema", ((4, "tp-fsdp/ema"),)
     run(tmp_path / "first", 1 if source == "alone" else 2, name, JOB_EPOCHS="1")
-    path = str(tmp_path / "first" / "fsdp-ema" / "epoch.ckpt")
-    targets = ((4, name),) if source == "alone" else ((1, name), (2, "ddp/ema"), (4, name))
+    path = str(tmp_path / "first" / name.replace("/", "-") / "epoch.ckpt")
     for devices, target in targets:
         for rank in run(tmp_path / f"{devices}-{target[:3]}", devices, target, JOB_FROM=path):
             assert rank[target]["losses"] == pytest.approx(alone[name]["losses"][10:], abs=1e-6), (devices, target)
