@@ -156,7 +156,9 @@ class Resume:
         self.trainer = trainer
         self.path = path
         own = trainer.plugins.checkpoint_io
-        self.checkpoint = load_checkpoint(path) if own is None else own.load_checkpoint(path)
+        self.checkpoint = (
+            load_checkpoint(path, lazily=trainer.strategy.defers) if own is None else own.load_checkpoint(path)
+        )
 
     def restore_callbacks(self, *, fits: bool) -> None:
         """Give module, callbacks and data module their states; the model is built.

@@ -27,6 +27,7 @@ from trainer.fabric.wrappers import _FabricDataLoader, _FabricModule, _FabricOpt
 from trainer.launching.environments import detect_environment
 from trainer.launching.placement import Placement
 from trainer.model.deferred import is_deferred
+from trainer.optimization.clipping import clip_by_norm
 from trainer.precision import NoInitialisation, default_dtype
 from trainer.seed import seed_everything
 
@@ -376,11 +377,7 @@ class Fabric:
         if clip_val is not None:
             nn.utils.clip_grad_value_(parameters, clip_val)
             return None
-        norm = nn.utils.clip_grad_norm_(
-            parameters, float(max_norm or 0.0), norm_type=norm_type, error_if_nonfinite=error_if_nonfinite
-        )
-        # Of split parameters it is a DTensor, which takes a while to import.
-        return norm if type(norm) is Tensor else norm.full_tensor()  # type: ignore[attr-defined]
+        return clip_by_norm(parameters, float(max_norm or 0.0), norm_type, error_if_nonfinite)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context of the precision, for operations outside a `forward`."""

@@ -58,7 +58,7 @@ def load_state(
         CheckpointError: the file is missing, damaged, or holds more than plain data.
     """
     check_weights_only(weights_only)
-    found = load_plain(path)
+    found = load_plain(path, lazily=strategy.defers)
     if not isinstance(found, dict):
         found = {"state": found}
     if not state:

@@ -176,7 +176,7 @@ def configured(folder: Path) -> Any:
         model = Configured(how)
         sizes: dict[str, Any] = {"tensor_parallel_size": 1 if how == "sharded" else TENSOR}
         strategy = ModelParallelStrategy(**sizes)
-        trainer = make(folder, strategy)
+        trainer = make(folder, strategy, gradient_clip_val=0.5)
         shares = 1 if DEVICES == 1 else DEVICES // sizes["tensor_parallel_size"]
         trainer.fit(model, loader(shares), DataLoader(data(13), batch_size=3))
         metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
