@@ -1,17 +1,21 @@
 """What every test shares: the education data, and an environment of its own."""
 
+import logging
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import s3fs
 
 from components.secrets import SecretKey, write_key
 from components.simulate.config import SimulateConfig
 from components.simulate.stage import simulate
 from components.stage import Runner
+from components.testing import S3Server
 from flows.operations import run_request
 from flows.request import RunRequest
 from flows.settings import Settings
@@ -47,6 +51,34 @@ def _own_places(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
     monkeypatch.setenv("HOMEROOM_CACHE", str(home / "cache"))
     monkeypatch.setenv("DO_NOT_TRACK", "1")
     monkeypatch.setenv("BENTOML_DO_NOT_TRACK", "True")
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """Serve S3 on the loopback; tests take `s3`, which it is without the faults of another test."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3Server) -> Iterator[S3Server]:
+    """Return an S3 server that has no faults yet. Its buckets are the session's: other tests made some."""
+    s3_server.clear()
+    s3_server.injected.clear()
+    s3_server.requests.clear()
+    yield s3_server
+    s3_server.clear()
+
+
+@pytest.fixture
+def s3_environment(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """Return an S3 server that everything finds that is not told of another."""
+    for name, value in s3.environment().items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()  # cached by arguments, not by the endpoint in the environment
+    yield s3
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @dataclass(frozen=True)

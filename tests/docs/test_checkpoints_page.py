@@ -1,20 +1,16 @@
 """docs/how-to/checkpoints-and-resume.md: its examples run as they stand, in their order."""
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import fsspec
 import pytest
 import torch
 
+from tests.docs.pages import Page
 from trainer.seed import isolated_rng
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "checkpoints-and-resume.md").read_text(
-    encoding="utf-8"
-)
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+NAME = "checkpoints-and-resume"
 
 
 @pytest.fixture(autouse=True)
@@ -30,13 +26,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     fsspec.filesystem("memory").store.clear()
 
 
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
+@pytest.mark.parametrize("number", range(len(Page.named(NAME).blocks)))
 def test_an_example_passes(number: int, tmp_path: Path) -> None:
-    names: dict[str, Any] = {"__name__": "page"}  # Any: whatever a page defines
-    for block in BLOCKS[: number + 1]:
-        before = set(names)
-        exec(compile(block, "docs/how-to/checkpoints-and-resume.md", "exec"), names)
-    examples: list[Callable[[Path], None]] = [names[n] for n in names if n.startswith("test_") and n not in before]
-    for example in examples:
-        example(tmp_path)
-    assert len(examples) == 1
+    [example] = Page.named(NAME).examples_of(number).values()
+    example(tmp_path)

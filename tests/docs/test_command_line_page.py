@@ -1,18 +1,14 @@
 """docs/how-to/command-line.md: its examples run as they stand, in their order."""
 
-import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
-pytest.importorskip("jsonargparse")
+from tests.docs.pages import Page
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "command-line.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+pytest.importorskip("jsonargparse")
 
 
 # The page shows `--optimizer` for a model that has its own.
@@ -22,12 +18,13 @@ def test_the_examples_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys, "argv", ["main.py"])
     # A file of its own: the classes have to be importable, and their source readable, as those of a script are.
     script = tmp_path / "page.py"
-    script.write_text("\n\n".join(BLOCKS), encoding="utf-8")
-    page = ModuleType("page")
-    page.__file__ = str(script)
-    monkeypatch.setitem(sys.modules, "page", page)
-    exec(compile(script.read_text(encoding="utf-8"), str(script), "exec"), vars(page))
-    examples: dict[str, Callable[[Path], Any]] = {n: v for n, v in vars(page).items() if n.startswith("test_")}
+    script.write_text("\n\n".join(Page.named("command-line").blocks), encoding="utf-8")
+    module, page = ModuleType("page"), Page(script)
+    module.__file__ = str(script)
+    page.names = vars(module)
+    monkeypatch.setitem(sys.modules, "page", module)
+    page.run(page.text)
+    examples = page.examples()
     for name, example in examples.items():
         example(tmp_path / name)
     assert len(examples) == 4

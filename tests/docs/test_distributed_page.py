@@ -1,26 +1,17 @@
 """docs/how-to/distributed.md and precision.md: their code runs, top to bottom, and every name on them is there."""
 
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
+from tests.docs.pages import Page
 from trainer.accelerators import AcceleratorRegistry
 from trainer.arguments import STRATEGIES
 from trainer.precision import _KNOWN
 from trainer.strategies import StrategyRegistry
 
-PAGES = Path(__file__).resolve().parents[2] / "docs" / "how-to"
-
-
-def run(name: str) -> dict[str, Any]:
-    names: dict[str, Any] = {"__name__": "__main__"}
-    text = (PAGES / name).read_text(encoding="utf-8")
-    for block in re.findall(r"```python\n(.*?)```", text, re.S):
-        exec(compile(block, name, "exec"), names)
-    return names
+PROCESSES, FORMATS = Page.named("distributed", "__main__"), Page.named("precision", "__main__")
 
 
 @pytest.mark.multiprocess
@@ -30,7 +21,7 @@ def test_the_page_on_processes_runs(
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     try:
-        found = run("distributed.md")
+        found = PROCESSES.run_all()
     finally:
         AcceleratorRegistry.pop("cores", None)
         StrategyRegistry.pop("alone", None)
@@ -41,12 +32,10 @@ def test_the_page_on_processes_runs(
 
 def test_the_page_on_formats_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    run("precision.md")
+    FORMATS.run_all()
 
 
 def test_every_name_is_on_its_page() -> None:
-    formats = (PAGES / "precision.md").read_text(encoding="utf-8")
-    assert [name for name in _KNOWN if f'`"{name}"`' not in formats] == []
-    processes = (PAGES / "distributed.md").read_text(encoding="utf-8")
+    assert [name for name in _KNOWN if f'`"{name}"`' not in FORMATS.text] == []
     kept = [one.name for one in STRATEGIES if one.fate != "refused" and "unused" not in one.name]
-    assert [name for name in kept if f'"{name}"' not in processes and name != "single_device"] == []
+    assert [name for name in kept if f'"{name}"' not in PROCESSES.text and name != "single_device"] == []

@@ -1,21 +1,18 @@
 """docs/how-to/launching.md: its code runs a job, and shows its failure."""
 
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.docs.pages import Page
+
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "how-to" / "launching.md"
 
 
 @pytest.mark.slow
 @pytest.mark.multiprocess
 def test_its_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    [code] = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
-    names: dict[str, Any] = {"__name__": "page"}  # Any: whatever a page defines
-    exec(compile(code, str(PAGE), "exec"), names)
+    names = Page.named("launching").run_all()
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
     (tmp_path / "greeting.py").write_text(
         "import os\nprint('rank', os.environ['RANK'], 'of', os.environ['WORLD_SIZE'])\n"

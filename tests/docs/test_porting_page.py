@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
+from tests.docs.pages import Page
 from trainer.arguments import ARGUMENTS, STRATEGIES
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "porting-from-lightning.md"
+PAGE = Page.named("porting-from-lightning")
 
 
-@pytest.fixture(scope="module")
-def text() -> str:
-    return PAGE.read_text(encoding="utf-8")
-
-
-def test_its_code_runs(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    names: dict[str, Any] = {"__name__": "page"}
-    for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
-        exec(compile(block, str(PAGE), "exec"), names)
+    names = PAGE.run_all()
     assert names["fit"].global_step == 12
     assert names["total"].item() == pytest.approx(
         sum(p.sum().item() for p in names["fit"].predict(names["model"], names["loader"]))
     )
 
 
-def test_every_refusal_is_named(text: str) -> None:
+def test_every_refusal_is_named() -> None:
     refused = [argument.name for argument in (*ARGUMENTS, *STRATEGIES) if argument.fate == "refused"]
-    patterns = re.findall(r"`([a-z_]+)\*?`", text.partition("## What is refused")[2])
+    patterns = re.findall(r"`([a-z_]+)\*?`", PAGE.text.partition("## What is refused")[2])
     families = {"xla": ("single_xla", "tpu_spawn", "tpu_spawn_debug", "single_tpu"), "hpu_": ()}
     unnamed = [
         name

@@ -1,6 +1,5 @@
 """Backup and restore of a store by copying it: by hand, while a run is under way, and from a bucket to a folder."""
 
-import logging
 import shutil
 import threading
 from pathlib import Path
@@ -119,24 +118,20 @@ def test_a_copy_while_a_run_goes_on_has_nothing_half(tmp_path: Path) -> None:
 
 
 def test_a_run_on_an_s3_that_fails_now_and_then_ends_with_the_same_and_is_restored_to_a_folder(
-    released: Released, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    released: Released, tmp_path: Path, s3_environment: S3Server
 ) -> None:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    with S3Server() as s3:
-        for name, value in s3.environment().items():
-            monkeypatch.setenv(name, value)
-        s3fs.S3FileSystem.clear_instance_cache()  # cached by arguments, not by the endpoint in the environment
-        s3.make_bucket("unreliable")
-        # every kind of request meets it, again and again: after 3, after 13, after 23 ...
-        for after in range(3, 400, 10):
-            s3.inject(reset(after=after), slow_down(after=after + 5) if after % 50 == 3 else reset(after=after + 5))
-        settings = Settings(store="s3://unreliable/store", cache=tmp_path / "cache", keys=released.settings.keys)
-        summary = run_request(released.summary.request, settings)
-        assert digests(summary) == digests(released.summary)
-        assert s3.count() > 40
-        s3.clear()
-        remote = fsspec.filesystem("s3", skip_instance_cache=True)
-        for name in ORDER:
-            remote.get(f"unreliable/store/{name}", f"{tmp_path}/restored/{name}", recursive=True)
-        s3fs.S3FileSystem.clear_instance_cache()
+    s3 = s3_environment
+    s3.make_bucket("unreliable")
+    # every kind of request meets it, again and again: after 3, after 13, after 23 ...
+    for after in range(3, 400, 10):
+        s3.inject(reset(after=after), slow_down(after=after + 5) if after % 50 == 3 else reset(after=after + 5))
+    settings = Settings(store="s3://unreliable/store", cache=tmp_path / "cache", keys=released.settings.keys)
+    summary = run_request(released.summary.request, settings)
+    assert digests(summary) == digests(released.summary)
+    assert s3.count() > 40
+    s3.clear()
+    remote = fsspec.filesystem("s3", skip_instance_cache=True)
+    for name in ORDER:
+        remote.get(f"unreliable/store/{name}", f"{tmp_path}/restored/{name}", recursive=True)
+    s3fs.S3FileSystem.clear_instance_cache()
     is_whole(Settings(store=str(tmp_path / "restored"), cache=tmp_path, keys=released.settings.keys), released)

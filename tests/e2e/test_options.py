@@ -2,16 +2,14 @@
 
 import json
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
 import pytest
-import s3fs
-from moto.server import ThreadedMotoServer
 
 from components.errors import ExportError
 from components.stage import StageEvent
+from components.testing import S3Server
 from flows.operations import run_request
 from flows.releases import find_release
 from flows.request import RunRequest
@@ -26,24 +24,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Serve S3 on loopback and make a bucket."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in (
-        ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-    ):
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()  # cached by arguments, not by the endpoint in the environment
-    name = f"district-{uuid.uuid4().hex[:8]}"  # the server's buckets are the process's: other tests made some
-    fsspec.filesystem("s3", skip_instance_cache=True).mkdir(name)
-    yield f"s3://{name}"
-    s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
+def bucket(s3_environment: S3Server) -> str:
+    """Return the URL of an empty bucket."""
+    name = f"district-{uuid.uuid4().hex[:8]}"
+    s3_environment.make_bucket(name)
+    return f"s3://{name}"
 
 
 def test_logs_and_store_on_s3(released: Released, bucket: str, tmp_path: Path) -> None:

@@ -4,19 +4,18 @@ import hashlib
 import io
 import json
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import polars as pl
 import pytest
-from moto.server import ThreadedMotoServer
 
 from components.artifacts import artifact_from_json
 from components.errors import StoreError
 from components.ingest.addresses import secret_in
 from components.ingest.collect import collect
 from components.store import Store, raw_identity
+from components.testing import S3Server
 from tests.components.ingest.running import ingest_files, ingest_uris
 
 ROWS = b"student,item,correct\na,1,1\n"
@@ -108,21 +107,9 @@ def test_nothing_named_is_an_error(store: Store) -> None:
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    for name, value in {
-        "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    boto3.client("s3").create_bucket(Bucket="district")
-    yield "district"
-    server.stop()
+def bucket(s3_environment: S3Server) -> str:
+    s3_environment.make_bucket("collected")
+    return "collected"
 
 
 def test_files_in_a_bucket_are_collected_and_ingested_like_local_ones(
@@ -138,7 +125,7 @@ def test_files_in_a_bucket_are_collected_and_ingested_like_local_ones(
     local = ingest_uris(tmp_path / "local", [str(logs)])
     assert remote.raw.sha256 == local.raw.sha256
     assert remote.logs.sha256 == local.logs.sha256
-    with pytest.raises(StoreError, match="s3://district/absent/: no such file"):
+    with pytest.raises(StoreError, match="s3://collected/absent/: no such file"):
         collect(store, [f"s3://{bucket}/absent/"])
 
 

@@ -1,9 +1,8 @@
 """A store and logs on an S3 server that fails: what is repeated, what is noticed, how long it takes, what is left."""
 
-import logging
 import random
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,24 +43,13 @@ WRITES = ("PutObject", "CopyObject", "DeleteObject")
 QUICK = {"CONNECT_S": "2", "READ_S": "2", "TOTAL_S": "20", "ATTEMPTS": "3"}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    with S3Server() as s3:
-        s3.make_bucket(BUCKET)
-        yield s3
-
-
 @pytest.fixture
-def s3(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    """Return the server without faults, and limits that make tests quick."""
+def s3(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """Return a server with limits that make tests quick."""
     for name, value in QUICK.items():
         monkeypatch.setenv(f"HOMEROOM_S3_{name}", value)
-    server.clear()
-    server.injected.clear()
-    server.requests.clear()
-    yield server
-    server.clear()
+    s3.make_bucket(BUCKET)
+    return s3
 
 
 @pytest.fixture

@@ -366,33 +366,32 @@ def test_one_collector_at_a_time_and_a_dead_ones_notice_runs_out(
 
 
 def test_on_s3_uploads_parts_and_copies_go_too(
-    tmp_path: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, publish: Publish, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(components.places.remote, "PART_BYTES", 5 << 20)
     monkeypatch.setenv("HOMEROOM_S3_ATTEMPTS", "1")
-    with S3Server() as s3:
-        bucket = f"bucket-{random.randbytes(4).hex()}"
-        s3.make_bucket(bucket)
-        store = Store(f"s3://{bucket}/store", cache=tmp_path / "cache", storage_options=s3.storage_options())
-        kept, other = publish(b"1", into=store), publish(b"2", into=store)
-        store.place.put_bytes(f"tmp/{'0' * 32}.part", b"half")
-        store.folder(kept)
-        store.folder(other)
-        s3.inject(*abandon_upload())
-        (tmp_path / "large").write_bytes(bytes(11 << 20))
-        with pytest.raises(StoreError):
-            store.place.put_file(tmp_path / "large", f"artifacts/{'0' * 64}/large")
-        s3.clear()
-        before = {one.kind for one in found(store)}
-        assert before <= {"upload"}  # moto says of every upload that it began in 2010
-        later = datetime.now(UTC) + timedelta(hours=20)
-        keep = Kept(artifacts=frozenset({kept.sha256}))
-        gone = delete_garbage(store, lambda now: find_garbage(store, keep, AGES, later), lambda one: None)
-        assert Counter(one.kind for one in gone) == {"artifact": 1, "upload": 1, "temporary": 1, "copy": 2}
-        assert store.place.uploads() == []
-        store.verify(kept)
-        assert sorted(p.split("/")[0] for p in store.place.list("")) == ["artifacts"] * 3 + ["used"]
-        assert (store.folder(kept) / "a.json").read_bytes() == b"1"
+    bucket = f"bucket-{random.randbytes(4).hex()}"
+    s3.make_bucket(bucket)
+    store = Store(f"s3://{bucket}/store", cache=tmp_path / "cache", storage_options=s3.storage_options())
+    kept, other = publish(b"1", into=store), publish(b"2", into=store)
+    store.place.put_bytes(f"tmp/{'0' * 32}.part", b"half")
+    store.folder(kept)
+    store.folder(other)
+    s3.inject(*abandon_upload())
+    (tmp_path / "large").write_bytes(bytes(11 << 20))
+    with pytest.raises(StoreError):
+        store.place.put_file(tmp_path / "large", f"artifacts/{'0' * 64}/large")
+    s3.clear()
+    before = {one.kind for one in found(store)}
+    assert before <= {"upload"}  # moto says of every upload that it began in 2010
+    later = datetime.now(UTC) + timedelta(hours=20)
+    keep = Kept(artifacts=frozenset({kept.sha256}))
+    gone = delete_garbage(store, lambda now: find_garbage(store, keep, AGES, later), lambda one: None)
+    assert Counter(one.kind for one in gone) == {"artifact": 1, "upload": 1, "temporary": 1, "copy": 2}
+    assert store.place.uploads() == []
+    store.verify(kept)
+    assert sorted(p.split("/")[0] for p in store.place.list("")) == ["artifacts"] * 3 + ["used"]
+    assert (store.folder(kept) / "a.json").read_bytes() == b"1"
 
 
 def test_an_upload_that_goes_on_is_left_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

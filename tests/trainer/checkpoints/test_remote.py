@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,23 +27,12 @@ from trainer.errors import CheckpointError, CheckpointMissingError, Misconfigura
 BUCKET = "checkpoints"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    with S3Server() as s3:
-        s3.make_bucket(BUCKET)
-        yield s3
-
-
 @pytest.fixture
-def s3(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    """Return the server without faults, which s3fs finds as a user tells it: in fsspec's configuration."""
-    monkeypatch.setitem(fsspec.config.conf, "s3", server.storage_options())
-    server.clear()
-    server.injected.clear()
-    server.requests.clear()
-    yield server
-    server.clear()
+def s3(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """Return a server that s3fs finds as a user tells it: in fsspec's configuration."""
+    monkeypatch.setitem(fsspec.config.conf, "s3", s3.storage_options())
+    s3.make_bucket(BUCKET)
+    return s3
 
 
 @pytest.fixture(params=["memory", "s3"])
