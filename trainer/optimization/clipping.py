@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from trainer.data.transfer import whole_tensor
 from trainer.errors import MisconfigurationException, four_parts
 
 ALGORITHMS = ("norm", "value")
@@ -67,20 +68,15 @@ def clip_by_norm(
     for owner in owners:
         groups.setdefault(getattr(owner.grad, "device_mesh", None), []).append(owner)
     if len(groups) < 2:
-        return _whole(torch.nn.utils.clip_grad_norm_(owners, largest, norm_type, error_if_nonfinite))
+        return whole_tensor(torch.nn.utils.clip_grad_norm_(owners, largest, norm_type, error_if_nonfinite))
     norms = [
-        _whole(torch.nn.utils.get_total_norm([o.grad for o in group if o.grad is not None], norm_type))
+        whole_tensor(torch.nn.utils.get_total_norm([o.grad for o in group if o.grad is not None], norm_type))
         for group in groups.values()
     ]
     total = torch.nn.utils.get_total_norm(norms, norm_type, error_if_nonfinite)
     for group in groups.values():
         torch.nn.utils.clip_grads_with_norm_(group, largest, total)
     return total
-
-
-def _whole(norm: Tensor) -> Tensor:
-    # A DTensor, by its method: the class takes a while to import.
-    return norm if type(norm) is Tensor else norm.full_tensor()  # type: ignore[attr-defined]
 
 
 def _parameters(optimizer: Optimizer) -> Iterator[torch.Tensor]:

@@ -21,6 +21,7 @@ from tests.trainer.strategies.parity_jobs import BATCHES, DEVICES, GLOBAL_BATCH,
 from tests.trainer.strategies.parity_mp import CLASSES, FEEDS, HEADS, Feeds
 from trainer.fabric import Fabric
 from trainer.strategies import FSDPStrategy, ModelParallelStrategy, Strategy
+from trainer.utilities import grad_norm
 
 TENSOR = min(2, DEVICES)
 
@@ -149,6 +150,7 @@ class Configured(Model):
     def __init__(self, how: str) -> None:
         super().__init__("feeds", "adam")
         self.how = how
+        self.norms: list[float] = []
 
     def configure_model(self) -> None:
         if DEVICES == 1 or any(isinstance(parameter, DTensor) for parameter in self.parameters()):
@@ -167,6 +169,7 @@ class Configured(Model):
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         """Tell what kinds of parameters there are."""
         self.kinds = sorted({type(parameter).__name__ for parameter in self.parameters()})
+        self.norms.append(float(grad_norm(self, 2)["grad_2.0_norm_total"]))
 
 
 def configured(folder: Path) -> Any:
@@ -180,7 +183,7 @@ def configured(folder: Path) -> Any:
         shares = 1 if DEVICES == 1 else DEVICES // sizes["tensor_parallel_size"]
         trainer.fit(model, loader(shares), DataLoader(data(13), batch_size=3))
         metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
-        found[how] = {"losses": model.losses, "metrics": metrics, "kinds": model.kinds}
+        found[how] = {"losses": model.losses, "metrics": metrics, "kinds": model.kinds, "norms": model.norms}
     return found
 
 

@@ -195,6 +195,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "fsdp/checkpointed": {
         "strategy": partial(FSDPStrategy, activation_checkpointing_policy={nn.Sequential}), "options": _SUMS,
     },
+    "fsdp/by-machine": {"strategy": partial(FSDPStrategy, sharding_strategy="HYBRID_SHARD"), "optimizer": "sgd"},
     "fsdp/meta": {"strategy": FSDPStrategy, "net": "normalised", "deferred": True, "ema": True},
     "fsdp-offload/meta": {"strategy": partial(FSDPStrategy, cpu_offload=True), "net": "normalised", "deferred": True},
     "fsdp/bf16-mixed": {"strategy": FSDPStrategy, "net": "feeds", "options": {"precision": "bf16-mixed"}},

@@ -76,6 +76,7 @@ def test_processes_have_the_results_of_one(tmp_path: Path, alone: dict[str, Any]
             assert many["losses"] == pytest.approx(one["losses"], abs=1e-5), how
             assert many["metrics"]["val_loss"] == pytest.approx(one["metrics"]["val_loss"], abs=1e-5), how
             assert many["kinds"] == ["DTensor"], how
+            assert many["norms"] == pytest.approx(one["norms"], abs=1e-5), how
         late = rank["late_weights"]
         assert late["found"] == late["there"]
         assert not late["is_meta"]
