@@ -205,7 +205,9 @@ class Resume:
                 wait()
             self.checkpoint = Folder(Path(places.normal(path)), exchange_of(trainer.strategy)).checkpoint()
         else:
-            self.checkpoint = load_checkpoint(path) if own is None else own.load_checkpoint(path)
+            self.checkpoint = (
+                load_checkpoint(path, lazily=trainer.strategy.defers) if own is None else own.load_checkpoint(path)
+            )
 
     def restore_callbacks(self, *, fits: bool) -> None:
         """Give module, callbacks and data module their states; the model is built.
@@ -317,11 +319,15 @@ class Resume:
 
     def _position(self) -> PlainState:
         trainer, ranks = self.trainer, self.checkpoint["ranks"]
-        if trainer.global_rank < len(ranks):
-            return ranks[trainer.global_rank]  # type: ignore[no-any-return]  # written by dump_checkpoint
-        trainer.warn_once(
-            f"The checkpoint has random states of {len(ranks)} processes; the others start from their seeds."
-        )
+        checkpoint, share = self.checkpoint, trainer.strategy.data_share
+        before = checkpoint["data_shares" if "data_shares" in checkpoint else "world_size"]
+        # Processes that hold one copy of the model have neighbouring ranks, and equal random states.
+        held = share.rank * (len(ranks) // before)
+        if len(ranks) == trainer.world_size and before == share.world_size:
+            held = trainer.global_rank
+        if held < len(ranks):
+            return ranks[held]  # type: ignore[no-any-return]  # written by dump_checkpoint
+        trainer.warn_once(f"The checkpoint has random states of {before} processes; the others start from their seeds.")
         return {**ranks[0], "rng": capture_rng()}
 
     def place_in_epoch(self, loader: TrainLoader) -> None:

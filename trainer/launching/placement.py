@@ -70,17 +70,12 @@ class Placement:
             environment = Environment()
         chosen = choose_strategy(strategy, processes=processes, environment=environment)
         chosen.check_devices(there, num_nodes)
-        return cls(
-            devices=there,
-            num_nodes=num_nodes,
-            strategy=chosen,
-            precision=(
-                choose_precision("32-true" if precision is None else precision, there.kind)
-                if precision_plugin is None
-                else PluginFormat(name=str(precision_plugin.precision), own=precision_plugin)
-            ),
-            found=environment,
+        chosen.precision = (
+            choose_precision("32-true" if precision is None else precision, there.kind)
+            if precision_plugin is None
+            else PluginFormat(name=str(precision_plugin.precision), own=precision_plugin)
         )
+        return cls(devices=there, num_nodes=num_nodes, strategy=chosen, precision=chosen.precision, found=environment)
 
     def connect(self) -> None:
         """Join the other processes, starting them where nobody did."""

@@ -25,6 +25,7 @@ from trainer.loops.evaluation import EvaluationLoop
 from trainer.loops.hooks import bind, call, callback_hooks, is_overridden
 from trainer.loops.loop import FitLoop
 from trainer.loops.state import EVAL_KINDS, RunningStage, Status, StopFlags
+from trainer.model.deferred import is_deferred
 from trainer.model.given_hyperparameters import CLASS_PATH_KEY
 from trainer.optimization.manual import LightningOptimizer
 from trainer.optimization.optimizers import check_optimizers, check_schedulers, read_optimizers
@@ -152,18 +153,21 @@ def _set_up(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Resume | N
     module.setup(stage=stage)
     resume = begin_resume(trainer, ckpt_path)
     trainer.ckpt_path = None if resume is None else resume.path
-    module.configure_model()
+    trainer.strategy.configure(module)
+    # Where each process reads its shards, or nothing has storage yet, the model is split first.
+    is_late = resume is not None and (resume.is_sharded or is_deferred(module))
+    trainer.strategy.weights_follow = is_late
     if resume is not None:
         resume.restore_callbacks(fits=stage == "fit")
-        if not resume.is_sharded:
+        if not is_late:
             resume.restore_weights()
     trainer.precision_options.convert_module(module)
-    module.to(trainer.strategy.device)
+    trainer.strategy.place(module)
     if trainer.plugins.layer_sync is not None and stage == "fit" and trainer.strategy.is_distributed:
         trainer.plugins.layer_sync.apply(module)
     trainer.strategy.shard(module)
-    if resume is not None and resume.is_sharded:
-        resume.restore_weights()  # each process reads no more than its shards
+    if resume is not None and is_late:
+        resume.restore_weights()
     return resume
 
 

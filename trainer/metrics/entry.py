@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from trainer.data.transfer import whole_tensor
 from trainer.errors import MisconfigurationException, four_parts
 from trainer.types import PlainState, ReduceOp
 
@@ -71,6 +72,8 @@ class MetricEntry:
         self.fresh = self.open = True
         if isinstance(value, Tensor):
             value = value.detach()
+            if type(value) is not Tensor:
+                value = whole_tensor(value)
             if value.ndim:
                 value = self._scalar(value)
             self.last = value

@@ -18,6 +18,7 @@ from trainer.types import Hook, PlainState, ReduceOp
 
 if TYPE_CHECKING:
     from trainer.module import LightningModule
+    from trainer.precision import Precision
 
 
 StateDictType = Literal["full", "sharded"]
@@ -52,6 +53,9 @@ class Strategy(ABC):
         allows_inference_mode: whether evaluation may run in torch's inference mode.
         saves_sharded: whether a checkpoint is a folder to which each process writes what it holds, not one file.
         averages_at_once: whether gradients are averaged after every backward pass, in an open window too.
+        defers: whether a model may stay without storage until it is split, so that no process holds the whole.
+        weights_follow: whether a checkpoint is loaded into the model of this run; set before `shard`.
+        precision: the number format of the run; set by whoever chose the strategy.
         environment: the place of this process; set by `connect`.
         device: where this process computes; set by `connect`.
         start_method: how other processes are started, where they are: "popen" for a script that is run again; any
@@ -61,6 +65,9 @@ class Strategy(ABC):
     allows_inference_mode: bool = True
     saves_sharded: bool = False
     averages_at_once: bool = False
+    defers: bool = False
+    weights_follow: bool = False
+    precision: Precision | None = None
     start_method: str = "popen"
     environment: Environment = Environment()
     device: torch.device = torch.device("cpu")
@@ -87,6 +94,11 @@ class Strategy(ABC):
             MisconfigurationException: it cannot.
         """
 
+    @property
+    def data_group(self) -> Any:  # torch's ProcessGroup
+        """Return the processes that read different data, as torch's group; None for all."""
+        return None
+
     @abstractmethod
     def connect(self, devices: Devices, num_nodes: int) -> None:
         """Find this process's rank and device, starting and joining the other processes where there are any."""
@@ -109,7 +121,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def gather(self, tensor: Tensor) -> list[Tensor]:
-        """Return every process's `tensor` (equal shapes), in order of rank."""
+        """Return the `tensor` of every process that speaks (equal shapes), in order of rank."""
 
     @abstractmethod
     def gather_bytes(self, payload: bytes) -> list[bytes]:
@@ -118,6 +130,18 @@ class Strategy(ABC):
     @abstractmethod
     def teardown(self) -> None:
         """Free what the run needed; the processes stay connected for the next run."""
+
+    def configure(self, module: LightningModule) -> None:
+        """Let the module build its layers."""
+        module.configure_model()
+
+    def place(self, module: nn.Module) -> None:
+        """Bring the module to this process's device; what was built on the meta device gets its values."""
+        from trainer.model.deferred import is_deferred, materialise  # late: few models need it
+
+        if is_deferred(module):
+            materialise(module, self.device, missing="allow" if self.weights_follow else "refuse")
+        module.to(self.device)
 
     def shard(self, module: LightningModule) -> None:  # noqa: B027 - most strategies split nothing
         """Split the module over the processes; it is on its device, and optimizers come later."""

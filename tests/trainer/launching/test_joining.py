@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch._C._distributed_c10d import TCPStore
 
 import trainer as L

@@ -5,11 +5,13 @@ The global batch is the same for any number of processes, so the losses have to 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import trainer as L
-from tests.trainer.strategies import parity_hooks
+from tests.trainer.strategies import parity_hooks, parity_mp
 from trainer.callbacks import EMAWeightAveraging, ModelCheckpoint
 from trainer.strategies.ddp import DDP
 from trainer.strategies.fsdp import FSDP
@@ -77,14 +79,23 @@ class Tied(nn.Module):
 class Model(L.LightningModule):
     """Keeps the loss over the global batch of each step."""
 
-    def __init__(self, net: str, optimizer: str) -> None:
+    def __init__(self, net: str, optimizer: str, dropout: float = 0.0, deferred: bool = False) -> None:
         super().__init__()
-        self.net = {"blocks": Blocks, "recurrent": Recurrent, "tied": Tied}[net]()
+        kinds: dict[str, Any] = {"blocks": Blocks, "recurrent": Recurrent, "tied": Tied} | parity_mp.NETS
+        self.make = partial(kinds[net], dropout) if dropout else kinds[net]
+        self.net: Any = None if deferred else self.make()
         self.kind = optimizer
         self.losses: list[float] = []
 
+    def configure_model(self) -> None:
+        if self.net is None:
+            with torch.device("meta" if DEVICES > 1 else "cpu"):
+                self.net = self.make()
+
     def loss(self, batch: Any) -> Tensor:
-        return nn.functional.mse_loss(self.net(batch[0]), batch[1])
+        own = getattr(self.net, "loss", None)  # cross entropy instead of squares
+        found: Tensor = nn.functional.mse_loss(self.net(batch[0]), batch[1]) if own is None else own(batch)
+        return found
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         loss = self.loss(batch)
@@ -121,6 +132,10 @@ class Config:
     options: dict[str, Any] = field(default_factory=dict)
     ema: bool = False
     tolerance: float = 1e-5
+    copies: int = 1
+    """How many processes hold one copy of the model and read the same data."""
+    dropout: float = 0.0
+    deferred: bool = False
 
 
 def _configs() -> dict[str, Config]:
@@ -150,6 +165,9 @@ def _configs() -> dict[str, Config]:
         found[f"{way}/ema"] = Config(make, ema=True)
         found[f"{way}/double"] = Config(make, options={"precision": "64-true"})
     found |= parity_hooks.configurations(Config)
+    found |= {name: Config(**fields) for name, fields in parity_mp.CONFIGS.items()}
+    for name in parity_mp.LOSSY:
+        found[name] = dataclasses.replace(found[name], tolerance=parity_hooks.LOSSY_TOLERANCE)
     return found
 
 
@@ -166,7 +184,7 @@ def train(config: Config, folder: Path) -> dict[str, Any]:
     """Train, validate and save; with JOB_EPOCHS a checkpoint `epoch.ckpt` is left at the end of the last epoch."""
     L.seed_everything(3, verbose=False)
     epochs = os.environ.get("JOB_EPOCHS")
-    model = Model(config.net, config.optimizer)
+    model = Model(config.net, config.optimizer, config.dropout, config.deferred)
     callbacks: list[L.Callback] = [EMAWeightAveraging(decay=0.8)] if config.ema else []
     if epochs is not None:
         callbacks.append(ModelCheckpoint(folder, filename="epoch", save_on_train_epoch_end=True))
@@ -176,7 +194,8 @@ def train(config: Config, folder: Path) -> dict[str, Any]:
         enable_checkpointing=epochs is not None, default_root_dir=folder, callbacks=callbacks, num_sanity_val_steps=0,
         **config.options,
     )  # fmt: skip
-    loader = DataLoader(data(GLOBAL_BATCH * BATCHES), batch_size=GLOBAL_BATCH // DEVICES, shuffle=True)
+    batch_size = GLOBAL_BATCH * config.copies // DEVICES if DEVICES > 1 else GLOBAL_BATCH
+    loader = DataLoader(data(GLOBAL_BATCH * BATCHES), batch_size=batch_size, shuffle=True)
     check = DataLoader(data(13), batch_size=3)
     trainer.fit(model, loader, check, ckpt_path=os.environ.get("JOB_FROM"))
     validated = trainer.validate(model, check, verbose=False)[0]["val_loss"]

@@ -13,13 +13,14 @@ import pytest
 import torch
 
 import trainer as L
-from tests.trainer.strategies.parity_hooks import LOSSY
+from tests.trainer.strategies import parity_hooks, parity_mp
 from tests.trainer.strategies.parity_jobs import CONFIGS, Model
 from trainer.errors import MisconfigurationException
 from trainer.strategies import FSDPStrategy
 
 ROOT = Path(__file__).parents[3]
 JOBS = Path(__file__).with_name("parity_jobs.py")
+LOSSY = frozenset([*parity_hooks.LOSSY, *parity_mp.LOSSY])
 
 
 def run(folder: Path, devices: int, *names: str, **variables: str) -> list[dict[str, Any]]:
@@ -49,7 +50,8 @@ SOME = ("ddp/blocks", "fsdp/recurrent", "fsdp-hybrid/tied", "fsdp-keep/blocks", 
 
 
 @pytest.mark.parametrize(
-    ("devices", "names"), [(2, tuple(CONFIGS)), (4, SOME), pytest.param(4, tuple(CONFIGS), marks=pytest.mark.soak)]
+    ("devices", "names"),
+    [(2, tuple(CONFIGS)), (4, (*SOME, *parity_mp.SOME)), pytest.param(4, tuple(CONFIGS), marks=pytest.mark.soak)],
 )
 @pytest.mark.multiprocess
 @pytest.mark.slow
@@ -77,16 +79,18 @@ def test_every_configuration_has_the_losses_of_one_process(
         assert max(rank[name]["memory"] for rank in ranks) <= 1.1 / devices * alone[name]["memory"]
 
 
-@pytest.mark.parametrize("source", ["alone", "fsdp"])
+@pytest.mark.parametrize("source", ["alone", "fsdp", "mesh"])
 @pytest.mark.multiprocess
 @pytest.mark.slow
 def test_a_checkpoint_goes_on_under_any_strategy_and_number_of_processes(
     tmp_path: Path, alone: dict[str, Any], source: str
 ) -> None:
     name = "fsdp/ema"
+    targets: tuple[tuple[int, str], ...] = ((4, name),) if source == "alone" else ((1, name), (2, "ddp/ema"), (4, name))
+    if source == "mesh":
+        name, targets = "tp-fsdp/ema", ((4, "tp-fsdp/ema"),)
     run(tmp_path / "first", 1 if source == "alone" else 2, name, JOB_EPOCHS="1")
-    path = str(tmp_path / "first" / "fsdp-ema" / "epoch.ckpt")
-    targets = ((4, name),) if source == "alone" else ((1, name), (2, "ddp/ema"), (4, name))
+    path = str(tmp_path / "first" / name.replace("/", "-") / "epoch.ckpt")
     for devices, target in targets:
         for rank in run(tmp_path / f"{devices}-{target[:3]}", devices, target, JOB_FROM=path):
             assert rank[target]["losses"] == pytest.approx(alone[name]["losses"][10:], abs=1e-6), (devices, target)
@@ -120,8 +124,14 @@ def test_sharded_weights_load_on_one_device(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"sharding_strategy": "NO_SHARD"}, r"`sharding_strategy` is unknown.*use strategy='ddp'"),
-        ({"sharding_strategy": "HYBRID_SHARD"}, r"`device_mesh` and `sharding_strategy` do not fit"),
-        ({"device_mesh": (2, 2)}, r"a mesh with 'HYBRID_SHARD', and only with it"),
+        ({"device_mesh": (2, 2)}, r"`device_mesh` and `sharding_strategy` do not fit.*with 'HYBRID_SHARD' only"),
+        ({"mixed_precision": "bf16"}, r"`mixed_precision` is no policy"),
+        ({"auto_wrap_policy": 3}, r"`auto_wrap_policy` is no policy"),
+        ({"activation_checkpointing_policy": {3}}, r"`activation_checkpointing_policy` is no policy"),
+        (
+            {"activation_checkpointing": [torch.nn.Tanh], "activation_checkpointing_policy": {torch.nn.Tanh}},
+            r"Two arguments choose",
+        ),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
