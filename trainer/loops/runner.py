@@ -158,7 +158,7 @@ def _set_up(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Resume | N
         resume.restore_callbacks(fits=stage == "fit")
         resume.restore_weights()
     trainer.precision_options.convert_module(module)
-    module.to(trainer.strategy.device)
+    trainer.strategy.place(module)
     if trainer.plugins.layer_sync is not None and stage == "fit" and trainer.strategy.is_distributed:
         trainer.plugins.layer_sync.apply(module)
     trainer.strategy.shard(module)

@@ -12,12 +12,14 @@ from trainer.strategies.strategy import Strategy
 if TYPE_CHECKING:
     from trainer.strategies.fsdp import FSDP
     from trainer.strategies.fsdp import FSDP as FSDPStrategy
+    from trainer.strategies.pipeline import PipelineStrategy
 
 __all__ = [
     "DDP",
     "FSDP",
     "DDPStrategy",
     "FSDPStrategy",
+    "PipelineStrategy",
     "SingleDevice",
     "SingleDeviceStrategy",
     "Strategy",
@@ -41,4 +43,8 @@ def __getattr__(name: str) -> object:
         from trainer.strategies.fsdp import FSDP  # late: it takes a while to import
 
         return FSDP
+    if name == "PipelineStrategy":
+        from trainer.strategies.pipeline import PipelineStrategy  # late: as above
+
+        return PipelineStrategy
     raise AttributeError(f"module 'trainer.strategies' has no attribute {name!r}; it has {__all__}")

@@ -52,6 +52,13 @@ def _sharded(**options: bool) -> Strategy:
     return FSDP(cpu_offload=options.get("cpu_offload", False))
 
 
+def _piped() -> Strategy:
+    from trainer.strategies.pipeline import PipelineStrategy  # late: as above
+
+    return PipelineStrategy()
+
+
+StrategyRegistry.register("pipeline", _piped)
 StrategyRegistry.register("fsdp", _sharded)
 StrategyRegistry.register("fsdp_cpu_offload", _sharded, cpu_offload=True)
 

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from trainer.accelerators import Devices
 from trainer.launching.environments import Environment
+from trainer.optimization.clipping import clip_gradients
 from trainer.types import Hook, PlainState, ReduceOp
 
 if TYPE_CHECKING:
@@ -91,6 +92,10 @@ class Strategy(ABC):
     def teardown(self) -> None:
         """Free what the run needed; the processes stay connected for the next run."""
 
+    def place(self, module: nn.Module) -> None:
+        """Bring the module to this process's device."""
+        module.to(self.device)
+
     def shard(self, module: LightningModule) -> None:  # noqa: B027 - most strategies split nothing
         """Split the module over the processes; it is on its device, and optimizers come later."""
 
@@ -106,6 +111,10 @@ class Strategy(ABC):
     def evaluation(self, module: LightningModule, batches: Sequence[float]) -> AbstractContextManager[object]:
         """Return a context for an evaluation of so many batches of each loader on this process."""
         return nullcontext()
+
+    def clip_gradients(self, optimizer: Optimizer, value: float, algorithm: str) -> None:
+        """Clip the gradients of the optimizer's parameters in place, as `trainer.optimization.clipping` does."""
+        clip_gradients(optimizer, value, algorithm)
 
     def whole(self, state: PlainState) -> PlainState:
         """Return a state with whole tensors, as a checkpoint holds it; all processes take part."""

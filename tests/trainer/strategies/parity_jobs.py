@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import trainer as L
+from tests.trainer.strategies import parity_pipe
 from trainer.callbacks import EMAWeightAveraging, ModelCheckpoint
 from trainer.strategies.ddp import DDP
 from trainer.strategies.fsdp import FSDP
@@ -112,6 +113,10 @@ class Config:
     optimizer: str = "adam"
     options: dict[str, Any] = field(default_factory=dict)
     ema: bool = False
+    copies: int = 1
+    """How many processes hold one copy of the model and read the same data."""
+    tolerance: float = 1e-5
+    model: Callable[[str, str], Any] = Model
 
 
 def _configs() -> dict[str, Config]:
@@ -140,7 +145,7 @@ def _configs() -> dict[str, Config]:
         found[f"{way}/schedule"] = Config(make, "recurrent", "sgd")
         found[f"{way}/ema"] = Config(make, ema=True)
         found[f"{way}/double"] = Config(make, options={"precision": "64-true"})
-    return found
+    return found | {name: Config(**fields) for name, fields in parity_pipe.CONFIGS.items()}
 
 
 CONFIGS = _configs()
@@ -156,7 +161,7 @@ def train(config: Config, folder: Path) -> dict[str, Any]:
     """Train, validate and save; with JOB_EPOCHS a checkpoint `epoch.ckpt` is left at the end of the last epoch."""
     L.seed_everything(3, verbose=False)
     epochs = os.environ.get("JOB_EPOCHS")
-    model = Model(config.net, config.optimizer)
+    model = config.model(config.net, config.optimizer)
     callbacks: list[L.Callback] = [EMAWeightAveraging(decay=0.8)] if config.ema else []
     if epochs is not None:
         callbacks.append(ModelCheckpoint(folder, filename="epoch", save_on_train_epoch_end=True))
@@ -166,7 +171,8 @@ def train(config: Config, folder: Path) -> dict[str, Any]:
         enable_checkpointing=epochs is not None, default_root_dir=folder, callbacks=callbacks, num_sanity_val_steps=0,
         **config.options,
     )  # fmt: skip
-    loader = DataLoader(data(GLOBAL_BATCH * BATCHES), batch_size=GLOBAL_BATCH // DEVICES, shuffle=True)
+    batch_size = GLOBAL_BATCH * config.copies // DEVICES if DEVICES > 1 else GLOBAL_BATCH
+    loader = DataLoader(data(GLOBAL_BATCH * BATCHES), batch_size=batch_size, shuffle=True)
     check = DataLoader(data(13), batch_size=3)
     trainer.fit(model, loader, check, ckpt_path=os.environ.get("JOB_FROM"))
     validated = trainer.validate(model, check, verbose=False)[0]["val_loss"]
