@@ -115,7 +115,6 @@ class Config:
     ema: bool = False
     copies: int = 1
     """How many processes hold one copy of the model and read the same data."""
-    tolerance: float = 1e-5
     model: Callable[[str, str], Any] = Model
 
 

@@ -13,13 +13,15 @@ import pytest
 import torch
 
 import trainer as L
+from tests.trainer.strategies import parity_pipe
 from tests.trainer.strategies.parity_jobs import CONFIGS, Model
 from trainer.errors import MisconfigurationException
 from trainer.strategies import FSDPStrategy
 
 ROOT = Path(__file__).parents[3]
 JOBS = Path(__file__).with_name("parity_jobs.py")
-TOLERANCE = 1e-5
+TOLERANCE, LOSSY_TOLERANCE = 1e-5, 5e-3
+LOSSY = frozenset(parity_pipe.LOSSY)
 
 
 def run(folder: Path, devices: int, *names: str, **variables: str) -> list[dict[str, Any]]:
@@ -48,7 +50,8 @@ SOME = ("ddp/blocks", "fsdp/recurrent", "fsdp-hybrid/tied", "fsdp-keep/blocks", 
 
 
 @pytest.mark.parametrize(
-    ("devices", "names"), [(2, tuple(CONFIGS)), (4, SOME), pytest.param(4, tuple(CONFIGS), marks=pytest.mark.soak)]
+    ("devices", "names"),
+    [(2, tuple(CONFIGS)), (4, (*SOME, *parity_pipe.SOME)), pytest.param(4, tuple(CONFIGS), marks=pytest.mark.soak)],
 )
 @pytest.mark.multiprocess
 @pytest.mark.slow
@@ -63,6 +66,9 @@ def test_every_configuration_has_the_losses_of_one_process(
         for name, many in rank.items():
             one = alone[name]
             assert len(one["losses"]) == 20, name
+            if name in LOSSY:
+                assert many["losses"] == pytest.approx(one["losses"], abs=LOSSY_TOLERANCE), name
+                continue
             assert many["losses"] == pytest.approx(one["losses"], abs=TOLERANCE), name
             # 13 samples on 2 or 4 processes: none is repeated, and some processes have fewer batches
             assert many["validated"] == pytest.approx(one["validated"], abs=TOLERANCE), name

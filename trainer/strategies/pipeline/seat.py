@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from trainer.seed import capture_rng, restore_rng
 from trainer.strategies.pipeline.skeletons import filled, slots_of, taken_apart
 
 
@@ -88,6 +89,12 @@ class Seat:
         for tensor in given:
             dist.broadcast(tensor, src=self.rank(position), group=self.line)
         return filled(skeleton, given)
+
+    def equal_generators(self) -> None:
+        """Bring the global generators of the pipeline's processes to the state of the first one's."""
+        state = self.tell(capture_rng() if self.is_first else None, 0)
+        if not self.is_first:
+            restore_rng(state)
 
     def average(self, tensors: list[Tensor]) -> None:
         """Average tensors over the copies, in place and together."""

@@ -181,9 +181,13 @@ class TrainingStep(_Steps):
         self._parameters = [p for p in module.parameters() if p.requires_grad and not is_elsewhere(p)]
         self._anchor = torch.zeros((), device=self.seat.device, requires_grad=True)
         self._is_checked = False
+        self._is_even = False
 
     def __call__(self, *arguments: Any) -> StepOutput:
         """Return the loss of the batch on every process of the pipeline."""
+        if not self._is_even:
+            self.seat.equal_generators()  # those of a checkpoint of fewer processes may differ
+            self._is_even = True
         batch, rest = arguments[0], arguments[1:]
         parts = self._divided(batch)
         kind = self.kind

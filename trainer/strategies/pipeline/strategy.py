@@ -17,7 +17,6 @@ from torch.optim import LBFGS, Optimizer
 from trainer.accelerators import Devices
 from trainer.errors import MisconfigurationException, four_parts
 from trainer.optimization.clipping import check_clipping
-from trainer.seed import capture_rng, restore_rng
 from trainer.strategies.ddp import DDP
 from trainer.strategies.pipeline.layers import (
     check_ties,
@@ -27,7 +26,7 @@ from trainer.strategies.pipeline.layers import (
     refuse_batch_norm,
     starts_of_stages,
 )
-from trainer.strategies.pipeline.line import SCHEDULES, check_microbatches
+from trainer.strategies.pipeline.line import SCHEDULES, ScheduleKind, check_microbatches
 from trainer.strategies.pipeline.seat import Seat
 from trainer.strategies.pipeline.split import SplitModel
 from trainer.strategies.pipeline.states import (
@@ -141,13 +140,18 @@ class PipelineStrategy(DDP):
                 four_parts("The processes make no whole number of pipelines.", got=f"{processes} processes",
                            expected=f"a multiple of data_parallel_size={copies}", remedy="Change one of them.")
             )  # fmt: skip
-        check_microbatches(SCHEDULES[self.schedule], self._microbatches(processes // copies), processes // copies)
+        length = processes // copies
+        check_microbatches(self._kind(length), self._microbatches(length), length)
         super().connect(devices, num_nodes)
         if self._seat is None:
             self._seat = self._found_seat()
 
     def _microbatches(self, length: int) -> int:
         return self._asked_microbatches or length * self.stages_per_process
+
+    def _kind(self, length: int) -> ScheduleKind:
+        """Return the schedule: on one process there is nothing to arrange."""
+        return SCHEDULES[self.schedule if length > 1 else "gpipe"]
 
     def _found_seat(self) -> Seat:
         rank, world_size = self.environment.rank, self.environment.world_size
@@ -162,7 +166,7 @@ class PipelineStrategy(DDP):
             control = group if rank in ranks else control
         return Seat(
             position=rank // copies, length=length, copy=rank % copies, copies=copies,
-            per_process=self.stages_per_process, device=self.device, line=mesh.get_group("pipeline"),
+            per_process=self.stages_per_process if length > 1 else 1, device=self.device, line=mesh.get_group("pipeline"),
             peers=mesh.get_group("data_parallel"), control=control,
         )  # fmt: skip
 
@@ -225,9 +229,7 @@ class PipelineStrategy(DDP):
                     dist.broadcast(tensor, src=0)
                 elif seat.copies > 1 and not is_elsewhere(tensor):
                     dist.broadcast(tensor, src=seat.position * seat.copies, group=seat.peers)
-        state = seat.tell(capture_rng() if seat.is_first else None, 0)
-        if not seat.is_first:
-            restore_rng(state)
+        seat.equal_generators()
         self._ready.add(module)
 
     def wrap(self, module: LightningModule) -> Hook:
@@ -236,44 +238,45 @@ class PipelineStrategy(DDP):
         Raises:
             MisconfigurationException: something about the model or the run does not go through a pipeline.
         """
-        trainer, split = module.trainer, self._splits[module]
+        split = self._splits[module]
         self._check(module)
         if split.microbatches > 1:
             refuse_batch_norm(module)
         for parameter in module.parameters():
             if is_elsewhere(parameter):
                 parameter.grad = None
-        if trainer.sources.compiler is not None:
-            raise MisconfigurationException(
-                four_parts("A compiled model cannot be cut into stages.", got="torch.compile(model)",
-                           expected="the model itself", remedy="Compile its layers.")
-            )  # fmt: skip
-        return TrainingStep(split, module, SCHEDULES[self.schedule])
+        return TrainingStep(split, module, self._kind(self.seat.length))
 
     def _check(self, module: LightningModule) -> None:
         trainer = module.trainer
+        problem = None
         if not module.automatic_optimization:
-            wrong, got, remedy = (
+            problem = four_parts(
                 "Manual optimisation does not go through a pipeline, whose schedule runs the backward passes.",
-                "automatic_optimization=False", "Leave the optimizer to the trainer, or use strategy='ddp'.",
+                got="automatic_optimization=False", expected="True",
+                remedy="Leave the optimizer to the trainer, or use strategy='ddp'.",
             )  # fmt: skip
         elif any(isinstance(optimizer, LBFGS) for optimizer in trainer.optimizers):
-            wrong, got, remedy = (
-                "LBFGS looks at all parameters together, and a stage has its own only.", "LBFGS",
-                "Use an optimizer that treats each parameter by itself.",
+            problem = four_parts(
+                "An optimizer that looks at all parameters together cannot train a stage, which has its own only.",
+                got="LBFGS", expected="an optimizer that treats each parameter by itself", remedy="Use SGD or Adam.",
             )  # fmt: skip
         elif trainer.scaler is not None:
-            wrong, got, remedy = (
-                "Stages would scale their losses differently.", trainer.precision_options.name,
-                "Pass precision='bf16-mixed'.",
+            problem = four_parts(
+                "Stages would scale their losses differently.", got=f"precision={trainer.precision_options.name!r}",
+                expected="a format without scaling", remedy="Pass precision='bf16-mixed'.",
             )  # fmt: skip
-        else:
-            return
-        raise MisconfigurationException(four_parts(wrong, got=got, expected="something else", remedy=remedy))
+        elif trainer.sources.compiler is not None:
+            problem = four_parts(
+                "A compiled model cannot be cut into stages.", got="torch.compile(model)",
+                expected="the model itself", remedy="Compile its layers.",
+            )  # fmt: skip
+        if problem is not None:
+            raise MisconfigurationException(problem)
 
     def step(self, module: LightningModule, name: str) -> Hook:
         """Return a step of evaluation."""
-        return EvaluationStep(self._splits[module], module, name, SCHEDULES[self.schedule])
+        return EvaluationStep(self._splits[module], module, name, self._kind(self.seat.length))
 
     @contextmanager
     def evaluation(self, module: LightningModule, batches: Sequence[float]) -> Iterator[None]:
