@@ -165,10 +165,16 @@ class PipelineStrategy(DDP):
             group = dist.new_group(ranks, backend="gloo", timeout=self.timeout)
             control = group if rank in ranks else control
         return Seat(
-            position=rank // copies, length=length, copy=rank % copies, copies=copies,
-            per_process=self.stages_per_process if length > 1 else 1, device=self.device, line=mesh.get_group("pipeline"),
-            peers=mesh.get_group("data_parallel"), control=control,
-        )  # fmt: skip
+            position=rank // copies,
+            length=length,
+            copy=rank % copies,
+            copies=copies,
+            per_process=self.stages_per_process if length > 1 else 1,
+            device=self.device,
+            line=mesh.get_group("pipeline"),
+            peers=mesh.get_group("data_parallel"),
+            control=control,
+        )
 
     @property
     def seat(self) -> Seat:
@@ -230,6 +236,10 @@ class PipelineStrategy(DDP):
                 elif seat.copies > 1 and not is_elsewhere(tensor):
                     dist.broadcast(tensor, src=seat.position * seat.copies, group=seat.peers)
         seat.equal_generators()
+        for part in module.modules():
+            # An object of torchmetrics adds up over all processes; those of one pipeline have seen the same.
+            if hasattr(part, "_defaults") and getattr(part, "process_group", seat.peers) is None:
+                part.process_group = seat.peers
         self._ready.add(module)
 
     def wrap(self, module: LightningModule) -> Hook:
