@@ -18,6 +18,7 @@ from tests.trainer.strategies.parity_pipe import Piped, Residual
 from trainer.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from trainer.errors import MisconfigurationException
 from trainer.strategies import PipelineStrategy, Strategy
+from trainer.strategies.pipeline import line
 
 DEVICES = int(os.environ.get("JOB_DEVICES", "1"))
 
@@ -70,6 +71,60 @@ def bytes_held(folder: Path) -> dict[str, Any]:
         "names": list(before) == list(model.state_dict()),
         "groups": len(optimizer.param_groups[0]["params"]),
     }
+
+
+def carried(folder: Path) -> dict[str, Any]:
+    """A boolean mask between stages, sent as versions of torch want it that expect a gradient for everything."""
+    before = line.CARRIES
+    line.CARRIES = not before and DEVICES > 1
+    try:
+        trainer, model = make(folder), Piped("masked", "adam")
+        trainer.fit(model, loader(), loader(13, 4))
+    finally:
+        line.CARRIES = before
+    return {"losses": model.losses, "metrics": numbers(trainer)}
+
+
+class Itself(L.LightningModule):
+    """Its own layers, the default `predict_step`, and a batch that is a tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 5), nn.Linear(5, 2)
+
+    def pipeline_layers(self) -> list[Any]:
+        return [self.first, torch.tanh, self.second]
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.second(torch.tanh(self.first(x)))
+        return out
+
+    def training_step(self, batch: Tensor) -> Tensor:
+        loss = self(batch).square().mean()
+        self.log("loss", loss)
+        return loss  # type: ignore[no-any-return]  # torch's modules are untyped when called
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def itself(folder: Path) -> dict[str, Any]:
+    trainer, model = make(folder), Itself()
+    rows = data(32).tensors[0]
+    batches: Any = DataLoader(rows, batch_size=8)  # type: ignore[arg-type]  # a tensor is a data set
+    trainer.fit(model, batches)
+    metrics = numbers(trainer)
+    predicted = trainer.predict(model, batches)
+    assert predicted is not None
+    return {"metrics": metrics, "predicted": torch.cat(predicted).flatten().tolist()}
+
+
+class Trimming(Piped):
+    """Cuts its batches by their values, so that shapes change."""
+
+    def loss(self, batch: Any) -> Tensor:
+        keep = int((batch[0][:, 0] > 0).sum()) + 1
+        return nn.functional.mse_loss(self.net(batch[0][:keep]), batch[1][:keep])
 
 
 class Average:
@@ -327,7 +382,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 """Refused on every process alike."""
 
-FAILING: dict[str, type[Piped]] = {"twice": Twice, "never": Never}
+FAILING: dict[str, type[Piped]] = {"twice": Twice, "shapes": Trimming, "never": Never}
 """Found out by one process, in the first batch."""
 
 

@@ -240,7 +240,7 @@ def start(folder: Path, devices: int, *names: str, **variables: str) -> list[dic
     return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(devices)]
 
 
-SAME = ("ragged", "watched")
+SAME = ("ragged", "watched", "carried", "itself")
 JOBS_OF_TWO = (*SAME, "bytes_held", "noisy", "reload", "resumed", "checkpoint", "refused")
 
 
@@ -376,6 +376,7 @@ def test_what_cannot_be_is_refused_on_every_process(two: tuple[Path, list[dict[s
     ("name", "message"),
     [
         ("twice", "has to call the pipeline (Chain) once for each batch. Got '2 calls'"),
+        ("shapes", "A stage returned something else than for an earlier microbatch of the same shapes"),
         ("never", "has to call the pipeline (Chain) once for each batch. Got '0 calls'"),
     ],
 )

@@ -15,7 +15,7 @@ from torch.distributed import pipelining
 from trainer.errors import MisconfigurationException, four_parts
 from trainer.strategies.pipeline.layers import Apply
 from trainer.strategies.pipeline.seat import Seat, generators_kept
-from trainer.strategies.pipeline.skeletons import filled, slots_of, taken_apart
+from trainer.strategies.pipeline.skeletons import carrier_dtype, filled, slots_of, taken_apart
 
 _schedules: Any = pipelining.schedules  # torch leaves it untyped
 
@@ -73,7 +73,9 @@ class Stage(nn.Module):
         self._layers = tuple(layers)
         self._is_first, self._is_last = is_first, is_last
         self.entry: Callable[[int], tuple[Any, ...]] | None = None  # gives what the pipeline is called with
-        self.takes: Any = None  # the skeletons of what goes in and of what came out last
+        self.takes: Any = None  # the skeletons of what goes in, of what has to come out, and of what came out last
+        self.gives: Any = None
+        self.problem: Exception | None = None
         self.made: Any = None
 
     def apply_layers(self, *arguments: Any) -> Any:
@@ -84,15 +86,76 @@ class Stage(nn.Module):
         return value
 
     def forward(self, *tensors: Tensor) -> Any:
-        """Return the tensors for the next stage; those for the first one are the number of the microbatch."""
+        """Return the tensors for the next stage; those for the first one are the number of the microbatch.
+
+        Raises:
+            MisconfigurationException: they have other shapes than the next stage waits for.
+        """
+        try:
+            return self._computed(tensors)
+        except Exception as error:
+            self.problem = error  # torch raises another one, of its own
+            raise
+
+    def _computed(self, tensors: tuple[Tensor, ...]) -> Any:
+        carriers: list[Tensor] = []
         if self._is_first and self.entry is not None:
             value = self.apply_layers(*self.entry(int(tensors[0])))
         else:
-            value = self.apply_layers(filled(self.takes, tensors))
+            slots = slots_of(self.takes)
+            carriers = [t for t, slot in zip(tensors, slots, strict=True) if slot.is_carried and t.requires_grad]
+            given = [t.detach().to(s.dtype) if s.is_carried else t for t, s in zip(tensors, slots, strict=True)]
+            value = self.apply_layers(filled(self.takes, given))
         found, self.made = taken_apart(value)
+        if carriers:
+            found = _tied(found, carriers)
         if not self._is_last:
-            found = tuple(tensor.contiguous() for tensor in found)
+            found = self._sent(found)
         return found[0] if len(found) == 1 else found
+
+    def _sent(self, found: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        slots = slots_of(self.gives)
+        kinds = [(tuple(tensor.shape), tensor.dtype) for tensor in found]
+        wanted = [(slot.shape, slot.dtype) for slot in slots]
+        if kinds != wanted:
+            raise MisconfigurationException(
+                four_parts("A stage returned something else than for an earlier microbatch of the same shapes.",
+                           got=kinds, expected=f"{wanted}, shapes that follow from those of the batch",
+                           remedy="Cut and pad batches in the loader, not in the step or the layers.")
+            )  # fmt: skip
+        return tuple(
+            tensor.detach().to(carrier_dtype(slot.dtype)).contiguous().requires_grad_(torch.is_grad_enabled())
+            if slot.is_carried
+            else tensor.contiguous()
+            for tensor, slot in zip(found, slots, strict=True)
+        )
+
+
+class _Tie(torch.autograd.Function):
+    """A tensor as it is, whose backward pass gives zeros to others, so that each of them has a gradient to send."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, *others: Tensor) -> Tensor:
+        ctx.kinds = [(other.shape, other.dtype, other.device) for other in others]
+        return tensor.view_as(tensor)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, ...]:
+        zeros = (torch.zeros(shape, dtype=dtype, device=device) for shape, dtype, device in ctx.kinds)
+        return gradients[0], *zeros
+
+
+def _tied(found: tuple[Tensor, ...], carriers: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Tie the carriers to the first tensor that a gradient comes back for."""
+    learning = next((index for index, tensor in enumerate(found) if tensor.requires_grad), None)
+    if learning is None:
+        return found
+    tied: Tensor = _Tie.apply(found[learning], *carriers)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return *found[:learning], tied, *found[learning + 1 :]
+
+
+CARRIES = "input_grads" not in inspect.signature(pipelining.PipelineStage.__init__).parameters
+"""Whether this version of torch (before 2.13) expects a gradient for everything that a stage receives."""
 
 
 class Line:
@@ -155,7 +218,8 @@ class Line:
                         part.takes = borders[-1]
                         tensors = [slot.zeros(self._seat.device) for slot in slots_of(part.takes)]
                         value = part.apply_layers(filled(part.takes, tensors))
-                    border = taken_apart(value, learns=learns)[1]
+                    carries = CARRIES and learns and stage < self._seat.stages - 1
+                    part.gives = border = taken_apart(value, learns=learns, carries=carries)[1]
                     del value
             borders.append(self._seat.tell(border, position))
         return borders
@@ -163,14 +227,14 @@ class Line:
     def _stage(self, part: Stage, stage: int, borders: Sequence[Any]) -> Any:
         before: tuple[Tensor, ...] = (torch.zeros(1, dtype=torch.int64),)
         if stage > 0:
-            before = tuple(slot.zeros("meta") for slot in slots_of(borders[stage - 1]))
+            before = tuple(slot.example for slot in slots_of(borders[stage - 1]))
         return pipelining.PipelineStage(
             part,
             stage,
             self._seat.stages,
             self._seat.device,
             input_args=before,
-            output_args=tuple(slot.zeros("meta") for slot in slots_of(borders[stage])),
+            output_args=tuple(slot.example for slot in slots_of(borders[stage])),
             group=self._seat.line,
         )
 
@@ -200,6 +264,11 @@ class Line:
                 **({"target": numbers} if finish is not None and seat.is_last else {}),
                 **self._options,
             )
+        except RuntimeError as error:
+            problem = next((part.problem for part in self._parts if part.problem is not None), None)
+            if problem is None:
+                raise
+            raise problem from error
         finally:
             if hook is not None:
                 hook.remove()

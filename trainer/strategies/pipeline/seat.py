@@ -136,13 +136,13 @@ class Draws:
     run on the last one, draws the same numbers on both. All follows from that state, so that a resume repeats it.
     """
 
-    def __init__(self, seat: Seat, step: int) -> None:
+    def __init__(self, seat: Seat, *step: int) -> None:
         self._seat = seat
         state = hashlib.blake2b(torch.get_rng_state().numpy().tobytes(), digest_size=16).digest()
-        self._key = state + repr((step, seat.copy)).encode()[:40]
+        self._key = state + repr((*step, seat.copy)).encode()[:48]
 
     def _seed(self, *what: object) -> None:
-        digest = hashlib.blake2b(repr(what).encode(), key=self._key[:64], digest_size=8).digest()
+        digest = hashlib.blake2b(repr(what).encode(), key=self._key, digest_size=8).digest()
         seed = int.from_bytes(digest, "little") >> 1
         torch.default_generator.manual_seed(seed)
         if self._seat.device.type == "cuda":

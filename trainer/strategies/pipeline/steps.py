@@ -138,11 +138,18 @@ class _Steps:
 class EvaluationStep(_Steps):
     """A step without gradients: every process of the pipeline gets the output and runs the step to its end."""
 
+    def __init__(self, split: SplitModel, module: LightningModule, name: str, kind: ScheduleKind) -> None:
+        super().__init__(split, module, name, kind)
+        self._trained, self._done = -1, 0
+
     def __call__(self, *arguments: Any) -> Any:
         """Return what the user's step returns."""
         batch = arguments[0]
         microbatches = largest_divisor(batch_size(batch), self.split.microbatches)
-        draws = Draws(self.seat, 0)
+        trained = self.module.trainer.train_state.total_batches
+        self._done = self._done + 1 if trained == self._trained else 0  # the same again after a resume
+        self._trained = trained
+        draws = Draws(self.seat, trained, self._done)
         with draws.of_layers():
             parts: list[tuple[Any, ...]] = []
             if self.seat.is_first:
