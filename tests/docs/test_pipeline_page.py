@@ -21,7 +21,7 @@ def run(folder: Path, script: str) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", "script.py"],
         cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.strip()
