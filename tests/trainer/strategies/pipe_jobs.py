@@ -85,6 +85,23 @@ def carried(folder: Path) -> dict[str, Any]:
     return {"losses": model.losses, "metrics": numbers(trainer)}
 
 
+class Thawing(Piped):
+    """Its first layers are frozen in the first epoch."""
+
+    def on_train_epoch_start(self) -> None:
+        for layer in list(self.net.children())[:5]:
+            layer.requires_grad_(self.current_epoch > 0)
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.Adam(self.parameters(), lr=0.02)
+
+
+def thawing(folder: Path) -> dict[str, Any]:
+    trainer, model = make(folder, gradient_clip_val=0.5), Thawing("chain", "adam")
+    trainer.fit(model, loader())
+    return {"losses": model.losses}
+
+
 class Itself(L.LightningModule):
     """Its own layers, the default `predict_step`, and a batch that is a tensor."""
 

@@ -251,7 +251,7 @@ def start(folder: Path, devices: int, *names: str, **variables: str) -> list[dic
     return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(devices)]
 
 
-SAME = ("ragged", "watched", "carried", "itself")
+SAME = ("ragged", "watched", "carried", "itself", "thawing")
 JOBS_OF_TWO = (*SAME, "bytes_held", "noisy", "reload", "resumed", "checkpoint", "refused")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,7 +23,7 @@ from trainer.strategies.pipeline.microbatches import (
     split_batch,
 )
 from trainer.strategies.pipeline.records import Records
-from trainer.strategies.pipeline.seat import Draws
+from trainer.strategies.pipeline.seat import Draws, Seat
 from trainer.types import Batch, StepOutput
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class TrainingStep(_Steps):
 
     def __init__(self, split: SplitModel, module: LightningModule, kind: ScheduleKind) -> None:
         super().__init__(split, module, "training_step", kind)
-        self._parameters = [p for p in module.parameters() if p.requires_grad and not is_elsewhere(p)]
+        self._parameters = [parameter for parameter in module.parameters() if not is_elsewhere(parameter)]
         self._anchor = torch.zeros((), device=self.seat.device, requires_grad=True)
         self._is_checked = False
         self._is_even = False
@@ -226,7 +226,10 @@ class TrainingStep(_Steps):
             return loss / len(parts)
 
         with draws.of_layers(), self._first_checks(len(parts)):
-            line = self.line((signature(parts[0]), len(parts)), len(parts), kind, True, lambda: entry(0))
+            # Callbacks may freeze layers, or set them free; those of other stages too, as far as these are here.
+            learning = tuple(parameter.requires_grad for parameter in self.module.parameters())
+            key = (signature(parts[0]), len(parts), learning)
+            line = self.line(key, len(parts), kind, True, lambda: entry(0))
             gradients = self._computed(lambda: line.run(entry, finish))
         packet: Any = None
         if self.seat.is_last:
@@ -260,14 +263,15 @@ class TrainingStep(_Steps):
 
     def _computed(self, run: Callable[[], object]) -> _Gradients:
         """Run forward and backward passes; return the gradients, and leave the parameters' own as they were."""
-        before = [parameter.grad for parameter in self._parameters]
-        for parameter in self._parameters:
+        parameters = [parameter for parameter in self._parameters if parameter.requires_grad]
+        before = [parameter.grad for parameter in parameters]
+        for parameter in parameters:
             parameter.grad = None
         run()
-        found = [parameter.grad for parameter in self._parameters]
-        for parameter, own in zip(self._parameters, before, strict=True):
+        found = [parameter.grad for parameter in parameters]
+        for parameter, own in zip(parameters, before, strict=True):
             parameter.grad = own
-        return _Gradients(self, found)
+        return _Gradients(self.seat, parameters, found)
 
     @contextmanager
     def _first_checks(self, microbatches: int) -> Iterator[None]:
@@ -291,23 +295,17 @@ class TrainingStep(_Steps):
                            remedy="Put such layers into evaluation mode, or replace them.")
             )  # fmt: skip
 
-    @property
-    def parameters(self) -> list[Tensor]:
-        """Return what learns on this process."""
-        return list(self._parameters)
-
 
 class _Gradients:
     """Gradients of one batch that are not the parameters' yet."""
 
-    def __init__(self, step: TrainingStep, found: list[Tensor | None]) -> None:
-        self._step, self._found = step, found
+    def __init__(self, seat: Seat, parameters: Sequence[Tensor], found: list[Tensor | None]) -> None:
+        self._seat, self._parameters, self._found = seat, parameters, found
 
     def give(self, scale: Tensor) -> None:
         """Add them to the parameters' own, times `scale`, averaged over the copies of the pipeline."""
-        parameters, found = self._step.parameters, self._found
-        self._found = []
-        seat = self._step.seat
+        parameters, found, seat = self._parameters, self._found, self._seat
+        self._parameters, self._found = [], []
         if seat.copies > 1:
             used = torch.tensor([float(g is not None) for g in found], device=seat.device)
             found = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
