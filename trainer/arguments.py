@@ -51,7 +51,7 @@ ARGUMENTS: tuple[Argument, ...] = (
         "detect_anomaly", "default_root_dir", "profiler", "enable_autolog_hparams", "reload_dataloaders_every_n_epochs",
     ),
     _changed("accelerator", "cpu, cuda, mps, gpu, auto and own Accelerators; TPU and HPU are refused by name."),
-    _changed("strategy", "auto, ddp in all its forms, fsdp, model_parallel and Strategy instances."),
+    _changed("strategy", "auto, ddp in all its forms, fsdp, model_parallel, pipeline and Strategy instances."),
     _changed("precision", "Transformer Engine is refused; float16 is refused on a CPU."),
     _changed("logger", "True means CSVLogger, whatever is installed: what a run writes does not hang on a package."),
     _changed("overfit_batches", "Training and validation each keep to their first batches, in order."),

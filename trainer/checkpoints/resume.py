@@ -284,15 +284,18 @@ class Resume:
 
     def _restore_metrics(self) -> None:
         trainer, ranks = self.trainer, self.checkpoint["ranks"]
-        if trainer.train_state.batches_done and len(ranks) != trainer.world_size:
+        share = trainer.strategy.data_share
+        before = self.checkpoint.get("data_shares", len(ranks))
+        if trainer.train_state.batches_done and before != share.world_size:
             trainer.warn_once(
-                f"The checkpoint is from the middle of an epoch of {len(ranks)} processes, and now there are "
-                f"{trainer.world_size}: the epoch's metrics leave out what the others logged before. Use {len(ranks)} "
+                f"The checkpoint is from the middle of an epoch of {before} processes, and now there are "
+                f"{share.world_size}: the epoch's metrics leave out what the others logged before. Use {before} "
                 "processes where that matters."
             )
-        if trainer.global_rank >= len(ranks):
+        place = trainer.global_rank if len(ranks) == trainer.world_size else share.rank
+        if place >= len(ranks):
             return
-        own = ranks[trainer.global_rank].get("metrics") or self.checkpoint["loops"]["metrics"]
+        own = ranks[place].get("metrics") or self.checkpoint["loops"]["metrics"]
         lost = trainer.metrics.load_state_dict(own, trainer.lightning_module)
         if lost and trainer.train_state.batches_done:
             trainer.warn_once(

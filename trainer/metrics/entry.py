@@ -191,6 +191,12 @@ class MetricEntry:
         self.metric = saved.metric
 
 
+def reduction_of(reduce_fx: Any) -> ReduceOp | None:
+    """Return what `reduce_fx` of a `log` call means, None where it is unknown."""
+    reduce_fx = reduce_fx.lower() if isinstance(reduce_fx, str) else reduce_fx
+    return _OPS.get(reduce_fx) if isinstance(reduce_fx, str) or callable(reduce_fx) else None
+
+
 def make_entry(
     name: str,
     options: Options,
@@ -212,8 +218,7 @@ def make_entry(
                 remedy="Remove it.",
             )
         )  # fmt: skip
-    reduce_fx = reduce_fx.lower() if isinstance(reduce_fx, str) else reduce_fx
-    op = _OPS.get(reduce_fx) if isinstance(reduce_fx, str) or callable(reduce_fx) else None
+    op = reduction_of(reduce_fx)
     if op is None:
         raise MisconfigurationException(
             four_parts(

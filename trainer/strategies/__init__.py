@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trainer.strategies.fsdp import FSDP
     from trainer.strategies.fsdp import FSDP as FSDPStrategy
     from trainer.strategies.model_parallel import LocalParameters, ModelParallelStrategy
+    from trainer.strategies.pipeline import PipelineStrategy
 
 __all__ = [
     "DDP",
@@ -21,6 +22,7 @@ __all__ = [
     "FSDPStrategy",
     "LocalParameters",
     "ModelParallelStrategy",
+    "PipelineStrategy",
     "SingleDevice",
     "SingleDeviceStrategy",
     "Strategy",
@@ -47,4 +49,8 @@ def __getattr__(name: str) -> object:
         from trainer.strategies import model_parallel  # late: as above
 
         return getattr(model_parallel, name)
+    if name == "PipelineStrategy":
+        from trainer.strategies.pipeline import PipelineStrategy  # late: as above
+
+        return PipelineStrategy
     raise AttributeError(f"module 'trainer.strategies' has no attribute {name!r}; it has {__all__}")

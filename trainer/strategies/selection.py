@@ -58,7 +58,14 @@ def _model_parallel() -> Strategy:
     return ModelParallelStrategy()
 
 
+def _piped() -> Strategy:
+    from trainer.strategies.pipeline import PipelineStrategy  # late: as above
+
+    return PipelineStrategy()
+
+
 StrategyRegistry.register("model_parallel", _model_parallel)
+StrategyRegistry.register("pipeline", _piped)
 StrategyRegistry.register("fsdp", _sharded)
 StrategyRegistry.register("fsdp_cpu_offload", _sharded, cpu_offload=True)
 

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from trainer.accelerators import Devices
 from trainer.errors import MisconfigurationException, four_parts
 from trainer.launching.environments import Environment
+from trainer.optimization.clipping import clip_gradients
 from trainer.types import Hook, PlainState, ReduceOp
 
 if TYPE_CHECKING:
@@ -158,6 +159,10 @@ class Strategy(ABC):
     def evaluation(self, module: LightningModule, batches: Sequence[float]) -> AbstractContextManager[object]:
         """Return a context for an evaluation of so many batches of each loader on this process."""
         return nullcontext()
+
+    def clip_gradients(self, optimizer: Optimizer, value: float, algorithm: str) -> None:
+        """Clip the gradients of the optimizer's parameters in place, as `trainer.optimization.clipping` does."""
+        clip_gradients(optimizer, value, algorithm)
 
     def whole(self, state: PlainState) -> PlainState:
         """Return a state with whole tensors, as a checkpoint holds it; all processes take part."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import trainer as L
-from tests.trainer.strategies import parity_hooks, parity_mp
+from tests.trainer.strategies import parity_hooks, parity_mp, parity_pipe
 from trainer.callbacks import EMAWeightAveraging, ModelCheckpoint
 from trainer.strategies.ddp import DDP
 from trainer.strategies.fsdp import FSDP
@@ -136,6 +136,7 @@ class Config:
     """How many processes hold one copy of the model and read the same data."""
     dropout: float = 0.0
     deferred: bool = False
+    model: Callable[..., Any] = Model
 
 
 def _configs() -> dict[str, Config]:
@@ -165,8 +166,8 @@ def _configs() -> dict[str, Config]:
         found[f"{way}/ema"] = Config(make, ema=True)
         found[f"{way}/double"] = Config(make, options={"precision": "64-true"})
     found |= parity_hooks.configurations(Config)
-    found |= {name: Config(**fields) for name, fields in parity_mp.CONFIGS.items()}
-    for name in parity_mp.LOSSY:
+    found |= {name: Config(**fields) for name, fields in (parity_mp.CONFIGS | parity_pipe.CONFIGS).items()}
+    for name in (*parity_mp.LOSSY, *parity_pipe.LOSSY):
         found[name] = dataclasses.replace(found[name], tolerance=parity_hooks.LOSSY_TOLERANCE)
     return found
 
@@ -184,7 +185,8 @@ def train(config: Config, folder: Path) -> dict[str, Any]:
     """Train, validate and save; with JOB_EPOCHS a checkpoint `epoch.ckpt` is left at the end of the last epoch."""
     L.seed_everything(3, verbose=False)
     epochs = os.environ.get("JOB_EPOCHS")
-    model = Model(config.net, config.optimizer, config.dropout, config.deferred)
+    more = {"dropout": config.dropout, "deferred": config.deferred} if config.model is Model else {}
+    model = config.model(config.net, config.optimizer, **more)
     callbacks: list[L.Callback] = [EMAWeightAveraging(decay=0.8)] if config.ema else []
     if epochs is not None:
         callbacks.append(ModelCheckpoint(folder, filename="epoch", save_on_train_epoch_end=True))

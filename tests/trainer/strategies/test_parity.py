@@ -13,14 +13,14 @@ import pytest
 import torch
 
 import trainer as L
-from tests.trainer.strategies import parity_hooks, parity_mp
+from tests.trainer.strategies import parity_hooks, parity_mp, parity_pipe
 from tests.trainer.strategies.parity_jobs import CONFIGS, Model
 from trainer.errors import MisconfigurationException
 from trainer.strategies import FSDPStrategy
 
 ROOT = Path(__file__).parents[3]
 JOBS = Path(__file__).with_name("parity_jobs.py")
-LOSSY = frozenset([*parity_hooks.LOSSY, *parity_mp.LOSSY])
+LOSSY = frozenset([*parity_hooks.LOSSY, *parity_mp.LOSSY, *parity_pipe.LOSSY])
 
 
 def run(folder: Path, devices: int, *names: str, **variables: str) -> list[dict[str, Any]]:
@@ -51,7 +51,11 @@ SOME = ("ddp/blocks", "fsdp/recurrent", "fsdp-hybrid/tied", "fsdp-keep/blocks", 
 
 @pytest.mark.parametrize(
     ("devices", "names"),
-    [(2, tuple(CONFIGS)), (4, (*SOME, *parity_mp.SOME)), pytest.param(4, tuple(CONFIGS), marks=pytest.mark.soak)],
+    [
+        (2, tuple(CONFIGS)),
+        (4, (*SOME, *parity_mp.SOME, *parity_pipe.SOME)),
+        pytest.param(4, tuple(CONFIGS), marks=pytest.mark.soak),
+    ],
 )
 @pytest.mark.multiprocess
 @pytest.mark.slow
