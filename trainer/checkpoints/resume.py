@@ -125,6 +125,8 @@ def _callback_states(trainer: Trainer) -> PlainState:
 
 def _rank_states(trainer: Trainer, gradients: PlainState | None) -> list[PlainState]:
     own: PlainState = {"rng": capture_rng(), "metrics": trainer.metrics.state_dict(trainer.lightning_module)}
+    if trainer.strategy.data_share.world_size != trainer.world_size:
+        own["data_rank"] = trainer.strategy.data_share.rank
     if gradients:
         own["gradients"] = gradients
     if trainer.train_loader is not None:
@@ -324,12 +326,10 @@ class Resume:
         trainer, ranks = self.trainer, self.checkpoint["ranks"]
         checkpoint, share = self.checkpoint, trainer.strategy.data_share
         before = checkpoint["data_shares" if "data_shares" in checkpoint else "world_size"]
-        # Processes that hold one copy of the model have neighbouring ranks, and equal random states.
-        held = share.rank * (len(ranks) // before)
-        if len(ranks) == trainer.world_size and before == share.world_size:
-            held = trainer.global_rank
-        if held < len(ranks):
-            return ranks[held]  # type: ignore[no-any-return]  # written by dump_checkpoint
+        for rank in (trainer.global_rank, *range(len(ranks))):
+            # Processes that hold one copy of the model read the same data, and have equal random states.
+            if rank < len(ranks) and ranks[rank].get("data_rank", rank) == share.rank:
+                return ranks[rank]  # type: ignore[no-any-return]  # written by dump_checkpoint
         trainer.warn_once(f"The checkpoint has random states of {before} processes; the others start from their seeds.")
         return {**ranks[0], "rng": capture_rng()}
 
