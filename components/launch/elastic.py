@@ -93,7 +93,7 @@ def main() -> None:
         untyped: Any = torchrun
         untyped.run(untyped.parse_args(command(spec, given.rdzv, given.address)))
     except SignalException as asked:  # it has passed the signal on to its processes and waited for them
-        is_notice = asked.sigval == signal.SIGTERM and notices.ended_well() >= spec.processes_per_node
+        is_notice = asked.sigval == signal.SIGTERM and notices.ended_well()
         sys.exit(PREEMPTED_CODE if is_notice else 1)
     except ChildFailedError as error:
         if all(failure.exitcode == PREEMPTED_CODE for failure in error.failures.values()):

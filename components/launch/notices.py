@@ -25,13 +25,24 @@ class Notices:
         for path in self._place.glob(f"{self._name}-*"):
             path.unlink(missing_ok=True)
 
-    def end_well(self) -> None:
-        """Note that this process was asked to end, and does so in good order."""
-        self._leave(f"well-{os.getpid()}")
+    def begin(self, attempt: int) -> None:
+        """Note that this process has begun."""
+        self._leave(f"begun-{attempt}-{os.getpid()}")
 
-    def ended_well(self) -> int:
-        """Return how many processes ended in good order."""
-        return len(list(self._place.glob(f"{self._name}-well-*")))
+    def end_well(self, attempt: int) -> None:
+        """Note that this process was asked to end, and does so in good order."""
+        self._leave(f"well-{attempt}-{os.getpid()}")
+
+    def ended_well(self) -> bool:
+        """Return whether every process of the last attempt that had begun has ended in good order."""
+        begun, well = self._noted("begun"), self._noted("well")
+        last = max((attempt for attempt, _ in begun), default=0)
+        return {one for one in begun if one[0] == last} <= well
+
+    def _noted(self, what: str) -> set[tuple[int, int]]:
+        """Return attempt and process id of what processes noted."""
+        names = [path.name.rsplit("-", 2) for path in self._place.glob(f"{self._name}-{what}-*")]
+        return {(int(attempt), int(pid)) for _, attempt, pid in names}
 
     def accuse(self, ranks: Iterable[int], attempt: int) -> None:
         """Note that processes did not arrive at an exchange. They may be those of any machine."""

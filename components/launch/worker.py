@@ -28,19 +28,21 @@ def main() -> None:
     folder, module, *args = sys.argv[1:]
     os.environ[LAUNCHED_VARIABLE] = "1"
     sys.argv = [module, *args]
-    code = 0
+    code, attempt = 0, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    notices = Notices(Path(folder), os.getppid())
+    notices.begin(attempt)
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         code = _code_of(end)
         if code == PREEMPTED_CODE:
-            Notices(Path(folder), os.getppid()).end_well()
+            notices.end_well(attempt)
         elif code:
             _note(Path(folder), end, f"ended with exit code {end.code}")
     except BaseException as error:
         code = 1
         if late := getattr(error, "late_ranks", ()):  # the trainer's LateRankError
-            Notices(Path(folder)).accuse(late, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")))
+            notices.accuse(late, attempt)
         _note(Path(folder), error, traceback.format_exc())
         sys.excepthook(type(error), error, error.__traceback__)
     _leave(code)

@@ -199,13 +199,14 @@ def _first_cause(trainer: Trainer, error: BaseException) -> BaseException:
     if isinstance(error, RuntimeError) and trainer.strategy.is_distributed:
         if trainer.received_sigterm:
             return SIGTERMException()
-        failure = _failure_elsewhere(trainer)
-        if failure is not None:
-            return failure
         if not isinstance(error, TrainerError):
             place = f"step {trainer.global_step}"
             late = trainer.strategy.explain(error, place=place, in_a_hurry=lambda: trainer.received_sigterm)
-            return error if late is None else late
+            if late is not None:
+                return late
+        failure = _failure_elsewhere(trainer)
+        if failure is not None:
+            return failure
     return error
 
 

@@ -14,7 +14,7 @@ from torch._C._distributed_c10d import PrefixStore, Store  # torch.distributed h
 
 from trainer.errors import LateRankError
 
-ANSWER_S = 2.0
+ANSWER_S = 3.0
 """How long the processes may take to answer; all that wait time out within one step of each other."""
 CALLED_S = 0.4
 """How long a process whose connection broke waits for one that timed out to call the roll."""
