@@ -54,7 +54,9 @@ def wait_for(what: Callable[[], object], within_s: float, told: Callable[[], str
         time.sleep(0.02)
 
 
-def wait_for_step(folder: Path, number: int, *, world: int | None = None, since: int = 0, within_s: float = 90) -> None:
+def wait_for_step(
+    folder: Path, number: int, *, world: int | None = None, since: int = 0, within_s: float = 150
+) -> None:
     """Wait until step `number` was done, by `world` processes, among the lines after the first `since`."""
     wait_for(
         lambda: any(step >= number and world in (None, size) for _, step, size in steps(folder)[since:]),
@@ -113,7 +115,7 @@ class Machines:
         self._all: list[subprocess.Popen[bytes]] = []
         self._start("meeting", prefix("a"), ["-m", "components.launch.meeting", "--port", "0"])
         log = folder / "meeting.log"
-        wait_for(lambda: "can meet at port" in log.read_text(), 30, log.read_text)
+        wait_for(lambda: "can meet at port" in log.read_text(), 120, log.read_text)
         [port] = re.findall(r"at port (\d+)", log.read_text())
         self.rdzv = f"{host}:{port}"
 

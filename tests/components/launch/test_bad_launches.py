@@ -26,7 +26,7 @@ def test_every_process_refuses(tmp_path: Path, settings: dict[str, object], kind
     spec = make_spec(tmp_path, settings=settings, max_restarts=0)
     job = LocalLauncher().submit(spec)
     try:
-        assert job.wait(60) is JobState.FAILED
+        assert job.wait(150) is JobState.FAILED
         failure = job.failure()
     finally:
         job.cancel()
@@ -45,7 +45,7 @@ def test_every_process_refuses(tmp_path: Path, settings: dict[str, object], kind
 def test_a_machine_that_waits_in_vain_says_so(tmp_path: Path) -> None:
     spec = make_spec(tmp_path, processes_per_node=1, nodes_min=2, nodes_max=2, join_timeout_s=2.0)
     with machines(tmp_path, spec) as job:
-        assert job.start("a").wait(60) == 1
+        assert job.start("a").wait(150) == 1
         said = f"Not enough machines met at {job.rdzv} within 2 s. Got fewer than 2; expected 2 to 2."
         assert said in job.log("a")
     failure = RankFailure.first(tmp_path / "job")

@@ -61,12 +61,12 @@ def kill(folder: Path, rank: int, after: int) -> tuple[float, int]:
 
 
 def test_notice_and_a_kill_change_nothing_but_the_time(tmp_path: Path, undisturbed: dict[str, torch.Tensor]) -> None:
-    spec = make_spec(tmp_path, settings={"epochs": EPOCHS, "every": INTERVAL})
+    spec = make_spec(tmp_path, settings={"epochs": EPOCHS, "every": INTERVAL, "step_s": 0.15})
     first = LocalLauncher().submit(spec)
     try:
         wait_for_step(tmp_path, INTERVAL + 1)
         first.preempt()
-        assert first.wait(60) is JobState.PREEMPTED, logs(tmp_path)
+        assert first.wait(120) is JobState.PREEMPTED, logs(tmp_path)
     finally:
         first.cancel()
     assert first.failure() is None
@@ -89,14 +89,19 @@ def test_notice_and_a_kill_change_nothing_but_the_time(tmp_path: Path, undisturb
 
 def test_machines_leave_and_join(tmp_path: Path) -> None:
     spec = make_spec(
-        tmp_path, settings={"epochs": 40, "step_s": 0.1}, processes_per_node=1, nodes_min=1, nodes_max=2, max_restarts=5
+        tmp_path,
+        settings={"epochs": 2000, "step_s": 0.1},
+        processes_per_node=1,
+        nodes_min=1,
+        nodes_max=2,
+        max_restarts=5,
     )
     with machines(tmp_path, spec) as job:
         job.start("a")
         leaver = job.start("b")
         wait_for_step(tmp_path, 6, world=2)
         leaver.send_signal(signal.SIGTERM)
-        assert leaver.wait(60) == PREEMPTED_CODE, job.log("b")
+        assert leaver.wait(120) == PREEMPTED_CODE, job.log("b")
         known = len(steps(tmp_path))
         wait_for_step(tmp_path, 8, world=1, since=known)
         job.start("c")
@@ -105,7 +110,7 @@ def test_machines_leave_and_join(tmp_path: Path) -> None:
         for _, node in job.nodes.items():
             if node is not leaver:
                 node.send_signal(signal.SIGTERM)
-                assert node.wait(60) == PREEMPTED_CODE, logs(tmp_path)
+                assert node.wait(120) == PREEMPTED_CODE, logs(tmp_path)
     assert lines[0][2] == 2
     # Every sample once in each whole epoch, and those of the open one at most once more.
     newest = max((tmp_path / "kept").glob("last*.ckpt"), key=lambda path: path.stat().st_mtime)
@@ -121,7 +126,7 @@ def test_machines_leave_and_join(tmp_path: Path) -> None:
 
 def test_a_rank_that_hangs_is_named_with_the_operation(tmp_path: Path) -> None:
     timeout_s = 3.0
-    spec = make_spec(tmp_path, settings={"epochs": 40}, max_restarts=0, exchange_timeout_s=timeout_s)
+    spec = make_spec(tmp_path, settings={"epochs": 2000}, max_restarts=0, exchange_timeout_s=timeout_s)
     job = LocalLauncher().submit(spec)
     try:
         wait_for_step(tmp_path, 5)

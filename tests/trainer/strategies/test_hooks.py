@@ -40,7 +40,7 @@ def run(folder: Path, devices: int, *jobs: str, torchrun: bool = True) -> subpro
     }
     return subprocess.run(
         [sys.executable, *starter, str(JOBS), str(folder), *jobs],
-        env=environment, capture_output=True, text=True, timeout=120, check=False,
+        env=environment, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ def run(folder: Path, devices: int) -> list[dict[str, Any]]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JOB_DEVICES": str(devices), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, str(JOBS), str(folder)],
-        env=environment, capture_output=True, text=True, timeout=120, check=False,
+        env=environment, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-5000:]
     return [json.loads(path.read_text()) for path in sorted(folder.glob("rank-*.json"))]
