@@ -10,6 +10,7 @@ import torch
 
 import trainer as L
 from tests.docs.pages import Page
+from trainer.checkpoints import load_checkpoint
 from trainer.strategies import ModelParallelStrategy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +28,7 @@ def test_the_script_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.startswith("12 steps, loss ")
     assert done.stdout.strip().endswith("a share of (16, 8)")
-    weights = torch.load(tmp_path / "model.ckpt", weights_only=True)["state_dict"]
+    weights = load_checkpoint(tmp_path / "model.ckpt")["state_dict"]
     assert weights["net.1.up.weight"].shape == (32, 8)
 
 

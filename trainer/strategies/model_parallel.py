@@ -57,7 +57,8 @@ class ModelParallelStrategy(FSDP):
             for each machine.
         tensor_parallel_size: processes that hold one copy of the model together; "auto" likewise, by default those of
             one machine.
-        save_distributed_checkpoint: taken for compatibility; a checkpoint is one file with whole tensors.
+        save_distributed_checkpoint: save a checkpoint as a folder that all processes write; else as one file with whole
+            tensors.
         process_group_backend: "gloo" or "nccl"; by default what the device needs.
         timeout: how long a process waits for the others before it fails.
         plan: names of modules, `*` for one part of a name, and torch's styles; or a function `(module, mesh) -> plan`.
@@ -81,7 +82,7 @@ class ModelParallelStrategy(FSDP):
         tensor_parallel_size: int | Literal["auto"] = "auto",
         save_distributed_checkpoint: bool = True,
         process_group_backend: str | None = None,
-        timeout: timedelta = timedelta(minutes=5),
+        timeout: timedelta | None = None,
         *,
         plan: Plan | None = None,
         data_parallel: Literal["fsdp", "ddp"] = "fsdp",
@@ -99,6 +100,7 @@ class ModelParallelStrategy(FSDP):
             cpu_offload=cpu_offload,
             activation_checkpointing_policy=activation_checkpointing_policy,
             timeout=timeout,
+            state_dict_type="sharded" if save_distributed_checkpoint else "full",
         )
         for name, size in (("data_parallel_size", data_parallel_size), ("tensor_parallel_size", tensor_parallel_size)):
             if size != "auto" and (isinstance(size, bool) or not isinstance(size, int) or size < 1):

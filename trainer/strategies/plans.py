@@ -15,7 +15,7 @@ from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, Ro
 from trainer.errors import MisconfigurationException, four_parts
 from trainer.strategies.local_views import locally_read, read_locally
 
-Plan: TypeAlias = "Mapping[str, ParallelStyle] | Callable[[nn.Module, DeviceMesh], Mapping[str, ParallelStyle]]"
+Plan: TypeAlias = Mapping[str, ParallelStyle] | Callable[[nn.Module, DeviceMesh], Mapping[str, ParallelStyle]]
 """Names of modules, `*` for one part of a name, and their style; or a function of the model and the mesh."""
 
 

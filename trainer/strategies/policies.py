@@ -14,7 +14,7 @@ from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 from trainer.errors import MisconfigurationException, four_parts
 from trainer.precision import Precision
 
-WrapPolicy: TypeAlias = "type[nn.Module] | Iterable[type[nn.Module]] | Callable[..., bool] | None"
+WrapPolicy: TypeAlias = type[nn.Module] | Iterable[type[nn.Module]] | Callable[..., bool] | None
 """Classes of modules, a function of a module, or a policy of torch's first FSDP."""
 
 

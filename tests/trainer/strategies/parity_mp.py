@@ -162,7 +162,8 @@ HEADS: dict[str, ParallelStyle] = {
 def _mesh(net: str = "feeds", plan: Any = FEEDS, tensor: int = 2, **fields: Any) -> dict[str, Any]:
     """Return a configuration on a mesh; groups of two processes hold a copy of the model by default."""
     options = {name: fields.pop(name) for name in set(fields) & _ARGUMENTS}
-    make = partial(ModelParallelStrategy, tensor_parallel_size=tensor, plan=plan, **options)
+    one_file: dict[str, Any] = {"save_distributed_checkpoint": False}
+    make = partial(ModelParallelStrategy, tensor_parallel_size=tensor, plan=plan, **one_file, **options)
     return {"strategy": make, "net": net, "copies": tensor, **fields}
 
 

@@ -144,7 +144,8 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: st
 def test_names_and_defaults_are_lightnings() -> None:
     strategy = ModelParallelStrategy()
     assert (strategy.data_parallel_size, strategy.tensor_parallel_size) == ("auto", "auto")
-    assert strategy.save_distributed_checkpoint is True
+    assert strategy.save_distributed_checkpoint is strategy.saves_sharded is True
+    assert ModelParallelStrategy(save_distributed_checkpoint=False).saves_sharded is False
     assert strategy.process_group_backend is None
     assert ModelParallelStrategy(2, 4).tensor_parallel_size == 4
     assert type(StrategyRegistry.get("model_parallel")) is ModelParallelStrategy

@@ -44,7 +44,9 @@ def train(folder: Path, tensor: int, dropout: float) -> dict[str, Any]:
                "unknown_share": dropout / 10}  # fmt: skip
     model = Recording(items=12, skills=7, max_skills=3, network=network)
     Recording.losses.clear()
-    strategy = ModelParallelStrategy(tensor_parallel_size=tensor, plan=plan, data_parallel="ddp")
+    strategy = ModelParallelStrategy(
+        tensor_parallel_size=tensor, plan=plan, data_parallel="ddp", save_distributed_checkpoint=False
+    )
     trainer = L.Trainer(
         accelerator="cpu", devices=DEVICES, strategy=strategy if DEVICES > 1 else "auto", max_epochs=2, logger=False,
         enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False, gradient_clip_val=1.0,

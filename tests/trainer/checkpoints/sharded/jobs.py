@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Replicate
+from torch.distributed.tensor.parallel import RowwiseParallel
 from torch.utils.data import DataLoader, Dataset
 
 import trainer as L
@@ -27,10 +28,12 @@ from trainer.errors import CheckpointError, MisconfigurationException
 from trainer.plugins import AsyncCheckpointIO
 from trainer.plugins.precision import Precision
 from trainer.seed import capture_rng
-from trainer.strategies import DDPStrategy, FSDPStrategy, SingleDeviceStrategy, Strategy
+from trainer.strategies import DDPStrategy, FSDPStrategy, ModelParallelStrategy, SingleDeviceStrategy, Strategy
 
 GLOBAL_BATCH, BATCHES, SAVED_AT, END = 8, 10, 7, 12
 STRATEGIES = ("plain", "fsdp", "fsdp-hybrid")
+MORE = ("mesh", "zero")
+"""Saved by two and four processes; a group of two on a mesh holds one copy of the model and reads the same data."""
 
 
 class Numbered(Dataset[Any]):
@@ -160,6 +163,11 @@ def strategy(name: str, world: int, kind: str = "sharded") -> Strategy:
     options: dict[str, Any] = {"state_dict_type": kind}
     if name == "fsdp":
         return FSDPStrategy(**options)
+    if name == "zero":
+        return DDPStrategy(zero_stage=1, **options)
+    if name == "mesh":
+        plan = {"enter": RowwiseParallel(input_layouts=Replicate())}
+        return ModelParallelStrategy(tensor_parallel_size=2, plan=plan, save_distributed_checkpoint=kind == "sharded")
     if name == "fsdp-hybrid":
         mesh = (max(1, world // 2), min(2, world))
         return FSDPStrategy(sharding_strategy="HYBRID_SHARD", device_mesh=mesh, **options)
@@ -195,7 +203,7 @@ def train(folder: Path, world: int, name: str, *, kind: str, saves: Path, start:
     trainer = make_trainer(
         folder, world, strategy(name, world, kind), max_steps=END, callbacks=[watch], plugins=[plugin]
     )
-    trainer.fit(model, loader(world), ckpt_path=start)
+    trainer.fit(model, loader(world // 2 if name == "mesh" else world), ckpt_path=start)
     return {"losses": model.losses, "samples": model.samples, **watch.found}
 
 
@@ -203,7 +211,7 @@ def save_all(folder: Path, world: int, rank: int) -> dict[str, Any]:
     """Train under each strategy and save in the middle of an epoch."""
     found = {
         name: train(folder, world, name, kind="sharded", saves=folder / f"{name}-{world}.ckpt", start=None)
-        for name in STRATEGIES
+        for name in (*STRATEGIES, *(MORE if world > 1 else ()))
     }
     train(folder, world, "plain", kind="full", saves=folder / f"file-{world}.ckpt", start=None)
     return found

@@ -14,10 +14,12 @@ from trainer.checkpoints import load_checkpoint
 
 WORLDS = (1, 2, 4)
 CROSSED = {
-    1: [["plain", "fsdp-4"], ["plain", "fsdp-hybrid-4"], ["fsdp", "plain-4"], ["fsdp", "file-2"]],
-    2: [["plain", "fsdp-hybrid-4"], ["fsdp", "plain-1"], ["fsdp-hybrid", "file-1"], ["plain", "fsdp-1"]],
-    4: [["fsdp", "fsdp-hybrid-2"], ["fsdp-hybrid", "plain-1"]],
-}
+    1: [["plain", "fsdp-4"], ["plain", "fsdp-hybrid-4"], ["fsdp", "plain-4"], ["fsdp", "file-2"], ["plain", "mesh-4"],
+        ["plain", "zero-2"]],
+    2: [["plain", "fsdp-hybrid-4"], ["fsdp", "plain-1"], ["fsdp-hybrid", "file-1"], ["plain", "fsdp-1"],
+        ["mesh", "mesh-4"], ["fsdp", "mesh-2"], ["zero", "zero-4"]],
+    4: [["fsdp", "fsdp-hybrid-2"], ["fsdp-hybrid", "plain-1"], ["mesh", "mesh-2"], ["zero", "plain-1"]],
+}  # fmt: skip
 TOLERANCE = 1e-6
 pytestmark = [pytest.mark.slow, pytest.mark.multiprocess]
 
@@ -46,7 +48,7 @@ def test_nine_pairs_of_three_strategies_go_on_as_if_nobody_had_stopped_them(tmp_
                 assert found["samples"] == straight["samples"][SAVED_AT:], (way, world)
                 for exact in ("step", "batch", "scale", "growth", "rate", "seen"):
                     assert found[exact] == straight[exact], (exact, way, world)
-                if then is not None and number < len(then):
+                if then is not None and number < len(then) and "mesh" not in way:  # its groups share their generators
                     assert found["rng"] == then[number][source]["rng"], (way, world)
     assert pairs == 27 + sum(map(len, CROSSED.values()))
     first = load_checkpoint(tmp_path / "plain-1.ckpt")
