@@ -154,13 +154,6 @@ class ModelParallelStrategy(FSDP):
 
     def connect(self, devices: Devices, num_nodes: int) -> None:
         """Join the other processes and lay them out as a mesh; random generators continue from rank zero's."""
-        own = "nccl" if devices.kind == "cuda" else "gloo"
-        if self.process_group_backend not in (None, own):
-            raise MisconfigurationException(
-                four_parts("`process_group_backend` does not fit the device.",
-                           got=f"{self.process_group_backend!r} on {devices.kind!r}", expected=f"None or {own!r}",
-                           remedy="Leave it out.")
-            )  # fmt: skip
         super().connect(devices, num_nodes)
         if self._places is None:
             self._places = self._mesh_of(num_nodes)

@@ -170,7 +170,7 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any], kind: type[
 def test_further_arguments_reach_torch() -> None:
     given = DDPStrategy(accelerator=None, bucket_cap_mb=1, init_sync=True, timeout=None)
     assert given.ddp_options == {"bucket_cap_mb": 1, "init_sync": True}
-    assert given.timeout.total_seconds() == 1800
+    assert given.timeout.total_seconds() == 300
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ EXPECTED = {
     "tied": ("MisconfigurationException", r"share.*net.first.weight.*net.second.weight"),
     "nothing": ("WrongTypeError", r"no plan, and Wide does not override `configure_model`"),
     "no plan": ("MisconfigurationException", r"A plan says for names of modules"),
-    "nccl": ("MisconfigurationException", r"`process_group_backend` does not fit the device.*'nccl' on 'cpu'"),
+    "nccl": ("MisconfigurationException", r"NCCL exchanges tensors of GPUs only\..*'nccl' on CPUs"),
     "unfilled": ("MisconfigurationException", r"meta device and cannot fill itself.*net: Stranger"),
     "copies": ("MisconfigurationException", r"`device_mesh` does not hold every process.*product is 2"),
 }  # fmt: skip

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.multiprocess]
 
 SAID = {
     "another model": "CheckpointError: The weights in .*good.ckpt do not fit Model",
-    "another number of processes": "CheckpointError: .*after 2 batches on each of 3 processes, which is no whole number of batches on 2",
+    "another number of processes": "CheckpointError: .*after 2 batches on each of 3 processes, which is no whole",
     "weights only": "CheckpointError: The checkpoint .* holds weights only",
     "a bucket": "MisconfigurationException: Sharded checkpoints are written to folders",
     "no such": "CheckpointMissingError: There is no checkpoint",
