@@ -691,7 +691,7 @@ def waits(events: list[dict[str, Any]], steps: int) -> Found:
     }
     found["syncs_per_step"] = sum(found.values())
     operations = [str(e.get("name")) for e in inside if e.get("cat") == "cpu_op"]
-    found["items_per_step"] = sum(one in ("aten::item", "aten::_local_scalar_dense") for one in operations) / steps
+    found["items_per_step"] = sum(one == "aten::_local_scalar_dense" for one in operations) / steps
     found["launches_per_step"] = sum("LaunchKernel" in one for one in names) / steps
     found["pageable_copies"] = sum("Pageable" in str(e.get("name")) for e in inside)
     return found

@@ -82,11 +82,20 @@ class Supervisor:
             if deadline_s is not None and time.monotonic() > deadline_s:
                 self._stop(JobState.TIMED_OUT)
         self._end(engine)
-        if self._reason is JobState.PREEMPTED and engine.returncode != PREEMPTED_CODE:
-            return JobState.CANCELLED  # some process did not end in good order
+        if self._reason is JobState.PREEMPTED:
+            return self._after_notice(engine)
         if self._reason is not None:
             return self._reason
         return {0: JobState.SUCCEEDED, PREEMPTED_CODE: JobState.PREEMPTED}.get(engine.returncode, JobState.FAILED)
+
+    def _after_notice(self, engine: "subprocess.Popen[bytes]") -> JobState:
+        """Return how a job ended that was given notice."""
+        if engine.returncode == 0:
+            return JobState.SUCCEEDED  # it was done already
+        # torchrun that is still on its way in has no handler of signals, and no process that could lose anything.
+        is_early = engine.returncode == -signal.SIGTERM and Notices(self._spec.place, engine.pid).ended_well()
+        # Otherwise some process did not end in good order.
+        return JobState.PREEMPTED if is_early or engine.returncode == PREEMPTED_CODE else JobState.CANCELLED
 
     def _environment(self) -> dict[str, str]:
         usual = {
@@ -94,11 +103,11 @@ class Supervisor:
             "OMP_WAIT_POLICY": "passive",
             "PYTHONFAULTHANDLER": "1",
             "PYTHONUNBUFFERED": "1",
-            "TRAINER_TIMEOUT_S": f"{self._spec.exchange_timeout_s:g}",
         }
+        asked = {"TRAINER_TIMEOUT_S": f"{self._spec.exchange_timeout_s:g}"}
         if self._interface is not None:
-            usual |= {"GLOO_SOCKET_IFNAME": self._interface, "NCCL_SOCKET_IFNAME": self._interface}
-        return {**usual, **os.environ, **self._spec.env, **ALWAYS}
+            asked |= {"GLOO_SOCKET_IFNAME": self._interface, "NCCL_SOCKET_IFNAME": self._interface}
+        return {**usual, **os.environ, **asked, **self._spec.env, **ALWAYS}
 
     def _end_with_parent(self) -> None:
         while os.read(0, 1):

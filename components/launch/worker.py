@@ -35,9 +35,7 @@ def main() -> None:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         code = _code_of(end)
-        if code == PREEMPTED_CODE:
-            notices.end_well(attempt)
-        elif code:
+        if code not in (0, PREEMPTED_CODE):
             _note(Path(folder), end, f"ended with exit code {end.code}")
     except BaseException as error:
         code = 1
@@ -45,6 +43,8 @@ def main() -> None:
             notices.accuse(late, attempt)
         _note(Path(folder), error, traceback.format_exc())
         sys.excepthook(type(error), error, error.__traceback__)
+    if code in (0, PREEMPTED_CODE):
+        notices.end_well(attempt)
     _leave(code)
 
 

@@ -343,7 +343,7 @@ class ModelCheckpoint(Checkpoint):
         if not self.enable_version_counter:
             return taken
         if trainer.is_global_zero:
-            taken = unused_path(taken, self.FILE_EXTENSION, self.STARTING_VERSION, own)
+            taken = unused_path(taken, self.FILE_EXTENSION, self.STARTING_VERSION, own, self._kept)
         return trainer.strategy.broadcast_text(taken)
 
     def format_checkpoint_name(

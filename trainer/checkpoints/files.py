@@ -116,6 +116,8 @@ def check_weights_only(weights_only: bool | None) -> None:
 def load_plain(path: str | Path, map_location: Any = "cpu", *, lazily: bool = False) -> Any:  # plain data of any shape
     """Return what the file at `path` holds, read with weights_only=True after its digest was compared.
 
+    A folder is read as a sharded checkpoint, with whole tensors.
+
     With `lazily` the tensors stay in the file until they are used: a process that takes its share of each needs no
     memory for the whole.
 
@@ -124,6 +126,10 @@ def load_plain(path: str | Path, map_location: Any = "cpu", *, lazily: bool = Fa
         CheckpointError: the file is damaged, or holds more than plain data.
     """
     path = places.normal(path)
+    if is_sharded(path):
+        from trainer.checkpoints.sharded.reading import read_folder  # late: it takes a while to import
+
+        return read_folder(Path(path), map_location)
     try:
         with places.local_copy(path) as local:
             return _load_local(local, path, map_location, lazily=lazily and local == str(path))
@@ -161,10 +167,6 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu", *, lazily: bool
         CheckpointMissingError: there is no such file.
         CheckpointError: the file is damaged, no checkpoint, or holds more than plain data.
     """
-    if is_sharded(path):
-        from trainer.checkpoints.sharded.reading import read_folder  # late: it takes a while to import
-
-        return read_folder(Path(places.normal(path)), map_location)
     checkpoint = load_plain(path, map_location, lazily=lazily)
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(

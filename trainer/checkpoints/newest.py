@@ -54,8 +54,12 @@ def repeat_saved(trainer: Trainer, written: str, path: str, weights_only: bool) 
         has_file = trainer.strategy.broadcast_text(has_file)
     if not has_file:
         trainer.save_checkpoint(path, weights_only)
-    elif trainer.is_global_zero:
-        link_checkpoint(written, path)
+    else:
+        from trainer.checkpoints.sharded.exchange import exchange_of  # late: most runs repeat nothing
+
+        exchange_of(trainer.strategy).together(
+            lambda: link_checkpoint(written, path) if trainer.is_global_zero else None
+        )
 
 
 def _background(trainer: Trainer) -> AsyncCheckpointIO | None:

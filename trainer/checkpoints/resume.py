@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import math
 import os
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -174,14 +176,24 @@ def begin_resume(trainer: Trainer, ckpt_path: str | Path | None) -> Resume | Non
 
     With "last", a damaged folder is set aside and the one before it is taken.
     """
+    kept_aside: list[str] = []
     while (path := find_checkpoint(trainer, ckpt_path)) is not None:
         try:
             return Resume(trainer, path)
         except DamagedFolderError as error:
             if ckpt_path != "last":
                 raise
-            aside = trainer.strategy.broadcast_text(set_aside(path) if trainer.is_global_zero else "")
+            from trainer.checkpoints.sharded.exchange import exchange_of  # late: as in Resume
+
+            renames = partial(set_aside, path) if trainer.is_global_zero else str
+            aside = exchange_of(trainer.strategy).together(renames)[0]
+            kept_aside.append(aside)
             trainer.warn_once(f"{error} It is kept as {aside}, and ckpt_path='last' takes the one before it.")
+    if kept_aside:
+        raise CheckpointError(
+            f"Every checkpoint that ckpt_path='last' found is damaged: {', '.join(kept_aside)}. Restore one of them "
+            "from a copy, or remove them to start afresh."
+        )
     return None
 
 
@@ -190,11 +202,13 @@ class Resume:
 
     Attributes:
         is_sharded: it is a folder, from which each process reads its part.
+        needs: names of weights that nothing but the checkpoint can give values.
     """
 
     def __init__(self, trainer: Trainer, path: str) -> None:
         self.trainer = trainer
         self.path = path
+        self.needs: set[str] = set()
         own = trainer.plugins.checkpoint_io
         # A plugin of the user's may keep its own kind of folder.
         is_ours = trainer.is_global_zero and is_sharded(path) and (own is None or places.exists(path))
@@ -260,6 +274,11 @@ class Resume:
             from trainer.checkpoints.sharded.tensors import fill
 
             state = fill(state, module.state_dict())
+        if lost := sorted(self.needs - state.keys()):
+            raise CheckpointError(
+                f"The checkpoint {self.path} lacks {lost[:3]}, which {type(module).__name__} built on the meta device "
+                "and cannot fill itself. Give these layers a `reset_parameters`, or build them off the meta device."
+            )
         try:
             self.trainer.strategy.load_module(module, state, module.strict_loading)
         except RuntimeError as error:
@@ -294,10 +313,11 @@ class Resume:
                 f"{share.world_size}: the epoch's metrics leave out what the others logged before. Use {before} "
                 "processes where that matters."
             )
-        place = trainer.global_rank if len(ranks) == trainer.world_size else share.rank
-        if place >= len(ranks):
+        # Of processes that read the same data the last one speaks, where not all do.
+        mine = self._rank_with_data_of(share.rank, reversed(range(len(ranks))))
+        if mine is None:
             return
-        own = ranks[place].get("metrics") or self.checkpoint["loops"]["metrics"]
+        own = mine.get("metrics") or self.checkpoint["loops"]["metrics"]
         lost = trainer.metrics.load_state_dict(own, trainer.lightning_module)
         if lost and trainer.train_state.batches_done:
             trainer.warn_once(
@@ -326,12 +346,20 @@ class Resume:
         trainer, ranks = self.trainer, self.checkpoint["ranks"]
         checkpoint, share = self.checkpoint, trainer.strategy.data_share
         before = checkpoint["data_shares" if "data_shares" in checkpoint else "world_size"]
-        for rank in (trainer.global_rank, *range(len(ranks))):
-            # Processes that hold one copy of the model read the same data, and have equal random states.
-            if rank < len(ranks) and ranks[rank].get("data_rank", rank) == share.rank:
-                return ranks[rank]  # type: ignore[no-any-return]  # written by dump_checkpoint
+        # Processes that hold one copy of the model read the same data, and have equal random states.
+        mine = self._rank_with_data_of(share.rank, range(len(ranks)))
+        if mine is not None:
+            return mine
         trainer.warn_once(f"The checkpoint has random states of {before} processes; the others start from their seeds.")
         return {**ranks[0], "rng": capture_rng()}
+
+    def _rank_with_data_of(self, share: int, others: Iterable[int]) -> PlainState | None:
+        """Return what a process kept that read this share of the data: of this rank if it did, else one of others."""
+        ranks = self.checkpoint["ranks"]
+        for rank in (self.trainer.global_rank, *others):
+            if rank < len(ranks) and ranks[rank].get("data_rank", rank) == share:
+                return ranks[rank]  # type: ignore[no-any-return]  # written by dump_checkpoint
+        return None
 
     def place_in_epoch(self, loader: TrainLoader) -> None:
         """Count the batches of a half-finished epoch as processes of another number do: no sample twice, none left out.
@@ -342,10 +370,12 @@ class Resume:
         state, checkpoint = self.trainer.train_state, self.checkpoint
         before = checkpoint["data_shares" if "data_shares" in checkpoint else "world_size"]
         now = self.trainer.strategy.data_share.world_size
-        if before == now or not state.batches_done or state.is_epoch_complete:
+        if not state.batches_done or state.is_epoch_complete:
             return
         in_all = None if math.isinf(loader.num_batches) else int(loader.num_batches)
         taken, takes = checkpoint.get("taken_per_batch"), loader.taken_per_batch
+        if before == now and (taken is None or takes is None):
+            return
         if taken is None or takes is None:
             if in_all is not None and state.epoch_batches == in_all:
                 return  # a loader that splits each batch itself

@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from trainer.checkpoints.files import check_weights_only, load_plain, save_checkpoint
+from trainer.checkpoints.sharded.exchange import exchange_of
 from trainer.strategies import Strategy
 from trainer.types import PlainState, Stateful
 
@@ -47,8 +48,7 @@ def save_state(
             found = {key: part for key, part in found.items() if keeps(key, part)}
         plain[name] = found
     plain = strategy.whole(plain)
-    if strategy.environment.rank == 0:
-        save_checkpoint(plain, path)
+    exchange_of(strategy).together(lambda: save_checkpoint(plain, path) if strategy.environment.rank == 0 else None)
 
 
 def load_state(

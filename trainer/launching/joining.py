@@ -53,6 +53,9 @@ def joining(environment: Environment, timeout: timedelta) -> Iterator[None]:
                            expected="a port that no other program listens on",
                            remedy="Pass another --master-port, or none: torchrun finds a free one.")
             ) from error  # fmt: skip
+        if not isinstance(error, dist.DistError) and "timed out" not in text and "timeout" not in text.lower():
+            error.add_note(f"while the processes met at {place}")
+            raise
         raise DistributedError(
             f"The processes did not all meet at {place} within {timeout.total_seconds():g} s. Got rank "
             f"{environment.rank} of {environment.world_size} here, and: {text.splitlines()[0] if text else error!r}; "

@@ -264,9 +264,11 @@ class FitLoop:
         Raises:
             SIGTERMException: the process was asked to end.
         """
-        if self.trainer.flags.bits & StopFlags.SIGTERM:
+        length, state, bits = self.trainer.length, self.state, self.trainer.flags.bits
+        if bits & StopFlags.SIGTERM and not state.window_batches:
             raise SIGTERMException.of_all_processes()
-        length, state = self.trainer.length, self.state
+        if not bits & StopFlags.REQUESTED:
+            return False  # inside an accumulation window, from where another number of processes could not go on
         return state.epoch >= (length.min_epochs or 0) and state.global_step >= (length.min_steps or 0)
 
     def _reload(self) -> None:

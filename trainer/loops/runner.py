@@ -25,7 +25,7 @@ from trainer.loops.evaluation import EvaluationLoop
 from trainer.loops.hooks import bind, call, callback_hooks, is_overridden
 from trainer.loops.loop import FitLoop
 from trainer.loops.state import EVAL_KINDS, RunningStage, Status, StopFlags
-from trainer.model.deferred import is_deferred
+from trainer.model.deferred import is_deferred, names_without_values
 from trainer.model.given_hyperparameters import CLASS_PATH_KEY
 from trainer.optimization.manual import LightningOptimizer
 from trainer.optimization.optimizers import check_optimizers, check_schedulers, read_optimizers
@@ -158,6 +158,7 @@ def _set_up(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Resume | N
     is_late = resume is not None and (resume.is_sharded or is_deferred(module))
     trainer.strategy.weights_follow = is_late
     if resume is not None:
+        resume.needs = names_without_values(module)
         resume.restore_callbacks(fits=stage == "fit")
         if not is_late:
             resume.restore_weights()

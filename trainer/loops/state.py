@@ -111,8 +111,9 @@ class StopFlags:
         self.bits, self.is_shared = 0, True
 
     def agreed(self, bits: int) -> None:
-        """Act on what the processes agreed on."""
-        self.bits = self.noted = bits
+        """Act on what the processes agreed on; what was noted while they did waits for the next time."""
+        self.bits = bits
+        self.noted |= bits
 
 
 class Status(StrEnum):

@@ -26,6 +26,19 @@ def is_deferred(module: nn.Module) -> bool:
     return any(tensor.is_meta for tensor in itertools.chain(module.parameters(), module.buffers()))
 
 
+def names_without_values(root: nn.Module) -> set[str]:
+    """Return the names of what is on the meta device and has no `reset_parameters` to fill it."""
+    _, lacking = _units(root)
+    parts = {id(part) for part in lacking}
+    return {
+        f"{name}.{own}" if name else own
+        for name, part in root.named_modules()
+        if id(part) in parts
+        for own, tensor in itertools.chain(part.named_parameters(recurse=False), part.named_buffers(recurse=False))
+        if tensor.is_meta and own not in part._non_persistent_buffers_set
+    }
+
+
 def materialise(
     root: nn.Module,
     device: torch.device,

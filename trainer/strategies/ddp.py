@@ -31,6 +31,8 @@ from trainer.strategies.zero import ShardedOptimizer
 from trainer.types import Hook, PlainState, ReduceOp
 
 if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
     from trainer.launching.spawning import StartMethod
     from trainer.module import LightningModule
 
@@ -168,6 +170,15 @@ class DDP(Strategy):
         group = dist.group.WORLD
         is_gloo = dist.get_backend() == "gloo"
         self._control = group if is_gloo else dist.new_group(backend="gloo", timeout=self.timeout)
+
+    def _mesh_of_processes(self, shape: tuple[int, ...], names: tuple[str, ...]) -> DeviceMesh:
+        """Return the processes laid out so; its groups wait as long as the others."""
+        from torch.distributed.device_mesh import init_device_mesh  # late: it takes a while to import
+
+        mesh = init_device_mesh(self.device.type, shape, mesh_dim_names=names)
+        for group in mesh.get_all_groups():
+            dist.distributed_c10d._set_pg_timeout(self.timeout, group)
+        return mesh
 
     def _store(self, environment: Environment) -> Store | None:
         if self.launcher is not None:

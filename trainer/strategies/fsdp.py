@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import (
     CPUOffload,
     CPUOffloadPolicy,
@@ -195,12 +195,11 @@ class FSDP(DDP):
                     dist.broadcast(tensor, src=0)
 
     def _mesh(self) -> DeviceMesh:
-        kind = self.device.type
         if isinstance(self.device_mesh, DeviceMesh):
             return self.device_mesh
         if self.device_mesh is None:
             if self.sharding_strategy != "HYBRID_SHARD":
-                return init_device_mesh(kind, (self.environment.world_size,), mesh_dim_names=("shard",))
+                return self._mesh_of_processes((self.environment.world_size,), ("shard",))
             shares = self.environment.local_world_size
             copies = self.environment.world_size // shares
         else:
@@ -211,7 +210,7 @@ class FSDP(DDP):
                            expected=f"two numbers whose product is {self.environment.world_size}",
                            remedy="Correct it, or start as many processes.")
             )  # fmt: skip
-        return init_device_mesh(kind, (copies, shares), mesh_dim_names=("replicate", "shard"))
+        return self._mesh_of_processes((copies, shares), ("replicate", "shard"))
 
     def _offload(self) -> OffloadPolicy:
         return CPUOffloadPolicy(pin_memory=self.device.type == "cuda") if self.cpu_offload else OffloadPolicy()
@@ -336,7 +335,9 @@ class FSDP(DDP):
     def load_module(self, module: nn.Module, state: PlainState, strict: bool) -> None:
         """Load whole weights into a model that may be split already."""
         own = module.state_dict()
-        split = {k: self.split_like(v, own[k]) if k in own and isinstance(v, Tensor) else v for k, v in state.items()}
+        # One of another shape is left to torch, which names it.
+        fits = {k for k, v in state.items() if isinstance(v, Tensor) and k in own and own[k].shape == v.shape}
+        split = {k: self.split_like(v, own[k]) if k in fits else v for k, v in state.items()}
         module.load_state_dict(split, strict=strict)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import (
     CPUOffload,
     FSDPModule,
@@ -179,9 +179,7 @@ class ModelParallelStrategy(FSDP):
         if self.data_parallel == "ddp":
             # FSDP2 that splits each parameter into one part averages gradients and no more.
             shape, names = (data, 1, tensor), ("data_parallel", "whole", "tensor_parallel")
-        mesh = init_device_mesh(self.device.type, shape, mesh_dim_names=names)
-        for group in mesh.get_all_groups():
-            dist.distributed_c10d._set_pg_timeout(self.timeout, group)
+        mesh = self._mesh_of_processes(shape, names)
         logging.getLogger(_HINTS).addFilter(_is_no_hint)
         return mesh
 

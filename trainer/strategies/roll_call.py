@@ -66,6 +66,8 @@ def operation_of(error: BaseException) -> str:
             return name
         elif "/torch/distributed/fsdp/" in file and not found:
             found = "all_gather of parameters"
+        elif file.endswith("trainer/strategies/ddp.py") and name == "agree" and not found:
+            found = "the agreement after a batch"
     return found or "an exchange"
 
 

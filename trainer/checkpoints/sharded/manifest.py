@@ -87,13 +87,13 @@ def read(folder: Path) -> Manifest:
     """Return the manifest of a folder whose files have the names and sizes in it; their bytes are not read yet.
 
     Raises:
-        DamagedFolderError: there is none, or it is damaged; a file is missing, additional or of another size.
-        CheckpointError: it is of a format that this version does not know.
+        DamagedFolderError: it is damaged; a file is missing, additional or of another size.
+        CheckpointError: there is none, or it is of a format that this version does not know.
     """
     try:
         data = (folder / NAME).read_bytes()
     except FileNotFoundError:
-        raise DamagedFolderError(
+        raise CheckpointError(
             f"The folder {folder} has no {NAME}: it was never completed, or is no checkpoint of this trainer. "
             "Take an earlier checkpoint of the same run."
         ) from None
@@ -133,17 +133,23 @@ def compare(folder: Path, files: Mapping[str, Entry], names: Iterable[str]) -> N
     """Read these files of a folder and compare every byte with what the manifest says.
 
     Raises:
-        DamagedFolderError: some differ, or cannot be read; all of them are named.
+        DamagedFolderError: some differ; all of them are named.
+        CheckpointError: some cannot be read, which says nothing of what is in them.
     """
-    wrong = []
+    wrong, unread = [], []
     for name in names:
         try:
             if measure(folder / name) != files[name]:
                 wrong.append(f"the bytes of {name} do not have the digest that was written with them")
         except OSError as error:
-            wrong.append(f"{name} cannot be read: {error}")
+            unread.append(f"{name} cannot be read: {error}")
     if wrong:
         raise damaged(folder, wrong)
+    if unread:
+        raise CheckpointError(
+            f"The checkpoint {folder} cannot be read here: {'; '.join(unread[:3])}. Look at the file system and the "
+            "rights of its files; the checkpoint itself may be good."
+        )
 
 
 def share(files: Mapping[str, Entry], rank: int, world: int) -> list[str]:

@@ -69,6 +69,9 @@ def _get_ready(trainer: Trainer, plain: PlainState) -> None:
         check_plain(plain)
 
 
+_WHOLE = "have the strategy save one file (state_dict_type='full'; under a mesh save_distributed_checkpoint=False)"
+
+
 def _refuse(path: str | Path, plugin: object, storage_options: object) -> None:
     if storage_options is not None:
         raise TypeError(
@@ -77,13 +80,13 @@ def _refuse(path: str | Path, plugin: object, storage_options: object) -> None:
     if places.is_remote(path):
         raise MisconfigurationException(
             four_parts("Sharded checkpoints are written to folders.", got=str(path), expected="a path",
-                       remedy="Save to a folder that all machines see, or pass state_dict_type='full'.")
+                       remedy=f"Save to a folder that all machines see, or {_WHOLE}.")
         )  # fmt: skip
     inner = plugin.checkpoint_io if isinstance(plugin, AsyncCheckpointIO) else plugin
     if inner is not None and type(inner) is not TorchCheckpointIO:
         raise MisconfigurationException(
             four_parts("Sharded checkpoints are not written by a plugin of one's own.", got=type(inner).__name__,
-                       expected="no CheckpointIO, or AsyncCheckpointIO()", remedy="Pass state_dict_type='full'.")
+                       expected="no CheckpointIO, or AsyncCheckpointIO()", remedy=f"Save as it is, or {_WHOLE}.")
         )  # fmt: skip
 
 

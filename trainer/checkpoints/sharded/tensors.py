@@ -176,7 +176,9 @@ def fill(state: Mapping[str, Any], own: Mapping[str, Tensor]) -> dict[str, Any]:
             f"The weights {empty[:3]} of the model have no storage yet (they are on the meta device), so that nothing "
             "can be read into them. Build the model in `configure_model`, or call `to_empty` on it."
         )
-    _read([(value, own[name].detach()) for name, value in fitting.items()])
+    # A process whose part of the model has none of them takes part all the same.
+    folders = {id(v.folder): v.folder for v in state.values() if isinstance(v, StoredTensor)}
+    _read([(value, own[name].detach()) for name, value in fitting.items()], folders)
     return {name: own[name] if name in fitting else _refused_if_computed(name, value) for name, value in state.items()}
 
 
@@ -247,10 +249,10 @@ def _replaced(value: Any, read: Mapping[int, Tensor]) -> Any:
     return _rebuilt(value, (), lambda part, _: _replaced(part, read))
 
 
-def _read(pairs: Sequence[tuple[StoredTensor, Tensor]]) -> None:
-    """Read stored tensors into others; all processes take part."""
-    folders = {id(stored.folder): stored.folder for stored, _ in pairs}
-    for folder in folders.values():
+def _read(pairs: Sequence[tuple[StoredTensor, Tensor]], folders: Mapping[int, Any] | None = None) -> None:
+    """Read stored tensors into others; all processes take part, from the same folders."""
+    given = {id(stored.folder): stored.folder for stored, _ in pairs} if folders is None else folders
+    for folder in given.values():
         wanted: dict[str, list[Tensor]] = {}
         for stored, target in pairs:
             if stored.folder is folder:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh
 from torch.optim import LBFGS, Optimizer
 
 from trainer.accelerators import Devices
@@ -87,7 +87,7 @@ class PipelineStrategy(DDP):
         layers: str | None = None,
         stages_per_process: int | None = None,
         data_parallel_size: int = 1,
-        timeout: timedelta = timedelta(minutes=5),
+        timeout: timedelta | None = None,
     ) -> None:
         super().__init__(timeout=timeout)
         if schedule not in SCHEDULES:
@@ -157,7 +157,7 @@ class PipelineStrategy(DDP):
         rank, world_size = self.environment.rank, self.environment.world_size
         copies = self.data_parallel_size
         length = world_size // copies
-        mesh = init_device_mesh(self.device.type, (length, copies), mesh_dim_names=("pipeline", "data_parallel"))
+        mesh = self._mesh_of_processes((length, copies), ("pipeline", "data_parallel"))
         self.device_mesh = mesh
         control = None
         for copy in range(copies):
