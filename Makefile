@@ -31,8 +31,10 @@ bench: $(STAMP)  ## measurements, with the machine named
 	$(BIN)/python -m benchmarks.trainer_startup
 	$(BIN)/python -m benchmarks.tracing_step
 	$(BIN)/python -m benchmarks.loader
+	$(BIN)/python -m benchmarks.checkpoint
 	test -z "$$HOMEROOM_DATA" || $(BIN)/python -m benchmarks.tracing_speed
 	test -z "$$HOMEROOM_DATA" || $(BIN)/python -m benchmarks.quality
+	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/serve.py
 

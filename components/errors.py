@@ -70,6 +70,12 @@ class TrainingFailedError(PipelineError, RuntimeError):
     exit_code = 5
 
 
+class TrainingPreemptedError(TrainingFailedError):
+    """The training process was asked to make room, saved and ended; the same command goes on."""
+
+    exit_code = 75  # as in BSD's sysexits: a temporary failure, to be tried again
+
+
 class ExportError(PipelineError, RuntimeError):
     """The exported model does not do what the trained model does."""
 

@@ -51,7 +51,7 @@ ARGUMENTS: tuple[Argument, ...] = (
         "detect_anomaly", "default_root_dir", "profiler", "enable_autolog_hparams", "reload_dataloaders_every_n_epochs",
     ),
     _changed("accelerator", "cpu, cuda, mps, gpu, auto and own Accelerators; TPU and HPU are refused by name."),
-    _changed("strategy", "auto, ddp in all its forms and Strategy instances; sharded strategies are refused by name."),
+    _changed("strategy", "auto, ddp in all its forms, fsdp, model_parallel, pipeline and Strategy instances."),
     _changed("precision", "Transformer Engine is refused; float16 is refused on a CPU."),
     _changed("logger", "True means CSVLogger, whatever is installed: what a run writes does not hang on a package."),
     _changed("overfit_batches", "Training and validation each keep to their first batches, in order."),
@@ -62,7 +62,7 @@ ARGUMENTS: tuple[Argument, ...] = (
     _changed("use_distributed_sampler", "Index streams are split, samplers stay; evaluation repeats nothing."),
     _changed("barebones", "Turns off what costs time, as in Lightning; nothing else gets faster by it."),
     _changed("plugins", "Precision, CheckpointIO and LayerSync; processes of a cluster are found by their variables."),
-    _changed("sync_batchnorm", "On GPUs, as torch's SyncBatchNorm needs; the layers are put back after the fit."),
+    _changed("sync_batchnorm", "On GPUs; refused for several processes on CPUs; layers are put back after the fit."),
     _refused("model_registry", None, "Nothing is uploaded to Lightning's platform. Leave it out."),
     _refused("suggest_integrations", None, "Nothing is suggested. Leave it out."),
 )  # fmt: skip
@@ -82,7 +82,8 @@ STRATEGIES: tuple[Argument, ...] = (
     *(Argument(name=f"ddp{start}{end}", fate="kept" if not start else "changed", sentence=_STARTS[start])
       for start in ("", "_spawn", "_fork", "_notebook")
       for end in ("", "_find_unused_parameters_false", "_find_unused_parameters_true")),
-    *(_refused(name, "auto", _SHARDED) for name in ("fsdp_native", "model_parallel")),
+    _changed("model_parallel", "Takes a plan too; what neither it nor `configure_model` splits is copied."),
+    _refused("fsdp_native", "auto", _SHARDED),
     *(_refused(f"deepspeed{end}", "auto", _DEEPSPEED)
       for end in ("", "_stage_1", "_stage_1_offload", "_stage_2", "_stage_2_offload", "_stage_3", "_stage_3_offload",
                   "_stage_3_offload_nvme")),

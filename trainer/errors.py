@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 __all__ = [
     "CheckpointError",
     "CheckpointMissingError",
     "DistributedError",
     "HyperparameterClashError",
+    "LateRankError",
     "LoggingError",
     "ManualOptimizationError",
     "MetricNotFoundError",
@@ -95,6 +98,20 @@ class DistributedError(TrainerError, RuntimeError):
     """A process group that cannot be formed or does not agree."""
 
 
+class LateRankError(DistributedError):
+    """Processes that did not arrive at an exchange in time.
+
+    Attributes:
+        late_ranks: which.
+        operation: the exchange.
+    """
+
+    def __init__(self, message: str, *, late_ranks: Sequence[int] = (), operation: str = "") -> None:
+        super().__init__(message)
+        self.late_ranks = tuple(late_ranks)
+        self.operation = operation
+
+
 class UnevenBatchesError(DistributedError):
     """Ranks that would run different numbers of training batches."""
 
@@ -104,11 +121,24 @@ class RankFailedError(DistributedError):
 
 
 class SIGTERMException(TrainerError, SystemExit):
-    """The process was asked to end; uncaught, it exits with 143 (128 + SIGTERM)."""
+    """The process was asked to end; uncaught, it exits with 143 (128 + SIGTERM).
+
+    Attributes:
+        is_common: every process of the run raises it, after the same batch: they can still save together.
+    """
+
+    is_common = False
 
     def __init__(self, message: str = "SIGTERM received") -> None:
         super().__init__(message)
         self.code = 143
+
+    @classmethod
+    def of_all_processes(cls) -> SIGTERMException:
+        """Return one that all processes raise after the same batch."""
+        error = cls()
+        error.is_common = True
+        return error
 
 
 def four_parts(wrong: str, *, got: object, expected: str, remedy: str) -> str:

@@ -375,7 +375,8 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, nn.Module):
         if gradient_clip_val is not None and plugin is not None:
             plugin.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm or "norm")
         elif gradient_clip_val is not None:
-            clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm or "norm")
+            clip = clip_gradients if self._trainer is None else self._trainer.strategy.clip_gradients
+            clip(optimizer, gradient_clip_val, gradient_clip_algorithm or "norm")
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Run the backward pass under manual optimisation, with its hooks and the exchange between processes."""

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -265,6 +266,8 @@ class Trainer(Readings):
         placement = Placement.chosen(
             accelerator, devices, num_nodes, strategy, precision, precision_plugin=self.plugins.precision
         )
+        if self.plugins.layer_sync is not None:
+            self.plugins.layer_sync.check_devices(placement.devices.kind, placement.world_size)
         self._placement = placement
         self.devices, self.num_nodes = placement.devices, num_nodes
         self.strategy, self.precision_options = placement.strategy, placement.precision
@@ -533,9 +536,12 @@ class Trainer(Readings):
         """Build what is built inside the block on this process's device, and in the dtype of `precision`.
 
         Args:
-            empty_init: leave the weights uninitialised, where a checkpoint is loaded into them anyway.
+            empty_init: leave the weights uninitialised, where a checkpoint is loaded into them anyway. Under a strategy
+                that splits the model its parts get their storage, and their values, after they are split.
         """
         device = self._placement.device
+        if empty_init and self.strategy.defers:
+            device, empty_init = torch.device("meta"), False
         dtype = self.precision_options.parameters
         with contextlib.ExitStack() as stack:
             stack.enter_context(device)

@@ -16,6 +16,8 @@ LOG_FILE = "launch.log"
 ERROR_LOG_FILE = "launch.err"
 """What they, and torchrun, write to standard error."""
 ERRORS = "errors"
+PREEMPTED_CODE = 143
+"""Exit code of a process that was asked to end (SIGTERM, 15) and did so in good order: 128 + 15, as shells have it."""
 
 
 class JobState(StrEnum):
@@ -25,6 +27,8 @@ class JobState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    PREEMPTED = "preempted"
+    """Asked to make room, it saved and ended; the same job submitted again goes on."""
     TIMED_OUT = "timed out"
 
     @property
@@ -38,6 +42,7 @@ class RankFailure:
     """How one process of a job failed."""
 
     rank: int
+    """-1 for what starts the processes of a machine."""
     attempt: int
     """0 for the first start of all processes, 1 after the first restart."""
     time_s: float
@@ -87,6 +92,10 @@ class Job(ABC):
     @abstractmethod
     def wait(self, timeout_s: float | None = None) -> JobState:
         """Wait for the end and return how it ended; the state so far when `timeout_s` passes first."""
+
+    @abstractmethod
+    def preempt(self) -> None:
+        """Give notice: the processes get SIGTERM and `grace_s` to save. The job then ends as preempted."""
 
     @abstractmethod
     def cancel(self) -> None:

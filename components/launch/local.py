@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from components.errors import ConfigError
 from components.launch.job import ERROR_LOG_FILE, ERRORS, LOG_FILE, Job, JobState, Launcher
+from components.launch.notices import FOLDER as NOTICES
 from components.launch.processes import descendants, kill_all
 from components.launch.spec import LaunchSpec
 from components.launch.supervisor import ENDED_FILE
@@ -37,7 +39,8 @@ class LocalLauncher(Launcher):
             )
         place = spec.place
         place.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(place / ERRORS, ignore_errors=True)
+        for left in (ERRORS, NOTICES):
+            shutil.rmtree(place / left, ignore_errors=True)
         (place / ENDED_FILE).unlink(missing_ok=True)
         path = place / SPEC_FILE
         path.write_text(spec.to_json(), encoding="utf-8")
@@ -86,11 +89,16 @@ class LocalJob(Job):
             self._supervisor.wait(timeout_s)
         return self.poll()
 
+    def preempt(self) -> None:
+        """Give notice: the processes get SIGTERM and `grace_s` to save. The job then ends as preempted."""
+        if self._supervisor.poll() is None:
+            self._supervisor.terminate()
+
     def cancel(self) -> None:
         """Stop every process of the job and return when none is left. An ended job stays as it is."""
         below = descendants(self._supervisor.pid)
         if self._supervisor.poll() is None:
-            self._supervisor.terminate()
+            self._supervisor.send_signal(signal.SIGINT)
             try:
                 self._supervisor.wait(self.spec.grace_s + SUPERVISOR_S)
             except subprocess.TimeoutExpired:

@@ -30,6 +30,10 @@ class LaunchSpec:
     """How often all processes are begun again after one of them failed; the module has to go on from a checkpoint."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables beside those of the caller. They stand in a file: no secrets."""
+    exchange_timeout_s: float = 300.0
+    """How long a process waits for the others in one exchange before the attempt fails."""
+    join_timeout_s: float = 600.0
+    """How long fewer than `nodes_min` machines are waited for."""
     timeout_s: float | None = None
     """Longest duration of the whole job; None waits for ever."""
     grace_s: float = 10.0
@@ -40,6 +44,11 @@ class LaunchSpec:
             f"{name}={getattr(self, name)!r} must be at least {least}"
             for name, least in (("nodes_min", 1), ("processes_per_node", 1), ("max_restarts", 0), ("grace_s", 0))
             if getattr(self, name) < least
+        ]
+        problems += [
+            f"{name}={getattr(self, name)!r} must be more than 0"
+            for name in ("exchange_timeout_s", "join_timeout_s")
+            if getattr(self, name) <= 0
         ]
         if self.nodes_max < self.nodes_min:
             problems.append(f"nodes_max={self.nodes_max} must be at least nodes_min={self.nodes_min}")

@@ -4,14 +4,18 @@ Runs the module as `python -m` would; what it raises is kept as a file, so that 
 can be told from those of the others, whose connections broke because of it.
 """
 
+import atexit
 import os
 import runpy
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
+from typing import Any, NoReturn
 
-from components.launch.job import RankFailure
+from components.launch.job import PREEMPTED_CODE, RankFailure
+from components.launch.notices import Notices
 from components.launch.processes import die_with_parent
 
 LAUNCHED_VARIABLE = "HOMEROOM_LAUNCHED"
@@ -24,15 +28,46 @@ def main() -> None:
     folder, module, *args = sys.argv[1:]
     os.environ[LAUNCHED_VARIABLE] = "1"
     sys.argv = [module, *args]
+    code, attempt = 0, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    notices = Notices(Path(folder), os.getppid())
+    notices.begin(attempt)
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
-        if end.code not in (None, 0):
+        code = _code_of(end)
+        if code not in (0, PREEMPTED_CODE):
             _note(Path(folder), end, f"ended with exit code {end.code}")
-        raise
     except BaseException as error:
+        code = 1
+        if late := getattr(error, "late_ranks", ()):  # the trainer's LateRankError
+            notices.accuse(late, attempt)
         _note(Path(folder), error, traceback.format_exc())
-        raise
+        sys.excepthook(type(error), error, error.__traceback__)
+    if code in (0, PREEMPTED_CODE):
+        notices.end_well(attempt)
+    _leave(code)
+
+
+def _code_of(end: SystemExit) -> int:
+    """Return the exit code that Python gives for `end`, and print what it prints."""
+    if end.code is None or isinstance(end.code, int):
+        return end.code or 0
+    sys.stderr.write(f"{end.code}\n")
+    return 1
+
+
+def _leave(code: int) -> NoReturn:
+    """End this process as Python does, but for taking modules apart.
+
+    While that happens, threads of process groups abort the process now and then (torch 2.13, Gloo): a training that
+    was done would count as failed.
+    """
+    untyped: Any = threading
+    untyped._shutdown()  # waits for threads that are no daemons, and ends executors
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _note(folder: Path, error: BaseException, detail: str) -> None:

@@ -17,10 +17,14 @@ from components.sequences.windows import Windows
 class WindowLoader:
     """Gives batches of windows of like length, at most `batch_steps` padded steps each.
 
-    With a seed, windows of equal length and the batches themselves come in an order that is a function of seed and
-    epoch alone. With several ranks, each takes every n-th batch; batches that would give some ranks one more are left
-    out when shuffling. `state_dict` says how many batches of the epoch were taken; a loader that loads it goes on with
-    the next one, without reading those before.
+    With a seed, for training, windows of equal length and the batches themselves come in an order that is a function of
+    seed and epoch alone. Several ranks share each of these batches, window by window: batches, their order and number
+    are those of one rank. `weight` then says how many steps a rank has of its batch, 1 for an equal share: the mean
+    loss of its steps times `weight`, averaged over the ranks, is the mean loss of the batch. A rank that is left
+    without a window gets one with weight 0. Without a seed, each rank takes every n-th batch.
+
+    `state_dict` says how many batches of the epoch were taken; a loader that loads it goes on with the next one,
+    without reading those before, also with another number of ranks when shuffling.
 
     Args:
         windows: of one split.
@@ -49,13 +53,13 @@ class WindowLoader:
         self._taken = 0
         self._skip = 0
         self._order = np.argsort(-windows.lengths_W, kind="stable")
-        # Small enough that every rank has a batch.
-        share = windows.steps // (2 * world_size)
+        # Small enough that every rank has a batch to evaluate.
+        share = windows.steps // (2 * (world_size if seed is None else 1))
         self._cuts = cut_batches(windows.lengths_W[self._order], min(batch_steps, max(share, 1)))
 
     def __len__(self) -> int:
         count = len(self._cuts) - 1
-        return count // self.world_size if self.seed is not None else len(range(self.rank, count, self.world_size))
+        return count if self.seed is not None else len(range(self.rank, count, self.world_size))
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of an epoch, from its beginning."""
@@ -76,7 +80,7 @@ class WindowLoader:
         if not 0 <= taken <= len(self):
             raise ValueError(
                 f"The saved place is after batch {taken}; an epoch has {len(self)} batches here. Resume with the same "
-                "data, batch_steps and number of processes."
+                "data and batch_steps."
             )
         self._epoch = epoch
         self._taken = self._skip = taken
@@ -89,11 +93,19 @@ class WindowLoader:
             shuffled = random.permutation(len(order))
             order = shuffled[np.argsort(-self.windows.lengths_W[shuffled], kind="stable")]
             numbers = random.permutation(numbers)
-            numbers = numbers[: len(numbers) // self.world_size * self.world_size]
+        else:
+            numbers = numbers[self.rank :: self.world_size]
         self._taken, self._skip = self._skip, 0
-        for number in numbers[self.rank :: self.world_size][self._taken :]:
+        for number in numbers[self._taken :]:
             self._taken += 1  # before it is given: a state asked for during its step counts it
-            yield self.windows.batch(order[self._cuts[number] : self._cuts[number + 1]])
+            chosen = order[self._cuts[number] : self._cuts[number + 1]]
+            yield self._share(chosen) if self.seed is not None and self.world_size > 1 else self.windows.batch(chosen)
+
+    def _share(self, chosen: npt.NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """Return this rank's windows of a batch, and the weight of their mean loss."""
+        own, lengths = chosen[self.rank :: self.world_size], self.windows.lengths_W
+        weight = float(lengths[own].sum()) * self.world_size / float(lengths[chosen].sum())
+        return {**self.windows.batch(own if len(own) else chosen[:1]), "weight": torch.tensor(weight)}
 
 
 def cut_batches(lengths: npt.NDArray[np.int32], batch_steps: int) -> npt.NDArray[np.int64]:

@@ -21,8 +21,8 @@ def main() -> None:
     if len(sys.argv) != 2:
         raise SystemExit("usage: python -m components.train JOB.json")
     is_launched = LAUNCHED_VARIABLE in os.environ  # then the launcher ends this process, and keeps what it raises
-    # One rank alone holds the folder.
-    if os.environ.get("LOCAL_RANK", "0") != "0":
+    # One rank alone, of all machines, holds the folder.
+    if os.environ.get("RANK", "0") != "0":
         fit(Job.read(Path(sys.argv[1])))
         return
     if not is_launched and not sys.stdin.isatty():

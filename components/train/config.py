@@ -18,7 +18,7 @@ class TrainConfig:
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "cuda"] = "cpu"
     devices: int = 1
-    """Processes (on CPU) or GPUs; more than one trains with DDP."""
+    """Processes (on CPU) or GPUs; more than one trains with DDP. They share each batch, which stays as configured."""
     threads: int = 1
     """CPU threads per process. Small models are slower with more, and sums then differ in the last digits."""
     gradient_clip_val: float = 1.0

@@ -14,9 +14,11 @@ import trainer as tr
 from components.app import Application
 from components.config import make_config
 from components.errors import TrainingFailedError
+from components.train.agreement import Agreement
 from components.train.estimator import Estimator
 from components.train.job import HISTORY_FILE, MODEL_FILE, Job, Result
 from trainer.callbacks import EarlyStopping, ModelCheckpoint
+from trainer.errors import SIGTERMException
 
 
 def fit(job: Job) -> Result:
@@ -47,13 +49,24 @@ def fit(job: Job) -> Result:
         enable_version_counter=False,
     )
     history = History(model.monitor, config.max_epochs)
-    callbacks: list[tr.Callback] = [history, checkpoint]
+    callbacks: list[tr.Callback] = [
+        Agreement(job),
+        history,
+        checkpoint,
+        SaveOnNotice(folder / "checkpoints" / "last.ckpt"),
+    ]
     if config.patience:
         callbacks.append(EarlyStopping(monitor=model.monitor, mode=model.monitor_mode, patience=config.patience))
+    # Whoever launched this process knows how many there are now: machines may have joined or left.
+    devices, nodes = (
+        int(os.environ.get(name, usual))
+        for name, usual in (("LOCAL_WORLD_SIZE", config.devices), ("GROUP_WORLD_SIZE", 1))
+    )
     fitter = tr.Trainer(
         accelerator=config.accelerator,
-        devices=config.devices,
-        strategy="ddp" if config.devices > 1 else "auto",
+        devices=devices,
+        num_nodes=nodes,
+        strategy="ddp" if devices * nodes > 1 else "auto",
         precision=config.precision,
         max_epochs=config.max_epochs,
         gradient_clip_val=config.gradient_clip_val or None,
@@ -117,6 +130,24 @@ def _estimated(model: Estimator, job: Job) -> Result:
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
+
+
+class SaveOnNotice(tr.Callback):
+    """Saves when the processes are asked to end: all have done the same batches, and the run goes on with the next.
+
+    Args:
+        path: of the newest checkpoint.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_exception(self, trainer: tr.Trainer, pl_module: tr.LightningModule, exception: BaseException) -> None:
+        """Save after SIGTERM."""
+        if not isinstance(exception, SIGTERMException) or not trainer.global_step:
+            return
+        if exception.is_common or not trainer.strategy.is_distributed:
+            trainer.save_checkpoint(self.path)
 
 
 class History(tr.Callback):

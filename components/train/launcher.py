@@ -14,8 +14,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from components.errors import TrainingFailedError
-from components.launch.job import ERROR_LOG_FILE, JobState
+from components.errors import TrainingFailedError, TrainingPreemptedError
+from components.launch.job import ERROR_LOG_FILE, PREEMPTED_CODE, JobState
 from components.launch.local import LocalLauncher
 from components.launch.spec import LaunchSpec
 from components.train.endings import ending
@@ -79,8 +79,10 @@ def _run_several(job: Job, say: Callable[[str], None]) -> None:
         state = launched.wait()
     finally:
         launched.cancel()
-    if state is JobState.SUCCEEDED:
+    if state is JobState.SUCCEEDED or (state is JobState.PREEMPTED and Result.read(folder) is not None):
         return
+    if state is JobState.PREEMPTED:
+        raise _made_room()
     first = launched.failure()
     if first is None:
         raise TrainingFailedError(
@@ -120,8 +122,17 @@ def _run_one(job: Job, say: Callable[[str], None]) -> None:
             code = child.wait()
         finally:
             _stop(child)
+    if code == PREEMPTED_CODE:
+        raise _made_room()
     if code != 0 or Result.read(folder) is None:
         raise TrainingFailedError(f"The training process {ending(code)} The end of its log:\n{_tail(log)}")
+
+
+def _made_room() -> TrainingPreemptedError:
+    return TrainingPreemptedError(
+        "Training was asked to make room. It has saved after its last batch and ended; nothing is lost. Run the same "
+        "command again: it goes on from there."
+    )
 
 
 def _forget_other_places(job: Job) -> None:

@@ -94,6 +94,8 @@ class DeepKnowledgeTracing(tr.LightningModule):
         losses_BT = F.binary_cross_entropy_with_logits(logits_BT, batch["responses"], reduction="none")
         loss = (losses_BT * mask_BT).sum() / mask_BT.sum()
         self.log("train_loss", loss, on_step=False, on_epoch=True)
+        if "weight" in batch:  # several processes share the batch
+            loss = loss * batch["weight"]
         if self.network.difficulty is not None:
             loss = loss + self.config.difficulty_l2 * self.network.difficulty.weight.square().mean()
         return loss

@@ -40,6 +40,5 @@ def test_every_refusal_is_named() -> None:
         "ddp_fully_sharded",
         "bagua",
         "colossalai",
-        "model_parallel",
         "profiler",
     }

@@ -78,7 +78,7 @@ def test_what_is_kept_or_changed_is_taken_by_name_and_the_rest_refused() -> None
         ),
         ({"accelerator": "tpu"}, "Got 'tpu'.*torch_xla"),
         ({"accelerator": "cqu"}, "Got 'cqu'.*Correct the name"),
-        ({"strategy": "model_parallel"}, "Got 'model_parallel'.*not in this version"),
+        ({"strategy": "fsdp_native"}, "Got 'fsdp_native'.*not in this version"),
         ({"strategy": "deepspeed_stage_3"}, "DeepSpeed is not driven"),
         ({"strategy": "horovod"}, "no longer developed"),
         ({"strategy": "dp"}, "Threads over devices"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -40,11 +40,14 @@ def format_checkpoint_name(template: str, values: Mapping[str, Any], equals: str
     return _FIELD.sub(fill, template)
 
 
-def unused_path(path: str, extension: str, first_version: int, own: str = "") -> str:
-    """Return `path`, with "-v1", "-v2" ... before the extension where files of these names exist and are not `own`."""
+def unused_path(path: str, extension: str, first_version: int, own: str = "", taken: Collection[str] = ()) -> str:
+    """Return `path`, with "-v1", "-v2" ... before the extension where files of these names exist and are not `own`.
+
+    Names in `taken` count as there: what is written beside the steps may not be there yet.
+    """
     version = first_version
     candidate = path
-    while candidate != own and exists(candidate):
+    while candidate != own and (candidate in taken or exists(candidate)):
         candidate = f"{path.removesuffix(extension)}-v{version}{extension}"
         version += 1
     return candidate

@@ -226,7 +226,8 @@ class ModelCheckpoint(Checkpoint):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Save what there is, where asked for; processes that failed apart from each other cannot."""
-        if self.save_on_exception and trainer.is_fitting and not trainer.strategy.is_distributed:
+        together = not trainer.strategy.is_distributed or getattr(exception, "is_common", False)
+        if self.save_on_exception and trainer.is_fitting and together:
             self._save_last(trainer, None, self.last_model_path)
             self._tell_loggers(trainer)
 
@@ -342,7 +343,7 @@ class ModelCheckpoint(Checkpoint):
         if not self.enable_version_counter:
             return taken
         if trainer.is_global_zero:
-            taken = unused_path(taken, self.FILE_EXTENSION, self.STARTING_VERSION, own)
+            taken = unused_path(taken, self.FILE_EXTENSION, self.STARTING_VERSION, own, self._kept)
         return trainer.strategy.broadcast_text(taken)
 
     def format_checkpoint_name(

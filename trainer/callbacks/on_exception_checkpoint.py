@@ -20,7 +20,8 @@ class OnExceptionCheckpoint(Checkpoint):
     """Saves a checkpoint when an exception, Ctrl-C or SIGTERM ends a fit; a fit that ends well removes it.
 
     Where the checkpoint cannot be written, the exception says so in a note and stays what it was. With several
-    processes nothing is saved: those that failed apart from each other hold no common state.
+    processes only a SIGTERM is saved at, after which all end with the same batch: those that failed apart from each
+    other hold no common state.
 
     Args:
         dirpath: folder of the file, or a URL that fsspec opens.
@@ -50,7 +51,7 @@ class OnExceptionCheckpoint(Checkpoint):
         """Save what there is."""
         if not trainer.is_fitting:
             return
-        if trainer.strategy.is_distributed:
+        if trainer.strategy.is_distributed and not getattr(exception, "is_common", False):
             exception.add_note("No checkpoint was saved: the processes failed apart from each other.")
             return
         try:

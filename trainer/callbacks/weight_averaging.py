@@ -74,6 +74,9 @@ class WeightAveraging(Callback):
         average.n_averaged = average.n_averaged.cpu()
         loaded, self._loaded = self._loaded, None
         if loaded is not None:
+            from trainer.checkpoints.sharded.tensors import fill  # late: it takes a while to import
+
+            loaded = fill(loaded, average.state_dict())
             trainer.strategy.load_module(average, loaded, strict=True)
             average.n_averaged = average.n_averaged.cpu()
         self._average_model = average

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 
 from trainer.checkpoints import places
 from trainer.checkpoints.digests import DamagedError, verify, write_with_digest
+from trainer.checkpoints.sharded.manifest import is_sharded
 from trainer.errors import CheckpointError, CheckpointMissingError, MisconfigurationException, four_parts
 from trainer.types import PlainState
 
@@ -111,27 +113,38 @@ def check_weights_only(weights_only: bool | None) -> None:
         )
 
 
-def load_plain(path: str | Path, map_location: Any = "cpu") -> Any:  # plain data of any shape
+def load_plain(path: str | Path, map_location: Any = "cpu", *, lazily: bool = False) -> Any:  # plain data of any shape
     """Return what the file at `path` holds, read with weights_only=True after its digest was compared.
+
+    A folder is read as a sharded checkpoint, with whole tensors.
+
+    With `lazily` the tensors stay in the file until they are used: a process that takes its share of each needs no
+    memory for the whole.
 
     Raises:
         CheckpointMissingError: there is no such file.
         CheckpointError: the file is damaged, or holds more than plain data.
     """
     path = places.normal(path)
+    if is_sharded(path):
+        from trainer.checkpoints.sharded.reading import read_folder  # late: it takes a while to import
+
+        return read_folder(Path(path), map_location)
     try:
         with places.local_copy(path) as local:
-            return _load_local(local, path, map_location)
+            return _load_local(local, path, map_location, lazily=lazily and local == str(path))
     except FileNotFoundError as error:
         raise CheckpointMissingError(
             f"There is no checkpoint {path}. Correct the path, or start without `ckpt_path`."
         ) from error
 
 
-def _load_local(local: str, name: str, map_location: Any) -> Any:  # plain data of any shape
+def _load_local(local: str, name: str, map_location: Any, *, lazily: bool) -> Any:  # plain data of any shape
     try:
         verify(local)
-        return torch.load(local, map_location=map_location, weights_only=True)
+        return torch.load(
+            local, map_location=map_location, weights_only=True, mmap=lazily and zipfile.is_zipfile(local)
+        )
     except FileNotFoundError:
         raise
     except pickle.UnpicklingError as error:
@@ -147,14 +160,14 @@ def _load_local(local: str, name: str, map_location: Any) -> Any:  # plain data 
         ) from error
 
 
-def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> PlainState:
-    """Return the checkpoint at `path`, read as `load_plain` does.
+def load_checkpoint(path: str | Path, map_location: Any = "cpu", *, lazily: bool = False) -> PlainState:
+    """Return the checkpoint at `path`, read as `load_plain` does; from a sharded one's folder, with whole tensors.
 
     Raises:
         CheckpointMissingError: there is no such file.
         CheckpointError: the file is damaged, no checkpoint, or holds more than plain data.
     """
-    checkpoint = load_plain(path, map_location)
+    checkpoint = load_plain(path, map_location, lazily=lazily)
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(
             f"The file {path} is no checkpoint: it holds a {type(checkpoint).__name__} without 'state_dict'. "

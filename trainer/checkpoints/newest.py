@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import re
+import uuid
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.checkpoints import places
 from trainer.checkpoints.files import WRITERS, link_checkpoint, remove_checkpoint
+from trainer.checkpoints.renaming import CORRUPT, flush_folder
 
 if TYPE_CHECKING:
+    from trainer.plugins.io import AsyncCheckpointIO
     from trainer.trainer import Trainer
 
 
 def remove_saved(trainer: Trainer, path: str) -> None:
     """Remove a checkpoint, through the checkpoint plugin where there is one; for rank zero alone."""
     plugin = trainer.plugins.checkpoint_io
-    if plugin is None:
+    writer = _background(trainer)
+    if writer is not None:
+        writer.after(partial(remove_checkpoint, path))
+    elif plugin is None:
         remove_checkpoint(path)
     else:
         plugin.remove_checkpoint(path)
@@ -32,6 +41,11 @@ def repeat_saved(trainer: Trainer, written: str, path: str, weights_only: bool) 
     Where a plugin keeps checkpoints in another way than as files of these names, it is saved a second time.
     """
     has_file = "yes"
+    writer = _background(trainer)
+    if writer is not None:
+        if trainer.is_global_zero:
+            writer.after(partial(places.give_second_name, places.normal(written), places.normal(path)))
+        return
     if trainer.plugins.checkpoint_io is not None:
         if trainer.is_global_zero:
             for wait in list(WRITERS):
@@ -40,8 +54,22 @@ def repeat_saved(trainer: Trainer, written: str, path: str, weights_only: bool) 
         has_file = trainer.strategy.broadcast_text(has_file)
     if not has_file:
         trainer.save_checkpoint(path, weights_only)
-    elif trainer.is_global_zero:
-        link_checkpoint(written, path)
+    else:
+        from trainer.checkpoints.sharded.exchange import exchange_of  # late: most runs repeat nothing
+
+        exchange_of(trainer.strategy).together(
+            lambda: link_checkpoint(written, path) if trainer.is_global_zero else None
+        )
+
+
+def _background(trainer: Trainer) -> AsyncCheckpointIO | None:
+    """Return what writes sharded checkpoints beside the steps: what follows them must not wait for them."""
+    if not trainer.strategy.saves_sharded:
+        return None
+    from trainer.plugins.io import AsyncCheckpointIO  # late: most trainers have no plugins
+
+    plugin = trainer.plugins.checkpoint_io
+    return plugin if isinstance(plugin, AsyncCheckpointIO) else None
 
 
 def newest_checkpoint(trainer: Trainer) -> str:
@@ -52,14 +80,27 @@ def newest_checkpoint(trainer: Trainer) -> str:
     lasts: list[tuple[float, list[int], str]] = []
     others: list[tuple[float, list[int], str]] = []
     for callback in trainer.checkpoint_callbacks:
-        found = [] if callback.dirpath is None else places.files_in(callback.dirpath, callback.FILE_EXTENSION)
+        found = [] if callback.dirpath is None else _saved_in(callback.dirpath, callback.FILE_EXTENSION)
         listed = {path for path, _ in found}
         for path in (callback.last_model_path, callback.best_model_path):
             if path and path not in listed and is_saved(trainer, path):
-                near = dict(places.files_in(places.folder_of(path), callback.FILE_EXTENSION))
+                near = dict(_saved_in(places.folder_of(path), callback.FILE_EXTENSION))
                 found.append((path, near.get(path, 0.0)))
         for path, changed in found:
             name = places.name_of(path)
             numbers = [int(digits) for digits in re.findall(r"\d+", name)]
             (lasts if name.startswith(callback.CHECKPOINT_NAME_LAST) else others).append((changed, numbers, path))
     return max(lasts or others)[2] if lasts or others else ""
+
+
+def _saved_in(folder: str | Path, extension: str) -> list[tuple[str, float]]:
+    return places.files_in(folder, extension) + places.folders_with_times(folder, extension)
+
+
+def set_aside(path: str) -> str:
+    """Rename a damaged checkpoint, so that it is neither taken nor replaced; return its new name."""
+    place = Path(path)
+    aside = place.with_name(f"{CORRUPT}{place.name}-{uuid.uuid4().hex[:8]}")
+    os.replace(place, aside)
+    flush_folder(place.parent)
+    return str(aside)

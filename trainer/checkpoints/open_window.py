@@ -47,11 +47,18 @@ def restore_gradients(trainer: Trainer, checkpoint: PlainState) -> None:
     """Give the parameters the gradients of the open window in `checkpoint`, the mean where processes have changed."""
     kept = [state.get("gradients", {}) for state in checkpoint["ranks"]]
     shared: PlainState = checkpoint.get("gradients", {})
+    if shared:
+        from trainer.checkpoints.sharded.tensors import fill_like  # late: it takes a while to import
+
+        shared = fill_like(shared, dict(trainer.lightning_module.named_parameters()))
+    strategy, shares = trainer.strategy, checkpoint.get("data_shares", len(kept))
+    is_laid_out_alike = len(kept) == trainer.world_size and shares == strategy.data_share.world_size
+    is_own = is_laid_out_alike and not strategy.averages_at_once  # else each process needs the mean
     for name, parameter in trainer.lightning_module.named_parameters():
         if name in shared:
             parameter.grad = trainer.strategy.split_like(shared[name], parameter)
-        elif len(kept) == trainer.world_size:
+        elif is_own:
             if name in kept[trainer.global_rank]:
                 parameter.grad = trainer.strategy.split_like(kept[trainer.global_rank][name], parameter)
         elif found := [gradients[name] for gradients in kept if name in gradients]:
-            parameter.grad = trainer.strategy.split_like(torch.stack(found).sum(0) / len(kept), parameter)
+            parameter.grad = trainer.strategy.split_like(torch.stack(found).sum(0) / shares, parameter)

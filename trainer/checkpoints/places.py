@@ -15,12 +15,16 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from trainer.checkpoints.renaming import TEMPORARY, bring_back, destroy, discard, flush_folder, put_in_place
+from trainer.checkpoints.sharded.manifest import NAME as MANIFEST
 from trainer.errors import CheckpointError, MisconfigurationException, four_parts
 
 _LEFT_OVER = re.compile(r"\.(?P<name>.+)\.(?P<host>[^.]+)-(?P<pid>\d+)-[0-9a-f]{32}\.tmp")
+_LEFT_OVER_FOLDER = re.compile(re.escape(TEMPORARY) + r"\d+-(?P<host>[^.]+)-(?P<pid>\d+)-[0-9a-f]{32}")
 
 _FRESH_S = 3600.0
 
@@ -56,9 +60,9 @@ def folder_of(path: str | Path) -> str:
 
 
 def exists(path: str | Path) -> bool:
-    """Return whether there is a file."""
+    """Return whether there is a file, or a folder that is a checkpoint."""
     if not is_remote(path):
-        return Path(path).is_file()
+        return Path(path).is_file() or Path(path, MANIFEST).is_file()
     with _explained(path, "could not be looked for"):
         files, inside = _opened(path)
         files.invalidate_cache()
@@ -66,9 +70,9 @@ def exists(path: str | Path) -> bool:
 
 
 def remove(path: str | Path) -> None:
-    """Remove a file, if it is there."""
+    """Remove a file, or a checkpoint folder whole, if it is there."""
     if not is_remote(path):
-        Path(path).unlink(missing_ok=True)
+        discard(Path(path), Path(path).with_name(temporary_folder()))
         return
     with _explained(path, "could not be removed"):
         files, inside = _opened(path)
@@ -90,12 +94,29 @@ def files_in(folder: str | Path, extension: str = "") -> list[tuple[str, float]]
             entries = files.ls(inside, detail=True)
         except FileNotFoundError:
             return []
-        names = [entry["name"].rpartition("/")[2] for entry in entries if entry["type"] == "file"]
-        return sorted(
-            (join(folder, name), files.modified(f"{inside.rstrip('/')}/{name}").timestamp())
-            for name in names
-            if name.endswith(extension)
-        )
+        listed = [entry for entry in entries if entry["type"] == "file" and entry["name"].endswith(extension)]
+        return sorted((join(folder, entry["name"].rpartition("/")[2]), _changed(files, entry)) for entry in listed)
+
+
+def _changed(files: Any, entry: dict[str, Any]) -> float:
+    """Return when an object was changed last, as its listing says; only where it does not, the object is asked."""
+    for name in ("LastModified", "mtime", "created"):
+        said = entry.get(name)
+        if isinstance(said, datetime):
+            return said.timestamp()
+        if isinstance(said, int | float):
+            return float(said)
+    return float(files.modified(entry["name"]).timestamp())
+
+
+def folders_with_times(folder: str | Path, extension: str) -> list[tuple[str, float]]:
+    """Return the folders whose names end so, whole checkpoints or not, and when each was completed; by name."""
+    if is_remote(folder) or not Path(folder).is_dir():
+        return []
+    found = [path for path in Path(folder).iterdir() if path.is_dir() and path.name.endswith(extension)]
+    found = [path for path in found if not path.name.startswith(".")]
+    dated = [(path, path / MANIFEST if (path / MANIFEST).is_file() else path) for path in found]
+    return sorted((str(path), date.stat().st_mtime_ns / 1e9) for path, date in dated)
 
 
 def folders_in(folder: str | Path) -> list[str]:
@@ -137,8 +158,7 @@ def written_whole(path: str | Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, place)
-        _flush_folder(place.parent)
+        put_in_place(temporary, place)
     except OSError as error:
         raise CheckpointError(
             f"The checkpoint {place} could not be written: {error}. The previous file, if any, is untouched. "
@@ -162,16 +182,42 @@ def give_second_name(existing: str | Path, path: str | Path) -> None:
             _appear(files, inside, lambda temporary: files.cp_file(_opened(existing)[1], temporary))
         return
     source, target = Path(existing), Path(path)
+    if source.is_dir():
+        _link_folder(source, target)
+        return
     temporary = target.with_name(_temporary_name(target.name))
     try:
         os.link(source, temporary)
-        os.replace(temporary, target)
-        _flush_folder(target.parent)
+        put_in_place(temporary, target)
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         with written_whole(target) as file, open(source, "rb") as original:
             shutil.copyfileobj(original, file, 1 << 20)
+
+
+def _link_folder(source: Path, target: Path) -> None:
+    temporary = target.with_name(temporary_folder())
+    try:
+        temporary.mkdir(parents=True)
+        for file in source.iterdir():
+            try:
+                os.link(file, temporary / file.name)
+            except OSError:
+                with open(file, "rb") as original, open(temporary / file.name, "wb") as copy:
+                    shutil.copyfileobj(original, copy, 1 << 20)
+                    copy.flush()
+                    os.fsync(copy.fileno())
+        flush_folder(temporary)
+        put_in_place(temporary, target)
+    except OSError as error:
+        raise CheckpointError(
+            f"The checkpoint {target} could not be written: {error}. The previous one, if any, is untouched. "
+            "Check the space left and the rights of the folder."
+        ) from error
+    finally:
+        if temporary.exists():
+            destroy(temporary)
 
 
 def upload(local: str, url: str) -> None:
@@ -215,16 +261,24 @@ def local_copy(path: str | Path) -> Iterator[str]:
 
 
 def remove_left_overs(folder: str | Path) -> None:
-    """Remove the temporary files in a folder whose writer, a process of this machine, is dead.
+    """Remove the temporary files and folders in a folder whose writer, a process of this machine, is dead.
 
     Processes in another container may have this machine's name and not be seen from here, so that what was written
-    within the last hour stays.
+    within the last hour stays. A folder that such a writer had moved aside gets its name back.
     """
     host, before = _host(), time.time() - _FRESH_S
     for path, changed in files_in(folder, ".tmp"):
         found = _LEFT_OVER.fullmatch(name_of(path))
         if found is not None and found["host"] == host and changed < before and not _lives(int(found["pid"])):
             remove(path)
+    if is_remote(folder):
+        return
+    bring_back(Path(folder))
+    for left in Path(folder).glob(f"{TEMPORARY}*"):
+        found = _LEFT_OVER_FOLDER.fullmatch(left.name)
+        is_old = found is not None and left.stat().st_mtime < before
+        if found is not None and is_old and found["host"] == host and not _lives(int(found["pid"])):
+            destroy(left)
 
 
 # Parts
@@ -248,13 +302,9 @@ def _temporary_name(name: str) -> str:
     return f".{name}.{_host()}-{os.getpid()}-{uuid.uuid4().hex}.tmp"
 
 
-def _flush_folder(folder: Path) -> None:
-    """Make a rename in `folder` last over a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def temporary_folder(step: int = 0) -> str:
+    """Return the name of a folder that is not complete; it says which process writes, as that of a file does."""
+    return f"{TEMPORARY}{step}-{_host()}-{os.getpid()}-{uuid.uuid4().hex}"
 
 
 def _appear(files: Any, target: str, write: Callable[[str], None]) -> None:

@@ -18,7 +18,6 @@ from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-define
 from torch.optim import Optimizer
 
 from trainer.callback import Callback
-from trainer.checkpoints.files import load_checkpoint
 from trainer.cli.instantiation import HyperparameterKeeper, instantiate_class, with_class_path
 from trainer.cli.jsonargparse_names import KEEP_NONE, Instantiator, class_from_function, instantiate
 from trainer.cli.optimizers import LRSchedulerTypeTuple, LRSchedulerTypeUnion, ReduceLROnPlateau
@@ -28,6 +27,7 @@ from trainer.datamodule import LightningDataModule
 from trainer.errors import MisconfigurationException, four_parts
 from trainer.loops.hooks import is_overridden
 from trainer.model.given_hyperparameters import CLASS_PATH_KEY, INSTANTIATOR_KEY
+from trainer.model.hyperparameters import read_for_building
 from trainer.module import LightningModule
 from trainer.seed import seed_everything
 from trainer.trainer import Trainer
@@ -249,9 +249,9 @@ class LightningCLI:
         """Let the hyperparameters in a checkpoint file given as `ckpt_path` win over the model's arguments."""
         subcommand = self.config.get("subcommand")
         path = self.config[subcommand].get("ckpt_path") if subcommand else None
-        if not path or not Path(path).is_file():
+        if not path or not Path(path).exists():
             return
-        checkpoint = load_checkpoint(path)
+        checkpoint = read_for_building(path)
         saved = {n: v for n, v in checkpoint.get("hyper_parameters", {}).items() if n != INSTANTIATOR_KEY}
         if not saved:
             return

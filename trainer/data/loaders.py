@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
 from trainer.data.sampling import IndexStream, Split, is_split_already, view_loader
 from trainer.errors import CheckpointError, MisconfigurationException, WrongTypeError, four_parts
@@ -232,7 +232,11 @@ class TrainLoader:
         loader: what is iterated.
         length: batches that the loader has, `math.inf` where not known.
         num_batches: batches of an epoch, `math.inf` where not known.
+        taken_per_batch: how much of the common order one batch of every process takes in all: samples, or batches of a
+            batch sampler; None where the loader alone knows.
     """
+
+    taken_per_batch: int | None = None
 
     def __init__(
         self, given: Any, strategy: Strategy, *, limit: float, limit_name: str, splits: bool, in_order: bool
@@ -241,6 +245,7 @@ class TrainLoader:
         list_loaders(given)
         self.loader, self._stream = place_loader(self.given, strategy, training=True, splits=splits, in_order=in_order)
         self._rank = strategy.data_share.rank
+        self.taken_per_batch = _taken_per_batch(given, strategy.data_share.world_size, splits)
         self.length = loader_length(self.loader)
         self.num_batches = limit_batches(self.length, limit, limit_name)
         self._is_limited = self.num_batches < self.length
@@ -340,6 +345,15 @@ class TrainLoader:
             "has_workers": has_live_workers(self.loader),
             "loader": loader_state,
         }
+
+
+def _taken_per_batch(loader: Any, shares: int, splits: bool) -> int | None:
+    if not has_index_stream(loader) or isinstance(loader, Stateful):
+        return None
+    parts = shares if splits or is_split_already(loader) else 1
+    if type(loader.batch_sampler) is BatchSampler:
+        return int(loader.batch_sampler.batch_size) * parts
+    return parts
 
 
 def _finish(iterator: Iterator[Any]) -> Iterator[Any]:

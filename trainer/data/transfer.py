@@ -95,3 +95,11 @@ def choose_transfer(trainer: Trainer, dataloader_idx: int = 0) -> Hook | None:
         return after(moved, dataloader_idx)
 
     return move
+
+
+def whole_tensor(tensor: Tensor) -> Tensor:
+    """Return a tensor that is split over processes (a DTensor) as a whole; all of them take part. Others are returned.
+
+    The class is known by its method, as it takes a while to import.
+    """
+    return tensor if type(tensor) is Tensor or not hasattr(tensor, "full_tensor") else tensor.full_tensor()

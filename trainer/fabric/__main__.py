@@ -7,6 +7,7 @@ import os
 import click
 
 from trainer.accelerators import choose_devices
+from trainer.errors import CheckpointError, MisconfigurationException
 from trainer.fabric.arguments import PREFIX, USED
 
 _PRECISIONS = ("16-mixed", "bf16-mixed", "32-true", "64-true", "64", "32", "16", "bf16", "16-true", "bf16-true")
@@ -65,6 +66,20 @@ def run(
             *script_args,
         ]
     )
+
+
+@main.command("consolidate")
+@click.argument("checkpoint_folder", type=click.Path())
+@click.option("--output_file", "--output-file", type=click.Path(), default=None, help="The file to write.")
+def consolidate_folder(checkpoint_folder: str, output_file: str | None) -> None:
+    """Write the sharded checkpoint CHECKPOINT_FOLDER to one file, by default CHECKPOINT_FOLDER.consolidated."""
+    from trainer.checkpoints import consolidate
+
+    target = output_file or f"{checkpoint_folder.rstrip('/')}.consolidated"
+    try:
+        consolidate(checkpoint_folder, target, "ckpt")
+    except (CheckpointError, MisconfigurationException) as error:
+        raise click.ClickException(str(error)) from error
 
 
 if __name__ == "__main__":

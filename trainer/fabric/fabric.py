@@ -22,9 +22,12 @@ from trainer.fabric.arguments import from_command_line, used_command_line
 from trainer.fabric.collectives import apply_to_tensors, gather_tensor, reduce_in_place, to_tensors
 from trainer.fabric.files import load_raw_state, load_state, save_state
 from trainer.fabric.loaders import set_up_loader
+from trainer.fabric.optimizers import follow_parameters
 from trainer.fabric.wrappers import _FabricDataLoader, _FabricModule, _FabricOptimizer, unwrap, unwrap_compiled
 from trainer.launching.environments import detect_environment
 from trainer.launching.placement import Placement
+from trainer.model.deferred import is_deferred
+from trainer.optimization.clipping import clip_by_norm
 from trainer.precision import NoInitialisation, default_dtype
 from trainer.seed import seed_everything
 
@@ -237,7 +240,12 @@ class Fabric:
             raise ValueError("A model should be passed only once to the `setup` method.")
         if any(isinstance(optimizer, _FabricOptimizer) for optimizer in optimizers):
             raise ValueError("An optimizer should be passed only once to the `setup` method.")
+        before = list(unwrap_compiled(module).parameters()) if optimizers else []
         wrapped = self._wrapped(module, move=move_to_device)
+        if optimizers:
+            follow_parameters(optimizers, before, list(unwrap(wrapped).parameters()))
+        for optimizer in optimizers:
+            self.strategy.shard_optimizer(optimizer)
         ready = [_FabricOptimizer(optimizer, self.strategy, self._scaler, self._callbacks) for optimizer in optimizers]
         if hasattr(unwrap(wrapped), "_fabric_optimizers"):  # a LightningModule
             unwrap(wrapped)._fabric_optimizers = ready
@@ -273,6 +281,8 @@ class Fabric:
                     "The optimizer holds parameters on the meta device, which have no values yet. Set the model up "
                     "first, then make the optimizer from its parameters."
                 )
+        for optimizer in optimizers:
+            self.strategy.shard_optimizer(optimizer)
         ready = tuple(_FabricOptimizer(o, self.strategy, self._scaler, self._callbacks) for o in optimizers)
         return ready[0] if len(ready) == 1 else ready
 
@@ -312,9 +322,9 @@ class Fabric:
     def _wrapped(self, module: nn.Module, *, move: bool) -> _FabricModule:
         original = unwrap_compiled(module)
         self._placement.precision.convert_module(original)
-        if move:
+        if move or is_deferred(original):
             _warn_of_several_devices(original)
-            module.to(self.device)
+            self.strategy.place(module)
         forward = module if self._placement.is_single else self.strategy.wrap_module(module)
         if hasattr(original, "_fabric_optimizers"):  # a LightningModule: its `self.log` and so on come here
             original.fabric, original._fabric_optimizers = self, []
@@ -371,9 +381,7 @@ class Fabric:
         if clip_val is not None:
             nn.utils.clip_grad_value_(parameters, clip_val)
             return None
-        return nn.utils.clip_grad_norm_(
-            parameters, float(max_norm or 0.0), norm_type=norm_type, error_if_nonfinite=error_if_nonfinite
-        )
+        return clip_by_norm(parameters, float(max_norm or 0.0), norm_type, error_if_nonfinite)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context of the precision, for operations outside a `forward`."""
@@ -413,9 +421,16 @@ class Fabric:
 
     @contextmanager
     def init_module(self, empty_init: bool | None = None) -> Generator[None]:
-        """Make the parameters of new modules as `init_tensor` does, without values where `empty_init`."""
+        """Make the parameters of new modules as `init_tensor` does, without values where `empty_init`.
+
+        Under a strategy that splits modules, `empty_init` makes them on the meta device: `setup` splits them first and
+        gives each part its storage afterwards.
+        """
         self._check_launched()
-        with NoInitialisation() if empty_init else nullcontext(), self.init_tensor():
+        context: AbstractContextManager[object] = NoInitialisation() if empty_init else nullcontext()
+        if empty_init and self.strategy.defers:
+            context = torch.device("meta")
+        with self.init_tensor(), context:
             yield
 
     def sharded_model(self) -> AbstractContextManager[object]:
@@ -446,13 +461,14 @@ class Fabric:
 
         Args:
             data: numbers and tensors of equal shapes, alone or in collections.
-            group: a process group; all processes by default.
+            group: a process group; by default one process for each share of the data.
             sync_grads: let gradients flow back through it.
         """
         self._check_launched()
         tensors = to_tensors(data, self.device)
         if self.world_size == 1:
             return tensors
+        group = self.strategy.data_group if group is None else group
         return apply_to_tensors(lambda tensor: gather_tensor(tensor, group, sync_grads), tensors)
 
     def all_reduce(self, data: Any, group: Any = None, reduce_op: str | Any | None = "mean") -> Any:
@@ -460,13 +476,14 @@ class Fabric:
 
         Args:
             data: numbers and tensors of equal shapes, alone or in collections.
-            group: a process group; all processes by default.
+            group: a process group; by default one process for each share of the data.
             reduce_op: "mean", "sum", "min", "max" or an operation of torch.distributed.
         """
         self._check_launched()
         tensors = to_tensors(data, self.device)
         if self.world_size == 1:
             return tensors
+        group = self.strategy.data_group if group is None else group
         return apply_to_tensors(lambda tensor: reduce_in_place(tensor, group, reduce_op), tensors)
 
     @contextmanager
@@ -506,7 +523,7 @@ class Fabric:
             ValueError: `filter` names something that `state` has not.
             CheckpointError: something is not plain, or the file system refuses.
         """
-        save_state(path, unwrap(state), filter, writes=self.is_global_zero)
+        save_state(path, unwrap(state), filter, self.strategy)
         self.barrier()
 
     def load(
@@ -530,7 +547,7 @@ class Fabric:
             CheckpointError: the file is missing, damaged, or holds more than plain data.
         """
         plain = None if state is None else unwrap(state)
-        rest = load_state(path, plain, strict=strict, weights_only=weights_only)
+        rest = load_state(path, plain, self.strategy, strict=strict, weights_only=weights_only)
         self.barrier()
         if state is not None and plain is not None:
             for name, value in plain.items():
@@ -542,7 +559,7 @@ class Fabric:
         self, path: str | Path, obj: nn.Module | Optimizer, strict: bool = True, *, weights_only: bool | None = None
     ) -> None:
         """Read a file that holds the state of one module or optimizer alone, as torch.save writes it."""
-        load_raw_state(path, unwrap(obj), strict=strict, weights_only=weights_only)
+        load_raw_state(path, unwrap(obj), self.strategy, strict=strict, weights_only=weights_only)
 
     # Callbacks and loggers
 

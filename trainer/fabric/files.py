@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from torch.optim import Optimizer
 
 from trainer.checkpoints.files import check_weights_only, load_plain, save_checkpoint
+from trainer.checkpoints.sharded.exchange import exchange_of
+from trainer.strategies import Strategy
 from trainer.types import PlainState, Stateful
 
 
@@ -16,8 +19,7 @@ def save_state(
     path: str | Path,
     state: dict[str, Any],
     filters: dict[str, Callable[[str, Any], bool]] | None,
-    *,
-    writes: bool,
+    strategy: Strategy,
 ) -> None:
     """Write the state of everything in `state`, filtered; see `Fabric.save`.
 
@@ -37,17 +39,20 @@ def save_state(
                 raise TypeError(f"The filter of {name!r} should be a callable, given {function!r}")
     plain: PlainState = {}
     for name, value in state.items():
-        found = value.state_dict() if isinstance(value, Stateful) else value
+        if isinstance(value, Optimizer):
+            found: Any = strategy.optimizer_state(value)  # which may be split over the processes
+        else:
+            found = value.state_dict() if isinstance(value, Stateful) else value
         keeps = (filters or {}).get(name)
         if keeps is not None and isinstance(found, dict):
             found = {key: part for key, part in found.items() if keeps(key, part)}
         plain[name] = found
-    if writes:
-        save_checkpoint(plain, path)
+    plain = strategy.whole(plain)
+    exchange_of(strategy).together(lambda: save_checkpoint(plain, path) if strategy.environment.rank == 0 else None)
 
 
 def load_state(
-    path: str | Path, state: dict[str, Any] | None, *, strict: bool, weights_only: bool | None
+    path: str | Path, state: dict[str, Any] | None, strategy: Strategy, *, strict: bool, weights_only: bool | None
 ) -> dict[str, Any]:
     """Read a file into `state` and return what is left of it; see `Fabric.load`.
 
@@ -56,7 +61,7 @@ def load_state(
         CheckpointError: the file is missing, damaged, or holds more than plain data.
     """
     check_weights_only(weights_only)
-    found = load_plain(path)
+    found = load_plain(path, lazily=strategy.defers)
     if not isinstance(found, dict):
         found = {"state": found}
     if not state:
@@ -71,7 +76,9 @@ def load_state(
         if name not in found:
             continue
         if isinstance(value, nn.Module):
-            value.load_state_dict(found.pop(name), strict=strict)
+            strategy.load_module(value, found.pop(name), strict)
+        elif isinstance(value, Optimizer):
+            strategy.load_optimizer(value, found.pop(name))
         elif isinstance(value, Stateful):
             value.load_state_dict(found.pop(name))
         else:
@@ -79,11 +86,13 @@ def load_state(
     return found
 
 
-def load_raw_state(path: str | Path, obj: Any, *, strict: bool, weights_only: bool | None) -> None:
+def load_raw_state(path: str | Path, obj: Any, strategy: Strategy, *, strict: bool, weights_only: bool | None) -> None:
     """Read the state of one module or optimizer; see `Fabric.load_raw`."""
     check_weights_only(weights_only)
     found = load_plain(path)
     if isinstance(obj, nn.Module):
-        obj.load_state_dict(found, strict=strict)
+        strategy.load_module(obj, found, strict)
+    elif isinstance(obj, Optimizer):
+        strategy.load_optimizer(obj, found)
     else:
         obj.load_state_dict(found)

@@ -17,14 +17,14 @@ def set_up_loader(loader: DataLoader[Any], strategy: Strategy, *, splits: bool) 
     The user's samplers stay. Parts are filled up to equal lengths with the first items, so that every process takes
     equally many steps. An iterable dataset has to split itself.
     """
-    environment = strategy.environment
-    worker_init = SeedWorker(environment.rank) if workers_are_seeded() and loader.num_workers else None
+    share = strategy.data_share
+    worker_init = SeedWorker(share.rank) if workers_are_seeded() and loader.num_workers else None
     has_indices = not isinstance(loader.dataset, IterableDataset)
     split = None
     if splits and strategy.is_distributed and has_indices and not is_split_already(loader):
         split = Split(
-            rank=environment.rank,
-            world_size=environment.world_size,
+            rank=share.rank,
+            world_size=share.world_size,
             repeats=True,
             drops=False,
             share=lambda payload: strategy.gather_bytes(payload)[0],

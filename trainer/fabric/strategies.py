@@ -1,5 +1,19 @@
 """The strategies that a Fabric script takes."""
 
-from trainer.strategies import DDPStrategy, FSDPStrategy, SingleDeviceStrategy, Strategy, StrategyRegistry
+from trainer.strategies import (
+    DDPStrategy,
+    FSDPStrategy,
+    ModelParallelStrategy,
+    SingleDeviceStrategy,
+    Strategy,
+    StrategyRegistry,
+)
 
-__all__ = ["DDPStrategy", "FSDPStrategy", "SingleDeviceStrategy", "Strategy", "StrategyRegistry"]
+__all__ = [
+    "DDPStrategy",
+    "FSDPStrategy",
+    "ModelParallelStrategy",
+    "SingleDeviceStrategy",
+    "Strategy",
+    "StrategyRegistry",
+]

@@ -68,17 +68,14 @@ class Placement:
         if processes == 1 and started and is_launched_by_us():
             # A script that ran on several processes of ours may well test on one device afterwards.
             environment = Environment()
-        return cls(
-            devices=there,
-            num_nodes=num_nodes,
-            strategy=choose_strategy(strategy, processes=processes, environment=environment),
-            precision=(
-                choose_precision("32-true" if precision is None else precision, there.kind)
-                if precision_plugin is None
-                else PluginFormat(name=str(precision_plugin.precision), own=precision_plugin)
-            ),
-            found=environment,
+        chosen = choose_strategy(strategy, processes=processes, environment=environment)
+        chosen.check_devices(there, num_nodes)
+        chosen.precision = (
+            choose_precision("32-true" if precision is None else precision, there.kind)
+            if precision_plugin is None
+            else PluginFormat(name=str(precision_plugin.precision), own=precision_plugin)
         )
+        return cls(devices=there, num_nodes=num_nodes, strategy=chosen, precision=chosen.precision, found=environment)
 
     def connect(self) -> None:
         """Join the other processes, starting them where nobody did."""

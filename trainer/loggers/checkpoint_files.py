@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from trainer.checkpoints.places import exists, is_remote
+from trainer.checkpoints.sharded.manifest import NAME as MANIFEST
+
 if TYPE_CHECKING:
     from trainer.callbacks.model_checkpoint import ModelCheckpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointFile:
-    """A file that a checkpoint callback wrote.
+    """A file, or a sharded checkpoint's folder, that a checkpoint callback wrote.
 
     Attributes:
-        path: of the file.
+        path: of the file or folder.
         score: the metric it is ranked by, if any.
         aliases: "latest", and "best" for the best one.
         written: when it was written, in seconds since 1970.
@@ -36,9 +39,10 @@ def new_files(callback: ModelCheckpoint, kept: dict[str, float]) -> list[Checkpo
     scores |= callback.best_k_models
     found = []
     for path, score in scores.items():
-        if not path or not Path(path).is_file():
+        if not path or not exists(path) or is_remote(path):
             continue
-        written = Path(path).stat().st_mtime
+        place = Path(path)
+        written = (place / MANIFEST if place.is_dir() else place).stat().st_mtime
         if written > kept.get(path, -1.0):
             number = float(score) if isinstance(score, Tensor) else score
             aliases = ["latest", "best"] if path == callback.best_model_path else ["latest"]

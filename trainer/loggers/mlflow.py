@@ -241,7 +241,10 @@ class MLFlowLogger(Logger):
         client = self._begin()
         for file in new_files(callback, self._kept):
             place = Path(file.path).stem
-            client.log_artifact(self._run_id, file.path, place)
+            if Path(file.path).is_dir():
+                client.log_artifacts(self._run_id, file.path, f"{place}/{Path(file.path).name}")
+            else:
+                client.log_artifact(self._run_id, file.path, place)
             with tempfile.TemporaryDirectory() as folder:
                 write_hparams(Path(folder) / "metadata.yaml", description(callback, file))
                 (Path(folder) / "aliases.txt").write_text(str(file.aliases))

@@ -231,7 +231,8 @@ class WandbLogger(Logger):
         self._checkpoint_name = self._checkpoint_name or f"model-{run.id}"
         for file in new_files(callback, self._kept):
             artifact = wandb.Artifact(name=self._checkpoint_name, type="model", metadata=description(callback, file))
-            artifact.add_file(file.path, name="model.ckpt", policy=self.add_file_policy)
+            add = artifact.add_dir if Path(file.path).is_dir() else artifact.add_file
+            add(file.path, name="model.ckpt", policy=self.add_file_policy)
             run.log_artifact(artifact, aliases=file.aliases)
             self._kept[file.path] = file.written
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainer.data.loaders import TrainLoader
 from trainer.data.transfer import choose_transfer
-from trainer.errors import UnevenBatchesError
+from trainer.errors import SIGTERMException, UnevenBatchesError
 from trainer.loops.evaluation import EvaluationLoop
 from trainer.loops.hooks import bind, callback_hooks, module_hooks
 from trainer.loops.state import RunningStage, StopFlags
@@ -47,6 +47,8 @@ class FitLoop:
         self.step_settings: tuple[float, int] | None = None
         self._current_schedulers()
         self.is_distributed = trainer.strategy.is_distributed
+        if self.is_distributed:
+            trainer.flags.share()
         self.last_logged = self.state.stepped_batches
         self.log_every = max(1, trainer.reporting.log_every_n_steps)
         self.validates_every = trainer.validation.batches_between(loader.num_batches)
@@ -193,6 +195,8 @@ class FitLoop:
             self._agree(is_last)
         if self.evaluation is not None and state.validated_at != now and self._validates_now(is_last):
             self.evaluation.run()
+            if self.is_distributed:
+                self._share_flags()
             self.validated_at_s = time.monotonic()
             trainer.enter_stage(RunningStage.TRAINING)
             trainer.metrics.enter("train", "batch")
@@ -260,8 +264,11 @@ class FitLoop:
         Raises:
             SIGTERMException: the process was asked to end.
         """
-        self.trainer.raise_if_terminated()
-        length, state = self.trainer.length, self.state
+        length, state, bits = self.trainer.length, self.state, self.trainer.flags.bits
+        if bits & StopFlags.SIGTERM and not state.window_batches:
+            raise SIGTERMException.of_all_processes()
+        if not bits & StopFlags.REQUESTED:
+            return False  # inside an accumulation window, from where another number of processes could not go on
         return state.epoch >= (length.min_epochs or 0) and state.global_step >= (length.min_steps or 0)
 
     def _reload(self) -> None:
@@ -299,12 +306,12 @@ class FitLoop:
                 f"{'this' if is_last else 'another'} process at batch {self.state.batches_done}; expected the same "
                 "number everywhere. Pass limit_train_batches with a number that every process can reach."
             )
-        flags.bits = StopFlags.REQUESTED * requested | StopFlags.SIGTERM * sigterm
+        flags.agreed(StopFlags.REQUESTED * requested | StopFlags.SIGTERM * sigterm)
 
     def _share_flags(self) -> None:
         flags = self.trainer.flags
         requested, sigterm = self.trainer.strategy.agree([flags.has(StopFlags.REQUESTED), flags.has(StopFlags.SIGTERM)])
-        flags.bits = StopFlags.REQUESTED * requested | StopFlags.SIGTERM * sigterm
+        flags.agreed(StopFlags.REQUESTED * requested | StopFlags.SIGTERM * sigterm)
 
 
 def _detached(output: StepOutput) -> StepOutput:

@@ -15,9 +15,9 @@ import torch
 from trainer.callback import Callback
 from trainer.callbacks.checkpoint import Checkpoint
 from trainer.callbacks.prediction_writer import BasePredictionWriter
-from trainer.checkpoints.resume import Resume, find_checkpoint
+from trainer.checkpoints.resume import Resume, begin_resume
 from trainer.configuration.requirements import check_model
-from trainer.errors import HyperparameterClashError, SIGTERMException
+from trainer.errors import HyperparameterClashError, SIGTERMException, TrainerError
 from trainer.launching.launchers import guard_child, report_failure
 from trainer.loggers.lifecycle import begin_loggers, describe_model, finish_loggers
 from trainer.loops.compiled import compiled_steps
@@ -25,6 +25,7 @@ from trainer.loops.evaluation import EvaluationLoop
 from trainer.loops.hooks import bind, call, callback_hooks, is_overridden
 from trainer.loops.loop import FitLoop
 from trainer.loops.state import EVAL_KINDS, RunningStage, Status, StopFlags
+from trainer.model.deferred import is_deferred, names_without_values
 from trainer.model.given_hyperparameters import CLASS_PATH_KEY
 from trainer.optimization.manual import LightningOptimizer
 from trainer.optimization.optimizers import check_optimizers, check_schedulers, read_optimizers
@@ -150,18 +151,24 @@ def _set_up(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Resume | N
     for hook in callback_hooks(trainer, "setup"):
         hook(stage=stage)
     module.setup(stage=stage)
-    path = find_checkpoint(trainer, ckpt_path)
-    resume = None if path is None else Resume(trainer, path)
-    trainer.ckpt_path = path
-    module.configure_model()
+    resume = begin_resume(trainer, ckpt_path)
+    trainer.ckpt_path = None if resume is None else resume.path
+    trainer.strategy.configure(module)
+    # Where each process reads its shards, or nothing has storage yet, the model is split first.
+    is_late = resume is not None and (resume.is_sharded or is_deferred(module))
+    trainer.strategy.weights_follow = is_late
     if resume is not None:
+        resume.needs = names_without_values(module)
         resume.restore_callbacks(fits=stage == "fit")
-        resume.restore_weights()
+        if not is_late:
+            resume.restore_weights()
     trainer.precision_options.convert_module(module)
-    module.to(trainer.strategy.device)
+    trainer.strategy.place(module)
     if trainer.plugins.layer_sync is not None and stage == "fit" and trainer.strategy.is_distributed:
         trainer.plugins.layer_sync.apply(module)
     trainer.strategy.shard(module)
+    if resume is not None and is_late:
+        resume.restore_weights()
     return resume
 
 
@@ -193,6 +200,11 @@ def _first_cause(trainer: Trainer, error: BaseException) -> BaseException:
     if isinstance(error, RuntimeError) and trainer.strategy.is_distributed:
         if trainer.received_sigterm:
             return SIGTERMException()
+        if not isinstance(error, TrainerError):
+            place = f"step {trainer.global_step}"
+            late = trainer.strategy.explain(error, place=place, in_a_hurry=lambda: trainer.received_sigterm)
+            if late is not None:
+                return late
         failure = _failure_elsewhere(trainer)
         if failure is not None:
             return failure
@@ -234,6 +246,8 @@ def fit(trainer: Trainer, resume: Resume | None) -> None:
         windows=trainer.accumulate_grad_batches != 1,
     )
     check_schedulers(optimizers, schedulers)
+    for optimizer in optimizers:
+        trainer.strategy.shard_optimizer(optimizer)
     trainer.optimizers, trainer.lr_scheduler_configs = optimizers, schedulers
     trainer.scaler = trainer.precision_options.make_scaler(trainer.strategy.device)
     trainer.step_optimizers = [LightningOptimizer(optimizer, trainer) for optimizer in optimizers]
@@ -250,6 +264,8 @@ def fit(trainer: Trainer, resume: Resume | None) -> None:
     loader = trainer.train_loader if trainer.train_loader is not None else trainer.make_train_loader()
     if validation is not None and not validation.num_batches:
         validation.load_data()
+    if resume is not None:
+        resume.place_in_epoch(loader)
     if position is not None and trainer.train_state.batches_done and not trainer.train_state.is_epoch_complete:
         loader.check_length(trainer.train_state.epoch_batches)
     _warn_of_rare_schedulers(trainer, loader.num_batches)
@@ -258,6 +274,10 @@ def fit(trainer: Trainer, resume: Resume | None) -> None:
         FitLoop(trainer, loader, runs, position).run()
     trainer.keep_position()
     call(trainer, "on_fit_end")
+    if trainer.strategy.saves_sharded and trainer.plugins.checkpoint_io is not None:
+        from trainer.checkpoints.sharded.saving import finish_saving  # late: most runs save files
+
+        finish_saving(trainer)
 
 
 def _log_hyperparameters(trainer: Trainer) -> None:

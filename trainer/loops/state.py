@@ -72,26 +72,48 @@ class TrainState:
 
 
 class StopFlags:
-    """Requests to stop. `bits` is the only thing the loop looks at in an ordinary step."""
+    """Requests to stop. `bits` is the only thing the loop looks at in an ordinary step.
+
+    Several processes act on what they have agreed on: else one would stop after a batch, and wait for the others.
+
+    Attributes:
+        bits: the requests to act on.
+        noted: the requests of this process.
+        is_shared: what is noted waits until the processes agree.
+    """
 
     REQUESTED = 1
     SIGTERM = 2
-    __slots__ = ("bits",)
+    __slots__ = ("bits", "is_shared", "noted")
 
     def __init__(self) -> None:
-        self.bits = 0
+        self.bits = self.noted = 0
+        self.is_shared = False
 
     def raise_flag(self, flag: int) -> None:
         """Note a request."""
-        self.bits |= flag
+        self.noted |= flag
+        if not self.is_shared:
+            self.bits |= flag
 
     def lower_flag(self, flag: int) -> None:
         """Forget a request."""
         self.bits &= ~flag
+        self.noted &= ~flag
 
     def has(self, flag: int) -> bool:
         """Return whether `flag` was raised."""
-        return bool(self.bits & flag)
+        return bool((self.bits | self.noted) & flag)
+
+    def share(self) -> None:
+        """Let requests wait until the processes agree, those noted already too."""
+        self.noted |= self.bits
+        self.bits, self.is_shared = 0, True
+
+    def agreed(self, bits: int) -> None:
+        """Act on what the processes agreed on; what was noted while they did waits for the next time."""
+        self.bits = bits
+        self.noted |= bits
 
 
 class Status(StrEnum):

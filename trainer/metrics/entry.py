@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from trainer.data.transfer import whole_tensor
 from trainer.errors import MisconfigurationException, four_parts
 from trainer.types import PlainState, ReduceOp
 
@@ -71,6 +72,8 @@ class MetricEntry:
         self.fresh = self.open = True
         if isinstance(value, Tensor):
             value = value.detach()
+            if type(value) is not Tensor:
+                value = whole_tensor(value)
             if value.ndim:
                 value = self._scalar(value)
             self.last = value
@@ -188,6 +191,12 @@ class MetricEntry:
         self.metric = saved.metric
 
 
+def reduction_of(reduce_fx: Any) -> ReduceOp | None:
+    """Return what `reduce_fx` of a `log` call means, None where it is unknown."""
+    reduce_fx = reduce_fx.lower() if isinstance(reduce_fx, str) else reduce_fx
+    return _OPS.get(reduce_fx) if isinstance(reduce_fx, str) or callable(reduce_fx) else None
+
+
 def make_entry(
     name: str,
     options: Options,
@@ -209,8 +218,7 @@ def make_entry(
                 remedy="Remove it.",
             )
         )  # fmt: skip
-    reduce_fx = reduce_fx.lower() if isinstance(reduce_fx, str) else reduce_fx
-    op = _OPS.get(reduce_fx) if isinstance(reduce_fx, str) or callable(reduce_fx) else None
+    op = reduction_of(reduce_fx)
     if op is None:
         raise MisconfigurationException(
             four_parts(

@@ -197,10 +197,12 @@ class MetricStore:
         }
         known: dict[str, tuple[MetricEntry, float]] = {key: (by_key[key], value) for key, value in alone.items()}
         if strategy.is_distributed:
+            # Who only listens has no metric objects, or they have seen nothing.
+            has_listeners = len(strategy.speakers) < strategy.environment.world_size
             parts = [
-                _part(e, e.epoch_key, values[e.epoch_key], float(e.weight))
+                _part(e, e.epoch_key, values[e.epoch_key], 1.0 if e.metric is not None else float(e.weight))
                 for e in epoch
-                if e.sync_dist is not False and not e.rank_zero_only and e.metric is None
+                if e.sync_dist is not False and not e.rank_zero_only and (e.metric is None or has_listeners)
             ]
             for part in _combine(parts, strategy):
                 known[part.key] = (by_key.get(part.key) or _seen_elsewhere(part), part.value)
@@ -343,7 +345,8 @@ def _refuse_lonely_metrics(entries: Sequence[MetricEntry], strategy: Strategy) -
     """
     names = sorted(entry.epoch_key for entry in entries if entry.metric is not None)
     mark = zlib.crc32(json.dumps(names).encode())
-    largest, smallest = strategy.agree([mark, -mark])
+    speaks = strategy.environment.rank in strategy.speakers
+    largest, smallest = strategy.agree([mark, -mark] if speaks else [-(2**62)] * 2)
     if largest != -smallest:
         raise UnevenBatchesError(
             "Metric objects have to be logged on every process, and some process logged others, perhaps because it "

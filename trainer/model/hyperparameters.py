@@ -16,6 +16,8 @@ from types import FrameType
 from typing import Any, ClassVar, TypeVar
 
 from trainer.checkpoints.files import find_unplain, load_checkpoint
+from trainer.checkpoints.places import normal
+from trainer.checkpoints.sharded.manifest import is_sharded
 from trainer.errors import MisconfigurationException, MissingArgumentError, UnknownArgumentError, four_parts
 from trainer.model.given_hyperparameters import CLASS_PATH_KEY, given_to, take_instantiator
 from trainer.types import PlainState
@@ -162,7 +164,15 @@ class HyperparametersMixin:
 
 
 def read_for_building(path: str | Path, map_location: Any = None) -> PlainState:
-    """Return the checkpoint at `path`, on the CPU unless `map_location` says otherwise."""
+    """Return the checkpoint at `path`, on the CPU unless `map_location` says otherwise.
+
+    Of a sharded one, what only a resume needs is not read.
+    """
+    if is_sharded(path):
+        from trainer.checkpoints.sharded.reading import read_folder  # late: it takes a while to import
+        from trainer.checkpoints.sharded.tensors import SECTIONS
+
+        return read_folder(Path(normal(path)), map_location, leaves=SECTIONS[1:])
     return load_checkpoint(path, map_location="cpu" if map_location is None else map_location)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +74,14 @@ class AsyncCheckpointIO(CheckpointIO):
 
     Args:
         checkpoint_io: what writes in the thread.
+
+    Attributes:
+        staged: the copies of a sharded checkpoint's tensors, whose memory the next one uses again.
     """
 
     def __init__(self, checkpoint_io: CheckpointIO | None = None) -> None:
         self.checkpoint_io: CheckpointIO = TorchCheckpointIO() if checkpoint_io is None else checkpoint_io
+        self.staged: dict[str, Tensor] = {}
         self._executor: ThreadPoolExecutor | None = None
         self._pending: Future[None] | None = None
 
@@ -84,12 +90,14 @@ class AsyncCheckpointIO(CheckpointIO):
         self.wait()
         check_plain(checkpoint)
         copy = map_tensors(_snapshot, checkpoint)
+        self.after(partial(self.checkpoint_io.save_checkpoint, copy, os.fspath(path), storage_options))
+
+    def after(self, work: Callable[[], None]) -> None:
+        """Let the thread do something when all that it was given before is done; not where that failed."""
         if self._executor is None:
             self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
             WRITERS.append(self.wait)  # a link to a file waits for the file
-        self._pending = self._executor.submit(
-            self.checkpoint_io.save_checkpoint, copy, os.fspath(path), storage_options
-        )
+        self._pending = self._executor.submit(_in_order, self._pending, work)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
@@ -118,7 +126,14 @@ class AsyncCheckpointIO(CheckpointIO):
                 WRITERS.remove(self.wait)
                 self._executor.shutdown()
                 self._executor = None
+            self.staged.clear()
             self.checkpoint_io.teardown()
+
+
+def _in_order(before: Future[None] | None, work: Callable[[], None]) -> None:
+    if before is not None:
+        before.result()
+    work()
 
 
 def _snapshot(tensor: Tensor) -> Tensor:

@@ -8,9 +8,18 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from trainer.errors import MisconfigurationException, four_parts
+
 
 class LayerSync(ABC):
     """Replaces layers by ones that work together over processes."""
+
+    def check_devices(self, kind: str, processes: int) -> None:  # noqa: B027 - most run anywhere
+        """Refuse devices of `kind` that cannot run the layers.
+
+        Raises:
+            MisconfigurationException: they cannot.
+        """
 
     @abstractmethod
     def apply(self, model: nn.Module) -> nn.Module:
@@ -26,6 +35,16 @@ class TorchSyncBatchNorm(LayerSync):
 
     def __init__(self) -> None:
         self._replaced: dict[str, _BatchNorm] = {}
+
+    def check_devices(self, kind: str, processes: int) -> None:
+        """Refuse several processes on devices for which torch has no such layer."""
+        if processes > 1 and kind in ("cpu", "mps"):
+            raise MisconfigurationException(
+                four_parts("Batch norms work together over processes on GPUs only: torch's SyncBatchNorm runs nowhere "
+                           "else.", got=f"sync_batchnorm=True, {processes} processes on {kind!r} devices",
+                           expected="accelerator='cuda', or one process",
+                           remedy="Leave it out, or use GroupNorm or LayerNorm, which need no other sample.")
+            )  # fmt: skip
 
     def apply(self, model: nn.Module) -> nn.Module:
         """Return the model with every batch norm replaced; parameters and statistics are shared with the old ones."""

@@ -12,12 +12,17 @@ from trainer.strategies.strategy import Strategy
 if TYPE_CHECKING:
     from trainer.strategies.fsdp import FSDP
     from trainer.strategies.fsdp import FSDP as FSDPStrategy
+    from trainer.strategies.model_parallel import LocalParameters, ModelParallelStrategy
+    from trainer.strategies.pipeline import PipelineStrategy
 
 __all__ = [
     "DDP",
     "FSDP",
     "DDPStrategy",
     "FSDPStrategy",
+    "LocalParameters",
+    "ModelParallelStrategy",
+    "PipelineStrategy",
     "SingleDevice",
     "SingleDeviceStrategy",
     "Strategy",
@@ -28,7 +33,6 @@ __all__ = [
 
 ABSENT = {
     "DeepSpeedStrategy": "DeepSpeed is not driven by this trainer; use FSDPStrategy.",
-    "ModelParallelStrategy": "it is not in this version; use FSDPStrategy.",
     "XLAStrategy": "TPUs need torch_xla, which this trainer does not drive.",
 }
 """Strategies of Lightning that are not here, and what to use instead."""
@@ -41,4 +45,12 @@ def __getattr__(name: str) -> object:
         from trainer.strategies.fsdp import FSDP  # late: it takes a while to import
 
         return FSDP
+    if name in ("LocalParameters", "ModelParallelStrategy"):
+        from trainer.strategies import model_parallel  # late: as above
+
+        return getattr(model_parallel, name)
+    if name == "PipelineStrategy":
+        from trainer.strategies.pipeline import PipelineStrategy  # late: as above
+
+        return PipelineStrategy
     raise AttributeError(f"module 'trainer.strategies' has no attribute {name!r}; it has {__all__}")

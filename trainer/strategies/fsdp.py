@@ -4,46 +4,72 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import (
+    CPUOffload,
+    CPUOffloadPolicy,
+    FSDPModule,
+    MixedPrecision,
+    MixedPrecisionPolicy,
+    OffloadPolicy,
+    fully_shard,
+)
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_map
 
 from trainer.errors import MisconfigurationException, four_parts
+from trainer.model.deferred import Missing, is_deferred, materialise
+from trainer.strategies.agreement import check_same_model
 from trainer.strategies.ddp import DDP
+from trainer.strategies.policies import WrapPolicy, mixed_precision_policy, read_policy
+from trainer.strategies.strategy import StateDictType
 from trainer.types import Hook, PlainState, ReduceOp
+from trainer.utilities.activation_checkpointing import checkpoint_activations
 
 if TYPE_CHECKING:
     from trainer.module import LightningModule
 
-WrapPolicy: TypeAlias = "set[type[nn.Module]] | Callable[[nn.Module], bool] | None"
 _SHARDING = {"FULL_SHARD": True, "SHARD_GRAD_OP": False, "HYBRID_SHARD": True}
 
 
-class _Root(nn.Module):
-    """What `fully_shard` is put on: its forward is a step of the user's module, whose class stays as it is."""
+class Root(nn.Module):
+    """What `fully_shard` is put on: its forward is a method of the user's module, whose class stays as it is."""
 
-    def __init__(self, module: LightningModule) -> None:
+    def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
-    def forward(self, name: str, *arguments: Any) -> Any:  # whatever the user's step takes and returns
-        return getattr(self.module, name)(*arguments)
+    def forward(self, name: str, *arguments: Any, **named: Any) -> Any:  # whatever the user's step takes and returns
+        """Call the method `name`."""
+        return getattr(self.module, name)(*arguments, **named)
+
+
+class _Called(nn.Module):
+    """What Fabric calls in the place of a user's module."""
+
+    def __init__(self, root: Root) -> None:
+        super().__init__()
+        self.root = root
+
+    def forward(self, *arguments: Any, **named: Any) -> Any:  # whatever the user's module takes and returns
+        """Call the user's module."""
+        return self.root("__call__", *arguments, **named)
 
 
 class FSDP(DDP):
     """Fully sharded data parallel training: parameters, gradients and optimizer state are split over the processes.
 
     Each block is gathered when it computes and let go afterwards. Losses are those of one process that sees the whole
-    batch. Checkpoints hold whole tensors: they load under any strategy and number of processes.
+    batch. Checkpoints load under any strategy and number of processes.
 
     Gradients are exchanged after every backward pass, also inside an accumulation window, so that they stay split.
 
@@ -53,10 +79,17 @@ class FSDP(DDP):
         sharding_strategy: "FULL_SHARD" lets go of parameters after the forward pass and gathers them again for the
             backward pass; "SHARD_GRAD_OP" keeps them in between; "HYBRID_SHARD" splits inside groups of processes and
             copies between them, see `device_mesh`.
-        device_mesh: for "HYBRID_SHARD" the number of copies and of shares, such as (2, 4), or a mesh of two dimensions.
-        mixed_precision: torch's MixedPrecisionPolicy; `precision="bf16-mixed"` works without it.
+        device_mesh: for "HYBRID_SHARD" the number of copies and of shares, such as (2, 4), or a mesh of two dimensions;
+            by default one copy on each machine.
+        mixed_precision: torch's MixedPrecisionPolicy, or the first FSDP's MixedPrecision; by default what the trainer's
+            `precision` asks for.
         cpu_offload: keep what no block needs right now in the CPU's memory.
+        activation_checkpointing_policy: which parts keep only their inputs in training and compute again in the
+            backward pass: their classes, or a function of a module.
+        activation_checkpointing: classes of such parts; Lightning's older name.
         timeout: how long a process waits for the others before it fails.
+        state_dict_type: "full" gathers a checkpoint into one file, "sharded" lets each process write its shards into a
+            folder.
 
     Raises:
         MisconfigurationException: a value that cannot be.
@@ -68,78 +101,127 @@ class FSDP(DDP):
         auto_wrap_policy: WrapPolicy = None,
         sharding_strategy: Literal["FULL_SHARD", "SHARD_GRAD_OP", "HYBRID_SHARD"] = "FULL_SHARD",
         device_mesh: tuple[int, int] | DeviceMesh | None = None,
-        mixed_precision: MixedPrecisionPolicy | None = None,
-        cpu_offload: bool = False,
-        timeout: timedelta = timedelta(minutes=5),
+        mixed_precision: MixedPrecisionPolicy | MixedPrecision | None = None,
+        cpu_offload: bool | CPUOffload | None = False,
+        activation_checkpointing_policy: WrapPolicy = None,
+        activation_checkpointing: type[nn.Module] | list[type[nn.Module]] | None = None,
+        timeout: timedelta | None = None,
+        state_dict_type: StateDictType = "full",
     ) -> None:
-        super().__init__(timeout=timeout)
+        super().__init__(timeout=timeout, state_dict_type=state_dict_type)
+        sharding_strategy = getattr(sharding_strategy, "name", sharding_strategy)  # the first FSDP's enumeration
         if sharding_strategy not in _SHARDING:
             raise MisconfigurationException(
                 four_parts("`sharding_strategy` is unknown.", got=sharding_strategy,
                            expected=f"one of {sorted(_SHARDING)}", remedy="For 'NO_SHARD' use strategy='ddp'.")
             )  # fmt: skip
-        if (sharding_strategy == "HYBRID_SHARD") != (device_mesh is not None):
+        if device_mesh is not None and sharding_strategy != "HYBRID_SHARD":
             raise MisconfigurationException(
                 four_parts("`device_mesh` and `sharding_strategy` do not fit.", got=(sharding_strategy, device_mesh),
-                           expected="a mesh with 'HYBRID_SHARD', and only with it",
-                           remedy="Pass device_mesh=(copies, shares).")
+                           expected="a mesh with 'HYBRID_SHARD' only",
+                           remedy="Pass sharding_strategy='HYBRID_SHARD', or no mesh.")
             )  # fmt: skip
+        if activation_checkpointing is not None and activation_checkpointing_policy is not None:
+            raise MisconfigurationException(
+                four_parts("Two arguments choose the parts to compute again.",
+                           got="`activation_checkpointing` and `activation_checkpointing_policy`",
+                           expected="one of them", remedy="Keep `activation_checkpointing_policy`.")
+            )  # fmt: skip
+        mixed_precision_policy(mixed_precision, None)  # refuses what is none
+        self._chosen_blocks = read_policy(auto_wrap_policy, "auto_wrap_policy")
+        again = activation_checkpointing if activation_checkpointing_policy is None else activation_checkpointing_policy
+        self._checkpointed = read_policy(again, "activation_checkpointing_policy")
         self.auto_wrap_policy = auto_wrap_policy
         self.sharding_strategy = sharding_strategy
         self.device_mesh = device_mesh
         self.mixed_precision = mixed_precision
-        self.cpu_offload = cpu_offload
-        self._roots: weakref.WeakKeyDictionary[nn.Module, _Root] = weakref.WeakKeyDictionary()
+        self.cpu_offload = bool(getattr(cpu_offload, "offload_params", cpu_offload))
+        self._roots: weakref.WeakKeyDictionary[nn.Module, Root] = weakref.WeakKeyDictionary()
 
     allows_inference_mode = False  # what is gathered in it could not be trained with afterwards
     averages_at_once = True
+    defers = True
 
     # The model
+
+    def place(self, module: nn.Module) -> None:
+        """Bring the module to this process's device, unless it has no storage yet: it is split first."""
+        if not is_deferred(module):
+            module.to(self.device)
 
     def shard(self, module: LightningModule) -> None:
         """Split the module's parameters over the processes; rank zero's values count. A second call does nothing."""
         if module in self._roots:
             return
+        self._roots[module] = root = Root(module)
+        self._split(root, "refuse" if not self.weights_follow else "allow")
+
+    def _split(self, root: Root, missing: Missing) -> None:
+        """Split what `root` holds, and give values to what has none yet."""
+        module = root.module
         self._equalise(module)
-        root = _Root(module)
+        if self._checkpointed is not None:
+            checkpoint_activations(module, self._checkpointed)
+        self._fully_shard(root, self._mesh())
+        if is_deferred(root):
+            device = torch.device("cpu") if self.cpu_offload else self.device
+            materialise(root, device, self._put, missing)
+
+    @property
+    def _reshards(self) -> bool:
+        """Return whether parameters are let go of between the forward and the backward pass."""
+        return _SHARDING[self.sharding_strategy]
+
+    def _fully_shard(self, root: Root, mesh: DeviceMesh) -> None:
+        policy = mixed_precision_policy(self.mixed_precision, self.precision)
         options: dict[str, Any] = {
-            "mesh": self._mesh(),
-            "reshard_after_forward": _SHARDING[self.sharding_strategy],
-            "mp_policy": self.mixed_precision or MixedPrecisionPolicy(),
+            "mesh": mesh,
+            "reshard_after_forward": self._reshards,
             "offload_policy": self._offload(),
         }
-        for block in self._blocks(module):
-            fully_shard(block, **options)
-        fully_shard(root, **options)
-        self._roots[module] = root
+        for block in self._blocks(root.module):
+            fully_shard(block, mp_policy=_fitting(policy, block), **options)
+        fully_shard(root, mp_policy=_fitting(policy, root), **options)
+
+    def _put(self, target: Tensor, value: Tensor) -> None:
+        """Write a whole value into a split parameter; rank zero's counts."""
+        target.copy_(self.split_like(value, target))
+
+    def _equalise(self, module: nn.Module) -> None:
+        check_same_model(self, module)
+        with torch.no_grad():
+            for tensor in [*module.parameters(), *module.buffers()]:
+                if not tensor.is_meta and not isinstance(tensor, DTensor):
+                    dist.broadcast(tensor, src=0)
 
     def _mesh(self) -> DeviceMesh:
-        kind = self.device.type
         if isinstance(self.device_mesh, DeviceMesh):
             return self.device_mesh
         if self.device_mesh is None:
-            return init_device_mesh(kind, (self.environment.world_size,), mesh_dim_names=("shard",))
-        copies, shares = self.device_mesh
+            if self.sharding_strategy != "HYBRID_SHARD":
+                return self._mesh_of_processes((self.environment.world_size,), ("shard",))
+            shares = self.environment.local_world_size
+            copies = self.environment.world_size // shares
+        else:
+            copies, shares = self.device_mesh
         if copies * shares != self.environment.world_size:
             raise MisconfigurationException(
-                four_parts("`device_mesh` does not hold every process.", got=self.device_mesh,
+                four_parts("`device_mesh` does not hold every process.", got=(copies, shares),
                            expected=f"two numbers whose product is {self.environment.world_size}",
                            remedy="Correct it, or start as many processes.")
             )  # fmt: skip
-        return init_device_mesh(kind, (copies, shares), mesh_dim_names=("replicate", "shard"))
+        return self._mesh_of_processes((copies, shares), ("replicate", "shard"))
 
     def _offload(self) -> OffloadPolicy:
         return CPUOffloadPolicy(pin_memory=self.device.type == "cuda") if self.cpu_offload else OffloadPolicy()
 
     def _blocks(self, module: nn.Module) -> Iterable[nn.Module]:
         """Return the modules to gather together, inner ones first; one whose parameters others share is left out."""
-        policy = self.auto_wrap_policy
+        policy = self._chosen_blocks
         if policy is None:
             chosen = list(_usual_blocks(module))
-        elif callable(policy) and not isinstance(policy, set):
-            chosen = [part for part in module.modules() if part is not module and policy(part)]
         else:
-            chosen = [part for part in module.modules() if part is not module and type(part) in policy]
+            chosen = [part for part in module.modules() if part is not module and policy(part)]
         owners: dict[int, list[nn.Module]] = {}
         for part in module.modules():
             for parameter in part.parameters(recurse=False):
@@ -148,7 +230,9 @@ class FSDP(DDP):
         fit = [
             part
             for part in chosen
-            if any(True for _ in part.parameters()) and not shared & {id(p) for p in part.parameters()}
+            if not isinstance(part, FSDPModule)
+            and any(True for _ in part.parameters())
+            and not shared & {id(p) for p in part.parameters()}
         ]
         return reversed(list(dict.fromkeys(fit)))
 
@@ -183,7 +267,7 @@ class FSDP(DDP):
             return
         root = self._roots[module]
         inner = [part for part in root.module.modules() if isinstance(part, FSDPModule)]
-        parts: list[FSDPModule] = [*inner, cast("FSDPModule", root)]
+        parts = [*inner, cast("FSDPModule", root)] if isinstance(root, FSDPModule) else inner
         with torch.no_grad():
             for part in parts:
                 part.unshard()
@@ -194,26 +278,29 @@ class FSDP(DDP):
             for part in parts:
                 part.reshard()
             for part in inner:
-                part.set_reshard_after_forward(_SHARDING[self.sharding_strategy], recurse=False)
+                part.set_reshard_after_forward(self._reshards, recurse=False)
 
     def wrap(self, module: LightningModule) -> Hook:
         """Return the training step."""
         return self.step(module, "training_step")
 
     def wrap_module(self, module: nn.Module) -> nn.Module:
-        """Refuse Fabric's modules.
+        """Split a module for Fabric and return what to call instead of it."""
+        root = Root(module)
+        self._split(root, "warn")
+        return _Called(root)
 
-        Raises:
-            MisconfigurationException: always.
-        """
-        raise MisconfigurationException(
-            four_parts("Fabric does not shard modules yet.", got="strategy='fsdp'", expected="'ddp' or one device",
-                       remedy="Call torch's `fully_shard` on the module yourself, or use the Trainer.")
-        )  # fmt: skip
-
-    def no_sync(self, wrapped: nn.Module) -> AbstractContextManager[object]:
-        """Return nothing to hold on to: gradients are exchanged after every pass."""
-        return nullcontext()
+    @contextmanager
+    def no_sync(self, wrapped: nn.Module) -> Iterator[None]:
+        """Let gradients stay whole on each process inside the block; the pass after it exchanges them."""
+        parts = [part for part in wrapped.modules() if isinstance(part, FSDPModule)]
+        for part in parts:
+            part.set_requires_gradient_sync(False, recurse=False)
+        try:
+            yield
+        finally:
+            for part in parts:
+                part.set_requires_gradient_sync(True, recurse=False)
 
     def set_gradient_sync(self, enabled: bool) -> None:
         """Do nothing: gradients stay split, in an open window too."""
@@ -248,8 +335,17 @@ class FSDP(DDP):
     def load_module(self, module: nn.Module, state: PlainState, strict: bool) -> None:
         """Load whole weights into a model that may be split already."""
         own = module.state_dict()
-        split = {k: self.split_like(v, own[k]) if k in own and isinstance(v, Tensor) else v for k, v in state.items()}
+        # One of another shape is left to torch, which names it.
+        fits = {k for k, v in state.items() if isinstance(v, Tensor) and k in own and own[k].shape == v.shape}
+        split = {k: self.split_like(v, own[k]) if k in fits else v for k, v in state.items()}
         module.load_state_dict(split, strict=strict)
+
+
+def _fitting(policy: MixedPrecisionPolicy, block: nn.Module) -> MixedPrecisionPolicy:
+    """Return the policy for `block`: none where a BatchNorm in it needs parameters of its statistics' type."""
+    own = [part for part in block.modules() if part is block or not isinstance(part, FSDPModule)]
+    has_statistics = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in own)
+    return MixedPrecisionPolicy(reduce_dtype=policy.reduce_dtype) if has_statistics else policy
 
 
 def _usual_blocks(module: nn.Module) -> Iterable[nn.Module]:

@@ -52,6 +52,20 @@ def _sharded(**options: bool) -> Strategy:
     return FSDP(cpu_offload=options.get("cpu_offload", False))
 
 
+def _model_parallel() -> Strategy:
+    from trainer.strategies.model_parallel import ModelParallelStrategy  # late: as above
+
+    return ModelParallelStrategy()
+
+
+def _piped() -> Strategy:
+    from trainer.strategies.pipeline import PipelineStrategy  # late: as above
+
+    return PipelineStrategy()
+
+
+StrategyRegistry.register("model_parallel", _model_parallel)
+StrategyRegistry.register("pipeline", _piped)
 StrategyRegistry.register("fsdp", _sharded)
 StrategyRegistry.register("fsdp_cpu_offload", _sharded, cpu_offload=True)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from trainer.accelerators import Devices
 from trainer.launching.environments import Environment
-from trainer.strategies.strategy import Strategy
+from trainer.strategies.strategy import StateDictType, Strategy, read_state_dict_type
 from trainer.types import Hook, ReduceOp
 
 if TYPE_CHECKING:
@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 
 class SingleDevice(Strategy):
-    """Every exchange is the identity."""
+    """Every exchange is the identity.
+
+    Args:
+        state_dict_type: "full" saves a checkpoint as one file, "sharded" as a folder.
+    """
+
+    def __init__(self, *, state_dict_type: StateDictType = "full") -> None:
+        self.saves_sharded = read_state_dict_type(state_dict_type)
 
     def connect(self, devices: Devices, num_nodes: int) -> None:
         """Take the first device."""

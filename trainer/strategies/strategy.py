@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from trainer.accelerators import Devices
+from trainer.errors import MisconfigurationException, four_parts
 from trainer.launching.environments import Environment
+from trainer.optimization.clipping import clip_gradients
 from trainer.types import Hook, PlainState, ReduceOp
 
 if TYPE_CHECKING:
     from trainer.module import LightningModule
+    from trainer.precision import Precision
+
+
+StateDictType = Literal["full", "sharded"]
+"""How a checkpoint is saved: as one file with whole tensors, or as a folder to which each process writes."""
+
+
+def read_state_dict_type(given: object) -> bool:
+    """Return whether checkpoints are folders.
+
+    Raises:
+        MisconfigurationException: the value is unknown.
+    """
+    if given not in ("full", "sharded"):
+        raise MisconfigurationException(
+            four_parts("`state_dict_type` is unknown.", got=given, expected="'full' or 'sharded'",
+                       remedy="'full' saves one file, 'sharded' a folder that all processes write.")
+        )  # fmt: skip
+    return given == "sharded"
 
 
 class DataShare(NamedTuple):
@@ -31,7 +52,11 @@ class Strategy(ABC):
 
     Attributes:
         allows_inference_mode: whether evaluation may run in torch's inference mode.
+        saves_sharded: whether a checkpoint is a folder to which each process writes what it holds, not one file.
         averages_at_once: whether gradients are averaged after every backward pass, in an open window too.
+        defers: whether a model may stay without storage until it is split, so that no process holds the whole.
+        weights_follow: whether a checkpoint is loaded into the model of this run; set before `shard`.
+        precision: the number format of the run; set by whoever chose the strategy.
         environment: the place of this process; set by `connect`.
         device: where this process computes; set by `connect`.
         start_method: how other processes are started, where they are: "popen" for a script that is run again; any
@@ -39,7 +64,11 @@ class Strategy(ABC):
     """
 
     allows_inference_mode: bool = True
+    saves_sharded: bool = False
     averages_at_once: bool = False
+    defers: bool = False
+    weights_follow: bool = False
+    precision: Precision | None = None
     start_method: str = "popen"
     environment: Environment = Environment()
     device: torch.device = torch.device("cpu")
@@ -58,6 +87,18 @@ class Strategy(ABC):
     def speakers(self) -> Sequence[int]:
         """Return the ranks whose logged values count: one for each share of the data."""
         return range(self.environment.world_size)
+
+    def check_devices(self, devices: Devices, num_nodes: int) -> None:  # noqa: B027 - most run anywhere
+        """Refuse devices on which the strategy cannot run; asked before anything is started.
+
+        Raises:
+            MisconfigurationException: it cannot.
+        """
+
+    @property
+    def data_group(self) -> Any:  # torch's ProcessGroup
+        """Return the processes that read different data, as torch's group; None for all."""
+        return None
 
     @abstractmethod
     def connect(self, devices: Devices, num_nodes: int) -> None:
@@ -81,7 +122,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def gather(self, tensor: Tensor) -> list[Tensor]:
-        """Return every process's `tensor` (equal shapes), in order of rank."""
+        """Return the `tensor` of every process that speaks (equal shapes), in order of rank."""
 
     @abstractmethod
     def gather_bytes(self, payload: bytes) -> list[bytes]:
@@ -90,6 +131,18 @@ class Strategy(ABC):
     @abstractmethod
     def teardown(self) -> None:
         """Free what the run needed; the processes stay connected for the next run."""
+
+    def configure(self, module: LightningModule) -> None:
+        """Let the module build its layers."""
+        module.configure_model()
+
+    def place(self, module: nn.Module) -> None:
+        """Bring the module to this process's device; what was built on the meta device gets its values."""
+        from trainer.model.deferred import is_deferred, materialise  # late: few models need it
+
+        if is_deferred(module):
+            materialise(module, self.device, missing="allow" if self.weights_follow else "refuse")
+        module.to(self.device)
 
     def shard(self, module: LightningModule) -> None:  # noqa: B027 - most strategies split nothing
         """Split the module over the processes; it is on its device, and optimizers come later."""
@@ -107,6 +160,10 @@ class Strategy(ABC):
         """Return a context for an evaluation of so many batches of each loader on this process."""
         return nullcontext()
 
+    def clip_gradients(self, optimizer: Optimizer, value: float, algorithm: str) -> None:
+        """Clip the gradients of the optimizer's parameters in place, as `trainer.optimization.clipping` does."""
+        clip_gradients(optimizer, value, algorithm)
+
     def whole(self, state: PlainState) -> PlainState:
         """Return a state with whole tensors, as a checkpoint holds it; all processes take part."""
         return state
@@ -114,6 +171,13 @@ class Strategy(ABC):
     def split_like(self, value: Tensor, model: Tensor) -> Tensor:
         """Return a whole tensor in the place and form of `model`."""
         return value.to(model.device)
+
+    def shard_optimizer(self, optimizer: Optimizer) -> None:  # noqa: B027 - most strategies split nothing
+        """Split an optimizer's state over the processes; the optimizer stays the same object."""
+
+    def optimizer_state(self, optimizer: Optimizer) -> PlainState:
+        """Return an optimizer's state for a checkpoint, whole on rank zero; all processes take part."""
+        return optimizer.state_dict()
 
     def load_optimizer(self, optimizer: Optimizer, state: PlainState) -> None:
         """Load a whole state into an optimizer."""
@@ -134,6 +198,10 @@ class Strategy(ABC):
     def broadcast(self, obj: Any, src: int = 0) -> Any:  # whatever the user exchanges
         """Return the object of process `src` on every process."""
         return obj
+
+    def explain(self, error: RuntimeError, *, place: str, in_a_hurry: Callable[[], bool]) -> Exception | None:
+        """Return a better error for one that an exchange raised, where there is one; every process that fails asks."""
+        return None
 
     def barrier(self) -> None:
         """Wait until every process is here."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from trainer.data.transfer import whole_tensor
+
 
 def grad_norm(module: nn.Module, norm_type: float | int | str, group_separator: str = "/") -> dict[str, Tensor | float]:
     """Return the norm of each parameter's gradient, and of all of them together.
@@ -22,7 +24,7 @@ def grad_norm(module: nn.Module, norm_type: float | int | str, group_separator: 
         raise ValueError(f"`norm_type` makes no sense. Got {norm_type!r}; expected a number above zero. Correct it.")
     prefix = f"grad_{order}_norm"
     norms: dict[str, Tensor | float] = {
-        f"{prefix}{group_separator}{name}": torch.linalg.vector_norm(parameter.grad.detach(), order)
+        f"{prefix}{group_separator}{name}": whole_tensor(torch.linalg.vector_norm(parameter.grad.detach(), order))
         for name, parameter in module.named_parameters()
         if parameter.grad is not None
     }

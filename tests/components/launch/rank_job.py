@@ -56,6 +56,8 @@ def main() -> None:
     mode, rank = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else -1
     if mode == "print":
         say(os.environ.get("JOB_WORD", "nothing"))
+        say(f"fresh store {os.environ.get('TORCH_DISABLE_SHARE_RDZV_TCP_STORE')}")
+        say(f"waits {os.environ.get('TRAINER_TIMEOUT_S')} s")
     elif mode == "raise":
         if rank == RANK:
             raise_here()

@@ -33,6 +33,7 @@ def make_spec(
         env={
             "JOB_PIDS": str(pids),
             "JOB_WORD": "hello",
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "0",
             "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         },
         timeout_s=timeout_s,
@@ -64,6 +65,9 @@ def test_a_job_prints_and_ends(tmp_path: Path) -> None:
     lines = list(job.logs(follow=True))
     assert job.wait(10) is JobState.SUCCEEDED
     assert {f"rank {rank} of 2, attempt 0: hello" for rank in (0, 1)} <= set(lines)
+    # Without it, processes that are begun again read the addresses of those that died (pytorch #135712).
+    assert {f"rank {rank} of 2, attempt 0: fresh store 1" for rank in (0, 1)} <= set(lines)
+    assert {f"rank {rank} of 2, attempt 0: waits 300 s" for rank in (0, 1)} <= set(lines)
     assert list(job.logs()) == lines
     assert job.failure() is None
     job.cancel()

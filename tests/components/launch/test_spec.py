@@ -24,6 +24,8 @@ def test_a_spec_survives_json() -> None:
         ({"processes_per_node": 0}, "processes_per_node=0 must be at least 1"),
         ({"max_restarts": -1}, "max_restarts=-1 must be at least 0"),
         ({"nodes_min": 3, "nodes_max": 2}, "nodes_max=2 must be at least nodes_min=3"),
+        ({"exchange_timeout_s": 0.0}, "exchange_timeout_s=0.0 must be more than 0"),
+        ({"join_timeout_s": -1.0}, "join_timeout_s=-1.0 must be more than 0"),
         ({"timeout_s": 0.0}, "timeout_s=0.0 must be more than 0"),
     ],
 )

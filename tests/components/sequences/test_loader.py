@@ -76,14 +76,40 @@ def test_the_order_is_a_function_of_seed_and_epoch(folder: Path) -> None:
     assert order(1, 0) != order(2, 0)
 
 
-def test_ranks_share_the_batches_without_repeats_and_in_equal_numbers(folder: Path) -> None:
+@pytest.mark.parametrize("world", [2, 3, 8])
+def test_ranks_share_each_batch_of_one_rank(folder: Path, world: int) -> None:
     windows = opened(folder, "train")
-    loaders = [WindowLoader(windows, 60, seed=1, rank=r, world_size=3) for r in range(3)]
-    assert len({len(loader) for loader in loaders}) == 1
-    parts = [steps_of(loader) for loader in loaders]
-    assert [len(list(loader)) for loader in loaders] == [len(loader) for loader in loaders]
-    together = [s for part in parts for s in part]
-    assert len(together) == len(set(together))
+    alone = list(WindowLoader(windows, 60, seed=1))
+    shared = [list(WindowLoader(windows, 60, seed=1, rank=r, world_size=world)) for r in range(world)]
+    for number, whole in enumerate(alone):
+        parts = [ranks[number] for ranks in shared]
+        steps = [part["index"][part["mask"]] for part in parts if part["weight"] > 0]
+        assert sorted(torch.cat(steps).tolist()) == sorted(whole["index"][whole["mask"]].tolist())
+        # the mean over the batch, of anything that steps have, is the weighted mean of the ranks' means
+        means = torch.stack([part["items"][part["mask"]].double().mean() for part in parts])
+        weights = torch.stack([part["weight"] for part in parts]).double()
+        assert float(weights.sum()) == pytest.approx(world)
+        expected = float(whole["items"][whole["mask"]].double().mean())
+        assert float((means * weights).mean()) == pytest.approx(expected, rel=1e-6)
+    assert any(part["weight"] == 0 for ranks in shared for part in ranks)  # batches of fewer windows than ranks
+    assert {len(ranks) for ranks in shared} == {len(alone)}
+
+
+def test_an_epoch_goes_on_with_another_number_of_ranks(folder: Path) -> None:
+    windows = opened(folder, "train")
+    first = [WindowLoader(windows, 60, seed=1, rank=r, world_size=3) for r in range(3)]
+    seen: list[int] = []
+    for loader in first:
+        batches = iter(loader)
+        for _ in range(4):
+            batch = next(batches)
+            seen += batch["index"][batch["mask"]].tolist() if batch["weight"] > 0 else []
+    for rank in range(2):
+        rest = WindowLoader(windows, 60, seed=1, rank=rank, world_size=2)
+        rest.load_state_dict(first[0].state_dict())
+        for batch in rest:
+            seen += batch["index"][batch["mask"]].tolist() if batch["weight"] > 0 else []
+    assert sorted(seen) == list(range(int(LENGTHS.sum())))
 
 
 def test_ranks_evaluate_every_step_exactly_once_and_none_is_idle(folder: Path) -> None:

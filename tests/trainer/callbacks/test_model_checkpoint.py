@@ -171,6 +171,8 @@ def test_names_are_filled_in() -> None:
 def test_unused_paths_count_up(tmp_path: Path) -> None:
     path = tmp_path / "a.ckpt"
     assert unused_path(str(path), ".ckpt", 1) == str(path)
+    being_written = unused_path(str(path), ".ckpt", 1, taken=[str(path)])  # beside the steps, and not there yet
+    assert being_written == str(path).replace(".ckpt", "-v1.ckpt")
     path.touch()
     (tmp_path / "a-v1.ckpt").touch()
     assert unused_path(str(path), ".ckpt", 1) == str(tmp_path / "a-v2.ckpt")

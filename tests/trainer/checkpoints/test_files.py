@@ -14,7 +14,14 @@ import pytest
 import torch
 
 from tests.trainer.models import Regression, make_trainer, regression_loader
-from trainer.checkpoints.files import check_plain, find_unplain, link_checkpoint, load_checkpoint, save_checkpoint
+from trainer.checkpoints.files import (
+    check_plain,
+    find_unplain,
+    link_checkpoint,
+    load_checkpoint,
+    load_plain,
+    save_checkpoint,
+)
 from trainer.errors import CheckpointError
 
 
@@ -181,3 +188,19 @@ def test_unplain_state_of_a_callback_is_refused_by_name(tmp_path: Path) -> None:
     trainer.fit(Model(), regression_loader(8))
     with pytest.raises(CheckpointError, match=r"mine: numpy.float32.*float\(x\)"):
         trainer.save_checkpoint(tmp_path / "a.ckpt")
+
+
+def test_a_file_read_lazily_stays_as_it_is(tmp_path: Path) -> None:
+    path, value = tmp_path / "a.ckpt", torch.arange(1 << 16, dtype=torch.float32)
+    save_checkpoint({"state_dict": {"w": value}}, path)
+    before = path.read_bytes()
+    found = load_plain(path, lazily=True)["state_dict"]["w"]
+    maps = Path("/proc/self/maps")
+    if maps.is_file():
+        assert str(path) in maps.read_text()  # the tensor's memory is the file's
+    assert torch.equal(found, value)
+    found.zero_()
+    save_checkpoint({"state_dict": {"w": value + 1}}, path)  # another file of the same name
+    assert not found.any()
+    assert path.read_bytes() != before
+    assert torch.equal(load_plain(path)["state_dict"]["w"], value + 1)

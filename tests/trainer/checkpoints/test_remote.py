@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,27 @@ def test_a_fit_saves_deletes_and_resumes(root: str, tmp_path: Path) -> None:
     assert len(names_in(f"{root}/kept")) == 3
     assert load_checkpoint(f"{root}/kept/last.ckpt")["global_step"] == 18
     assert not list(tmp_path.glob("*:*"))  # no folder "s3:" beside us
+
+
+def test_a_folder_is_listed_with_one_question(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = time.time()
+    for name in ("b.ckpt", "a.ckpt", "c.txt"):
+        save_checkpoint({"state_dict": {}}, f"{root}/{name}")
+    files, _ = fsspec.core.url_to_fs(root)
+    asked: list[str] = []
+    for question in ("modified", "info", "created"):
+        monkeypatch.setattr(files, question, lambda *_, question=question: asked.append(question))
+    listings = files.ls
+
+    def listed(*args: Any, **options: Any) -> Any:
+        asked.append("ls")
+        return listings(*args, **options)
+
+    monkeypatch.setattr(files, "ls", listed)
+    found = places.files_in(root, ".ckpt")
+    assert [path for path, _ in found] == [f"{root}/a.ckpt", f"{root}/b.ckpt"]
+    assert all(before - 2 <= changed <= time.time() + 2 for _, changed in found)  # S3 counts whole seconds
+    assert asked == ["ls"]
 
 
 def test_a_remote_root_holds_the_checkpoints(root: str, tmp_path: Path) -> None:

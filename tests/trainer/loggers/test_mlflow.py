@@ -12,8 +12,10 @@ import torch
 import yaml
 
 from tests.trainer.models import LoggingRegression, make_trainer, regression_loader
+from trainer.checkpoints import load_checkpoint
 from trainer.errors import LoggingError
 from trainer.loggers import MLFlowLogger
+from trainer.strategies import SingleDeviceStrategy
 
 pytest.importorskip("mlflow", reason="mlflow is not installed (extra `mlflow`)")
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
@@ -144,6 +146,15 @@ def test_checkpoints_are_kept(tmp_path: Path, save_dir: Path, log_model: Any) ->
     assert sorted(path.name for path in folder.iterdir()) == ["aliases.txt", "epoch=1-step=12.ckpt", "metadata.yaml"]
     assert yaml.safe_load((folder / "metadata.yaml").read_text())["original_filename"] == "epoch=1-step=12.ckpt"
     assert (folder / "aliases.txt").read_text() == "['latest', 'best']"
+
+
+def test_sharded_checkpoints_are_kept(tmp_path: Path, save_dir: Path) -> None:
+    logger = MLFlowLogger("exp", save_dir=save_dir, log_model=True)
+    strategy = SingleDeviceStrategy(state_dict_type="sharded")
+    trainer = make_trainer(tmp_path, max_epochs=1, logger=logger, enable_checkpointing=True, strategy=strategy)
+    trainer.fit(LoggingRegression(), regression_loader())
+    kept = logger.experiment.download_artifacts(logger.run_id, "epoch=0-step=6/epoch=0-step=6.ckpt", str(tmp_path))
+    assert load_checkpoint(kept)["global_step"] == 6
 
 
 def test_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

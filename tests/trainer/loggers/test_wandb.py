@@ -8,7 +8,7 @@ import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ import torch
 from tests.trainer.models import LoggingRegression, make_trainer, regression_loader
 from trainer.errors import MisconfigurationException
 from trainer.loggers import WandbLogger
+from trainer.strategies import SingleDeviceStrategy
 
 wandb: Any = pytest.importorskip("wandb", reason="wandb is not installed (extra `wandb`)")
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
@@ -114,15 +115,21 @@ def test_checkpoints_cannot_be_sent_offline() -> None:
     assert WandbLogger(version=None, id="a").version == "a"
 
 
-def test_checkpoints_become_artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["full", "sharded"])
+def test_checkpoints_become_artifacts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Literal["full", "sharded"]
+) -> None:
     run = wandb.init(mode="offline", dir=str(tmp_path))
     logger = WandbLogger(experiment=run, log_model=True, save_dir=tmp_path)
-    sent: list[tuple[str, list[str], dict[str, Any]]] = []
-    monkeypatch.setattr(
-        run, "log_artifact", lambda artifact, aliases: sent.append((artifact.name, aliases, artifact.metadata))
-    )
-    trainer = make_trainer(tmp_path, max_epochs=2, logger=logger, enable_checkpointing=True)
+    sent: list[tuple[Any, list[str]]] = []
+    monkeypatch.setattr(run, "log_artifact", lambda artifact, aliases: sent.append((artifact, aliases)))
+    strategy = SingleDeviceStrategy(state_dict_type=kind)
+    trainer = make_trainer(tmp_path, max_epochs=2, logger=logger, enable_checkpointing=True, strategy=strategy)
     trainer.fit(LoggingRegression(), regression_loader())
-    [(name, aliases, metadata)] = sent
-    assert (name, aliases) == (f"model-{run.id}", ["latest", "best"])
+    [(artifact, aliases)] = sent
+    metadata = artifact.metadata
+    assert (artifact.name, aliases) == (f"model-{run.id}", ["latest", "best"])
+    inside = [".metadata", "__0_0.distcp", "manifest.json", "meta.pt"]
+    expected = ["model.ckpt"] if kind == "full" else [f"model.ckpt/{name}" for name in inside]
+    assert sorted(artifact.manifest.entries) == expected
     assert metadata["original_filename"] == "epoch=1-step=12.ckpt"

@@ -5,11 +5,13 @@ The global batch is the same for any number of processes, so the losses have to 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import trainer as L
+from tests.trainer.strategies import parity_hooks, parity_mp, parity_pipe
 from trainer.callbacks import EMAWeightAveraging, ModelCheckpoint
 from trainer.strategies.ddp import DDP
 from trainer.strategies.fsdp import FSDP
@@ -76,14 +79,23 @@ class Tied(nn.Module):
 class Model(L.LightningModule):
     """Keeps the loss over the global batch of each step."""
 
-    def __init__(self, net: str, optimizer: str) -> None:
+    def __init__(self, net: str, optimizer: str, dropout: float = 0.0, deferred: bool = False) -> None:
         super().__init__()
-        self.net = {"blocks": Blocks, "recurrent": Recurrent, "tied": Tied}[net]()
+        kinds: dict[str, Any] = {"blocks": Blocks, "recurrent": Recurrent, "tied": Tied} | parity_mp.NETS
+        self.make = partial(kinds[net], dropout) if dropout else kinds[net]
+        self.net: Any = None if deferred else self.make()
         self.kind = optimizer
         self.losses: list[float] = []
 
+    def configure_model(self) -> None:
+        if self.net is None:
+            with torch.device("meta" if DEVICES > 1 else "cpu"):
+                self.net = self.make()
+
     def loss(self, batch: Any) -> Tensor:
-        return nn.functional.mse_loss(self.net(batch[0]), batch[1])
+        own = getattr(self.net, "loss", None)  # cross entropy instead of squares
+        found: Tensor = nn.functional.mse_loss(self.net(batch[0]), batch[1]) if own is None else own(batch)
+        return found
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         loss = self.loss(batch)
@@ -101,6 +113,13 @@ class Model(L.LightningModule):
     def configure_optimizers(self) -> Any:
         if self.kind == "adam":
             return torch.optim.Adam(self.parameters(), lr=0.02)
+        if self.kind == "groups":
+            weights = [parameter for parameter in self.parameters() if parameter.dim() > 1]
+            others = [parameter for parameter in self.parameters() if parameter.dim() < 2]
+            groups: list[dict[str, Any]] = [{"params": weights, "lr": 0.02, "weight_decay": 0.1}, {"params": others}]
+            two = torch.optim.AdamW(groups, lr=0.01, weight_decay=0.0)
+            every = torch.optim.lr_scheduler.LambdaLR(two, [lambda step: 0.9**step, lambda step: 1 / (1 + step)])
+            return {"optimizer": two, "lr_scheduler": {"scheduler": every, "interval": "step"}}
         optimizer = torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
         return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)}
 
@@ -112,6 +131,12 @@ class Config:
     optimizer: str = "adam"
     options: dict[str, Any] = field(default_factory=dict)
     ema: bool = False
+    tolerance: float = 1e-5
+    copies: int = 1
+    """How many processes hold one copy of the model and read the same data."""
+    dropout: float = 0.0
+    deferred: bool = False
+    model: Callable[..., Any] = Model
 
 
 def _configs() -> dict[str, Config]:
@@ -140,6 +165,10 @@ def _configs() -> dict[str, Config]:
         found[f"{way}/schedule"] = Config(make, "recurrent", "sgd")
         found[f"{way}/ema"] = Config(make, ema=True)
         found[f"{way}/double"] = Config(make, options={"precision": "64-true"})
+    found |= parity_hooks.configurations(Config)
+    found |= {name: Config(**fields) for name, fields in (parity_mp.CONFIGS | parity_pipe.CONFIGS).items()}
+    for name in (*parity_mp.LOSSY, *parity_pipe.LOSSY):
+        found[name] = dataclasses.replace(found[name], tolerance=parity_hooks.LOSSY_TOLERANCE)
     return found
 
 
@@ -156,7 +185,8 @@ def train(config: Config, folder: Path) -> dict[str, Any]:
     """Train, validate and save; with JOB_EPOCHS a checkpoint `epoch.ckpt` is left at the end of the last epoch."""
     L.seed_everything(3, verbose=False)
     epochs = os.environ.get("JOB_EPOCHS")
-    model = Model(config.net, config.optimizer)
+    more = {"dropout": config.dropout, "deferred": config.deferred} if config.model is Model else {}
+    model = config.model(config.net, config.optimizer, **more)
     callbacks: list[L.Callback] = [EMAWeightAveraging(decay=0.8)] if config.ema else []
     if epochs is not None:
         callbacks.append(ModelCheckpoint(folder, filename="epoch", save_on_train_epoch_end=True))
@@ -166,7 +196,8 @@ def train(config: Config, folder: Path) -> dict[str, Any]:
         enable_checkpointing=epochs is not None, default_root_dir=folder, callbacks=callbacks, num_sanity_val_steps=0,
         **config.options,
     )  # fmt: skip
-    loader = DataLoader(data(GLOBAL_BATCH * BATCHES), batch_size=GLOBAL_BATCH // DEVICES, shuffle=True)
+    batch_size = GLOBAL_BATCH * config.copies // DEVICES if DEVICES > 1 else GLOBAL_BATCH
+    loader = DataLoader(data(GLOBAL_BATCH * BATCHES), batch_size=batch_size, shuffle=True)
     check = DataLoader(data(13), batch_size=3)
     trainer.fit(model, loader, check, ckpt_path=os.environ.get("JOB_FROM"))
     validated = trainer.validate(model, check, verbose=False)[0]["val_loss"]

@@ -13,13 +13,14 @@ import pytest
 import torch
 
 import trainer as L
+from tests.trainer.strategies import parity_hooks, parity_mp, parity_pipe
 from tests.trainer.strategies.parity_jobs import CONFIGS, Model
 from trainer.errors import MisconfigurationException
 from trainer.strategies import FSDPStrategy
 
 ROOT = Path(__file__).parents[3]
 JOBS = Path(__file__).with_name("parity_jobs.py")
-TOLERANCE = 1e-5
+LOSSY = frozenset([*parity_hooks.LOSSY, *parity_mp.LOSSY, *parity_pipe.LOSSY])
 
 
 def run(folder: Path, devices: int, *names: str, **variables: str) -> list[dict[str, Any]]:
@@ -44,11 +45,17 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return run(tmp_path_factory.mktemp("one"), 1)[0]
 
 
-SOME = ("ddp/blocks", "fsdp/recurrent", "fsdp-hybrid/tied", "fsdp-keep/blocks", "fsdp/accumulate", "fsdp/ema")
+SOME = ("ddp/blocks", "fsdp/recurrent", "fsdp-hybrid/tied", "fsdp-keep/blocks", "fsdp/accumulate", "fsdp/ema",
+        "zero/groups", "powersgd/blocks")  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("devices", "names"), [(2, tuple(CONFIGS)), (4, SOME), pytest.param(4, tuple(CONFIGS), marks=pytest.mark.soak)]
+    ("devices", "names"),
+    [
+        (2, tuple(CONFIGS)),
+        (4, (*SOME, *parity_mp.SOME, *parity_pipe.SOME)),
+        pytest.param(4, tuple(CONFIGS), marks=pytest.mark.soak),
+    ],
 )
 @pytest.mark.multiprocess
 @pytest.mark.slow
@@ -61,29 +68,34 @@ def test_every_configuration_has_the_losses_of_one_process(
     for rank in ranks:
         assert set(rank) == set(names)
         for name, many in rank.items():
-            one = alone[name]
+            one, tolerance = alone[name], CONFIGS[name].tolerance
             assert len(one["losses"]) == 20, name
-            assert many["losses"] == pytest.approx(one["losses"], abs=TOLERANCE), name
+            assert many["losses"] == pytest.approx(one["losses"], abs=tolerance), name
             # 13 samples on 2 or 4 processes: none is repeated, and some processes have fewer batches
-            assert many["validated"] == pytest.approx(one["validated"], abs=TOLERANCE), name
-            assert many["metrics"] == pytest.approx(one["metrics"], abs=TOLERANCE), name
+            assert many["validated"] == pytest.approx(one["validated"], abs=tolerance), name
+            assert many["metrics"] == pytest.approx(one["metrics"], abs=tolerance), name
             assert many["weights"].keys() == one["weights"].keys()
+            if name in LOSSY:  # what is lost shows: the hook, or the format, was in use
+                assert max(abs(a - b) for a, b in zip(many["losses"], one["losses"], strict=True)) > 1e-6, name
+                continue
             for key, weights in one["weights"].items():
-                assert many["weights"][key] == pytest.approx(weights, abs=TOLERANCE), (name, key)
+                assert many["weights"][key] == pytest.approx(weights, abs=tolerance), (name, key)
     for name in {"fsdp/blocks", "fsdp/recurrent"} & set(names):  # the largest share: odd sizes split unevenly
         assert max(rank[name]["memory"] for rank in ranks) <= 1.1 / devices * alone[name]["memory"]
 
 
-@pytest.mark.parametrize("source", ["alone", "fsdp"])
+@pytest.mark.parametrize("source", ["alone", "fsdp", "mesh"])
 @pytest.mark.multiprocess
 @pytest.mark.slow
 def test_a_checkpoint_goes_on_under_any_strategy_and_number_of_processes(
     tmp_path: Path, alone: dict[str, Any], source: str
 ) -> None:
     name = "fsdp/ema"
+    targets: tuple[tuple[int, str], ...] = ((4, name),) if source == "alone" else ((1, name), (2, "ddp/ema"), (4, name))
+    if source == "mesh":
+        name, targets = "tp-fsdp/ema", ((4, "tp-fsdp/ema"),)
     run(tmp_path / "first", 1 if source == "alone" else 2, name, JOB_EPOCHS="1")
-    path = str(tmp_path / "first" / "fsdp-ema" / "epoch.ckpt")
-    targets = ((4, name),) if source == "alone" else ((1, name), (2, "ddp/ema"), (4, name))
+    path = str(tmp_path / "first" / name.replace("/", "-") / "epoch.ckpt")
     for devices, target in targets:
         for rank in run(tmp_path / f"{devices}-{target[:3]}", devices, target, JOB_FROM=path):
             assert rank[target]["losses"] == pytest.approx(alone[name]["losses"][10:], abs=1e-6), (devices, target)
@@ -117,8 +129,14 @@ def test_sharded_weights_load_on_one_device(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"sharding_strategy": "NO_SHARD"}, r"`sharding_strategy` is unknown.*use strategy='ddp'"),
-        ({"sharding_strategy": "HYBRID_SHARD"}, r"`device_mesh` and `sharding_strategy` do not fit"),
-        ({"device_mesh": (2, 2)}, r"a mesh with 'HYBRID_SHARD', and only with it"),
+        ({"device_mesh": (2, 2)}, r"`device_mesh` and `sharding_strategy` do not fit.*with 'HYBRID_SHARD' only"),
+        ({"mixed_precision": "bf16"}, r"`mixed_precision` is no policy"),
+        ({"auto_wrap_policy": 3}, r"`auto_wrap_policy` is no policy"),
+        ({"activation_checkpointing_policy": {3}}, r"`activation_checkpointing_policy` is no policy"),
+        (
+            {"activation_checkpointing": [torch.nn.Tanh], "activation_checkpointing_policy": {torch.nn.Tanh}},
+            r"Two arguments choose",
+        ),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:

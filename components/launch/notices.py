@@ -1,0 +1,63 @@
+"""What the processes of one machine leave for what started them: that one ended in good order, or that one hangs."""
+
+import os
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+FOLDER = "notices"
+
+
+class Notices:
+    """The notices of one machine's processes, in the job's folder, which several machines may share.
+
+    Args:
+        folder: the job's.
+        engine: process id of the torchrun that started the processes; by default this process.
+    """
+
+    def __init__(self, folder: Path, engine: int | None = None) -> None:
+        self._place = folder / FOLDER
+        self._name = f"{socket.gethostname()}-{os.getpid() if engine is None else engine}"
+
+    def clear(self) -> None:
+        """Forget what processes left that had the same number before."""
+        for path in self._place.glob(f"{self._name}-*"):
+            path.unlink(missing_ok=True)
+
+    def begin(self, attempt: int) -> None:
+        """Note that this process has begun."""
+        self._leave(f"begun-{attempt}-{os.getpid()}")
+
+    def end_well(self, attempt: int) -> None:
+        """Note that this process was asked to end, and does so in good order."""
+        self._leave(f"well-{attempt}-{os.getpid()}")
+
+    def ended_well(self) -> bool:
+        """Return whether every process of the last attempt that had begun has ended in good order."""
+        begun, well = self._noted("begun"), self._noted("well")
+        last = max((attempt for attempt, _ in begun), default=0)
+        return {one for one in begun if one[0] == last} <= well
+
+    def _noted(self, what: str) -> set[tuple[int, int]]:
+        """Return attempt and process id of what processes noted."""
+        names = [path.name.rsplit("-", 2) for path in self._place.glob(f"{self._name}-{what}-*")]
+        return {(int(attempt), int(pid)) for _, attempt, pid in names}
+
+    def accuse(self, ranks: Iterable[int], attempt: int) -> None:
+        """Note that processes did not arrive at an exchange. They may be those of any machine."""
+        self._place.mkdir(parents=True, exist_ok=True)
+        for rank in ranks:
+            (self._place / f"late-{attempt}-{rank}").touch()
+
+    def accused(self, since_s: float) -> set[tuple[str, str]]:
+        """Return attempt and rank of the processes that did not arrive, as far as it was noted after `since_s`."""
+        return {
+            (parts[1], parts[2])
+            for path in self._place.glob("late-*")
+            if len(parts := path.name.split("-")) == 3 and path.stat().st_mtime >= since_s
+        }
+
+    def _leave(self, what: str) -> None:
+        self._place.mkdir(parents=True, exist_ok=True)
+        (self._place / f"{self._name}-{what}").touch()
