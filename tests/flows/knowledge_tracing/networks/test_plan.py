@@ -25,14 +25,18 @@ def run(folder: Path, devices: int) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("rank-*.json"))]
 
 
+# Four heads on all processes, with dropout, and on groups of two.
+@pytest.mark.parametrize(("devices", "own_heads"), [(2, (2, 2)), pytest.param(4, (1, 2), marks=pytest.mark.soak)])
 @pytest.mark.multiprocess
 @pytest.mark.slow
-def test_split_attention_has_the_losses_of_one_process(tmp_path: Path) -> None:
+def test_split_attention_has_the_losses_of_one_process(
+    tmp_path: Path, devices: int, own_heads: tuple[int, int]
+) -> None:
     [alone] = run(tmp_path / "1", 1)
-    ranks = run(tmp_path / "4", 4)
-    assert len(ranks) == 4
+    ranks = run(tmp_path / "several", devices)
+    assert len(ranks) == devices
     for rank in ranks:
-        for name, heads in (("all", 1), ("groups", 2)):  # four heads on four processes, with dropout; two groups of two
+        for name, heads in zip(("all", "groups"), own_heads, strict=True):
             many, one = rank[name], alone[name]
             assert many["heads"] == heads
             assert len(one["losses"]) == 10
