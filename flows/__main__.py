@@ -77,6 +77,7 @@ def cli() -> None:
       3 data                       9 a device (GPU) is missing
       4 a place cannot be reached, read or written: store, bucket, server
       5 training or export        70 a fault in homeroom     130 interrupted
+     75 training made room for others, and goes on when run again
     """
 
 

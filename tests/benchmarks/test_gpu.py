@@ -93,8 +93,9 @@ def test_waits_are_counted_inside_the_bounds() -> None:
         event("cudaDeviceSynchronize", "cuda_runtime", 13.0),
         event("cudaLaunchKernel", "cuda_runtime", 14.0),
         event("aten::item", "cpu_op", 15.0),
+        event("aten::_local_scalar_dense", "cpu_op", 15.1),  # inside of it: one reading of the device
         event("Memcpy HtoD (Pageable -> Device)", "gpu_memcpy", 16.0),
-        event("aten::item", "cpu_op", 25.0),
+        event("aten::_local_scalar_dense", "cpu_op", 25.0),
     ]
     found = waits(events, 2)
     assert found["syncs_per_step"] == 1

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.trainer.scripts import Ranks, ended_well, ranks_of, run_script
 
 ROOT = Path(__file__).parents[3]
 JOBS = Path(__file__).with_name("fabric_jobs.py")
@@ -17,19 +14,10 @@ JOBS = Path(__file__).with_name("fabric_jobs.py")
 pytestmark = pytest.mark.multiprocess
 
 
-def run_job(job: str, folder: Path, devices: int = 2) -> list[dict[str, Any]]:
+def run_job(job: str, folder: Path, devices: int = 2) -> Ranks:
     folder.mkdir(exist_ok=True)
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "JOB_DEVICES": str(devices), "OMP_NUM_THREADS": "1"}
-    process = subprocess.run(
-        [sys.executable, str(JOBS), job, str(folder)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("rank-*.json"))]
+    ended_well(run_script(JOBS, job, str(folder), devices=devices))
+    return ranks_of(folder)
 
 
 @pytest.mark.parametrize("job", ["train", "accumulate"])

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.trainer.scripts import ranks_of, run_script
 
 ROOT = Path(__file__).parents[3]
 JOBS = Path(__file__).with_name("ddp_jobs.py")
@@ -21,27 +20,7 @@ pytestmark = pytest.mark.multiprocess
 def run_job(job: str, folder: Path, devices: int = 2, torchrun: bool = False) -> subprocess.CompletedProcess[str]:
     """Run a job in `devices` processes, started by our launcher or by torchrun."""
     folder.mkdir(exist_ok=True)
-    command = [sys.executable]
-    if torchrun:
-        command += ["-m", "torch.distributed.run", f"--nproc-per-node={devices}", "--standalone"]
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "JOB_DEVICES": str(devices),
-        "OMP_NUM_THREADS": "1",
-        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
-    }
-    return subprocess.run(
-        [*command, str(JOBS), job, str(folder)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def results(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("rank-*.json"))]
+    return run_script(JOBS, job, str(folder), devices=devices, torchrun=torchrun)
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +28,14 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("alone")
     process = run_job("train", folder, devices=1)
     assert process.returncode == 0, process.stderr
-    return results(folder)[0]
+    return ranks_of(folder)[0]
 
 
 @pytest.mark.parametrize("torchrun", [False, True])
 def test_two_processes_have_the_losses_of_one(tmp_path: Path, alone: dict[str, Any], torchrun: bool) -> None:
     process = run_job("train", tmp_path, torchrun=torchrun)
     assert process.returncode == 0, process.stderr
-    ranks = results(tmp_path)
+    ranks = ranks_of(tmp_path)
     assert [rank["world_size"] for rank in ranks] == [2, 2]
     for rank in ranks:
         assert rank["losses"] == pytest.approx(alone["losses"], abs=1e-6)
@@ -72,7 +51,7 @@ def test_other_ways_to_step_have_the_losses_of_one_process(tmp_path: Path, job: 
     for devices in (1, 2):
         process = run_job(job, tmp_path / str(devices), devices=devices)
         assert process.returncode == 0, process.stderr
-    one, two = results(tmp_path / "1")[0], results(tmp_path / "2")[0]
+    one, two = ranks_of(tmp_path / "1")[0], ranks_of(tmp_path / "2")[0]
     assert two["losses"] == pytest.approx(one["losses"], abs=1e-6)
 
 
@@ -114,7 +93,7 @@ def test_uneven_batches_are_refused_before_anybody_waits(tmp_path: Path, job: st
 def test_a_process_without_validation_batches_takes_part(tmp_path: Path) -> None:
     process = run_job("lonely_validation", tmp_path)
     assert process.returncode == 0, process.stderr
-    ranks = results(tmp_path)
+    ranks = ranks_of(tmp_path)
     assert len(ranks) == 2
     for rank in ranks:
         assert rank["hooks"] == ["epoch_end"] * 3  # the sanity check and two epochs
@@ -126,13 +105,13 @@ def test_a_process_without_validation_batches_takes_part(tmp_path: Path) -> None
 def test_loaders_that_split_themselves_are_left_alone(tmp_path: Path) -> None:
     process = run_job("own_split", tmp_path)
     assert process.returncode == 0, process.stderr
-    assert [len(rank["losses"]) for rank in results(tmp_path)] == [4, 4]
+    assert [len(rank["losses"]) for rank in ranks_of(tmp_path)] == [4, 4]
 
 
 def test_a_resume_restores_every_process(tmp_path: Path) -> None:
     process = run_job("resume", tmp_path)
     assert process.returncode == 0, process.stderr
-    assert [all(rank["equal"]) for rank in results(tmp_path)] == [True, True]
+    assert [all(rank["equal"]) for rank in ranks_of(tmp_path)] == [True, True]
 
 
 def test_sigterm_ends_all_processes_after_the_same_batch(tmp_path: Path) -> None:
@@ -145,4 +124,4 @@ def test_sigterm_ends_all_processes_after_the_same_batch(tmp_path: Path) -> None
 def test_a_step_value_that_one_process_alone_logs_stops_nobody(tmp_path: Path) -> None:
     process = run_job("lonely", tmp_path)
     assert process.returncode == 0, process.stderr
-    assert results(tmp_path)[0]["rare"] == [7.0, 7.0]  # the newest value of the epoch, in the rows from then on
+    assert ranks_of(tmp_path)[0]["rare"] == [7.0, 7.0]  # the newest value of the epoch, in the rows from then on

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from torch.distributed.algorithms.ddp_comm_hooks.post_localSGD_hook import PostL
 from torch.distributed.algorithms.ddp_comm_hooks.powerSGD_hook import PowerSGDState
 
 import trainer as L
+from tests.trainer.scripts import Ranks, ended_well, ranks_of, run_script
 from trainer.errors import MisconfigurationException
 from trainer.plugins import LayerSync, TorchSyncBatchNorm
 from trainer.strategies import DDPStrategy
@@ -27,27 +25,15 @@ from trainer.strategies.ddp import check_backend
 
 ROOT = Path(__file__).parents[3]
 JOBS = Path(__file__).with_name("hooks_jobs.py")
-Ranks = list[dict[str, Any]]
 
 
 def run(folder: Path, devices: int, *jobs: str, torchrun: bool = True) -> subprocess.CompletedProcess[str]:
-    starter = ["-m", "torch.distributed.run", f"--nproc-per-node={devices}", "--standalone"] if torchrun else []
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "JOB_DEVICES": str(devices),
-        "OMP_NUM_THREADS": "1",
-        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
-    }
-    return subprocess.run(
-        [sys.executable, *starter, str(JOBS), str(folder), *jobs],
-        env=environment, capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
+    return run_script(JOBS, str(folder), *jobs, devices=devices, torchrun=torchrun, timeout=240)
 
 
 def results(folder: Path, devices: int, *jobs: str) -> Ranks:
-    done = run(folder, devices, *jobs, torchrun=devices > 1)
-    assert done.returncode == 0, done.stderr[-5000:]
-    return [json.loads(path.read_text()) for path in sorted(folder.glob(f"{devices}-rank-*.json"))]
+    ended_well(run(folder, devices, *jobs, torchrun=devices > 1))
+    return ranks_of(folder, f"{devices}-rank-*.json")
 
 
 @pytest.fixture(scope="module")

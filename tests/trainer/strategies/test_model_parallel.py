@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import trainer as L
+from tests.trainer.scripts import Ranks, ended_well, ranks_of, run_script
 from trainer.errors import MisconfigurationException
 from trainer.strategies import ModelParallelStrategy, StrategyRegistry
 
@@ -22,29 +20,12 @@ FABRIC = ("fabric_fsdp", "fabric_fsdp_joint", "fabric_fsdp_deferred", "fabric_te
 
 
 def start(folder: Path, devices: int, *jobs: str, torchrun: bool = False) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable]
-    if torchrun:
-        command += ["-m", "torch.distributed.run", f"--nproc-per-node={devices}", "--standalone"]
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "JOB_DEVICES": str(devices),
-        "OMP_NUM_THREADS": "1",
-        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
-    }
-    return subprocess.run(
-        [*command, str(JOBS), str(folder), *jobs],
-        env=environment, capture_output=True, text=True, timeout=200, check=False,
-    )  # fmt: skip
+    return run_script(JOBS, str(folder), *jobs, devices=devices, torchrun=torchrun, timeout=200)
 
 
-def run(folder: Path, devices: int, *jobs: str) -> list[dict[str, Any]]:
-    done = start(folder, devices, *jobs)
-    assert done.returncode == 0, done.stderr[-5000:]
-    return read(folder)
-
-
-def read(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("rank-*.json"))]
+def run(folder: Path, devices: int, *jobs: str) -> Ranks:
+    ended_well(start(folder, devices, *jobs))
+    return ranks_of(folder)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +85,7 @@ EXPECTED = {
 @pytest.mark.slow
 def test_what_cannot_be_is_refused_on_every_process(tmp_path: Path) -> None:
     done = start(tmp_path, 2, "refusals", "wrong_plan", torchrun=True)
-    ranks = read(tmp_path)
+    ranks = ranks_of(tmp_path)
     assert len(ranks) == 2
     for rank in ranks:
         found = rank["refusals"]
@@ -123,7 +104,7 @@ def test_a_plan_of_another_model_ends_the_processes_that_we_start(tmp_path: Path
     done = start(tmp_path, 2, "wrong_plan")
     assert done.returncode != 0
     assert "Names of the plan match no module of Model" in done.stderr
-    assert read(tmp_path) == []
+    assert ranks_of(tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +9,7 @@ import pytest
 import torch
 
 import trainer as L
+from tests.trainer.scripts import Ranks, ended_well, ranks_of, run_script
 from tests.trainer.strategies import parity_hooks, parity_mp, parity_pipe
 from tests.trainer.strategies.parity_jobs import CONFIGS, Model
 from trainer.errors import MisconfigurationException
@@ -23,21 +20,11 @@ JOBS = Path(__file__).with_name("parity_jobs.py")
 LOSSY = frozenset([*parity_hooks.LOSSY, *parity_mp.LOSSY, *parity_pipe.LOSSY])
 
 
-def run(folder: Path, devices: int, *names: str, **variables: str) -> list[dict[str, Any]]:
+def run(folder: Path, devices: int, *names: str, **variables: str) -> Ranks:
     """Train the named configurations (all by default) and return each process's results."""
     folder.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "JOB_DEVICES": str(devices),
-        "OMP_NUM_THREADS": "1",
-        **variables,
-    }
-    done = subprocess.run(
-        [sys.executable, str(JOBS), str(folder), *names],
-        env=environment, capture_output=True, text=True, timeout=280, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-5000:]
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("rank-*.json"))]
+    ended_well(run_script(JOBS, str(folder), *names, devices=devices, timeout=280, variables=variables))
+    return ranks_of(folder)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import trainer as L
+from tests.trainer.scripts import run_script
 from tests.trainer.strategies import pipe_jobs
 from tests.trainer.strategies.parity_jobs import data
 from tests.trainer.strategies.parity_pipe import Masked, Piped
@@ -394,11 +395,7 @@ def test_what_cannot_be_is_refused_on_every_process(two: tuple[Path, list[dict[s
 @pytest.mark.slow
 def test_what_one_stage_finds_out_ends_all(tmp_path: Path, name: str, message: str) -> None:
     """Started by the trainer itself, which reports the first failure on rank zero."""
-    done = subprocess.run(
-        [sys.executable, str(JOBS), str(tmp_path), "failing"],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "JOB_DEVICES": "2", "JOB_FAILING": name},
-        capture_output=True, text=True, timeout=150, check=False,
-    )  # fmt: skip
+    done = run_script(JOBS, str(tmp_path), "failing", devices=2, timeout=150, variables={"JOB_FAILING": name})
     assert done.returncode != 0
     assert message in done.stderr
 

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.trainer.scripts import Ranks, ended_well, ranks_of, run_script
 
 ROOT = Path(__file__).parents[4]
 JOBS = Path(__file__).with_name("plan_jobs.py")
 
 
-def run(folder: Path, devices: int) -> list[dict[str, Any]]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "JOB_DEVICES": str(devices), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, str(JOBS), str(folder)],
-        env=environment, capture_output=True, text=True, timeout=280, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-5000:]
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("rank-*.json"))]
+def run(folder: Path, devices: int) -> Ranks:
+    ended_well(run_script(JOBS, str(folder), devices=devices, timeout=280))
+    return ranks_of(folder)
 
 
+# Four heads on all processes, with dropout, and on groups of two.
+@pytest.mark.parametrize(("devices", "own_heads"), [(2, (2, 2)), pytest.param(4, (1, 2), marks=pytest.mark.soak)])
 @pytest.mark.multiprocess
 @pytest.mark.slow
-def test_split_attention_has_the_losses_of_one_process(tmp_path: Path) -> None:
+def test_split_attention_has_the_losses_of_one_process(
+    tmp_path: Path, devices: int, own_heads: tuple[int, int]
+) -> None:
     [alone] = run(tmp_path / "1", 1)
-    ranks = run(tmp_path / "4", 4)
-    assert len(ranks) == 4
+    ranks = run(tmp_path / "several", devices)
+    assert len(ranks) == devices
     for rank in ranks:
-        for name, heads in (("all", 1), ("groups", 2)):  # four heads on four processes, with dropout; two groups of two
+        for name, heads in zip(("all", "groups"), own_heads, strict=True):
             many, one = rank[name], alone[name]
             assert many["heads"] == heads
             assert len(one["losses"]) == 10
