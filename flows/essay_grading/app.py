@@ -34,7 +34,7 @@ APP = Application(
     codec_name="components.writing.codec",
     config=EssayGradingConfig,
     train_config="flows.essay_grading.config:EssayTrainConfig",
-    data="flows.essay_grading.data:EssayData",
+    data="components.writing.data:WritingData",
     model="flows.essay_grading.model:EssayGrader",
     scorer="components.writing.scorer:score_writing",
 )

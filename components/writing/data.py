@@ -33,7 +33,7 @@ class Batches:
             yield {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in batch.items()}
 
 
-class EssayData(tr.LightningDataModule):
+class WritingData(tr.LightningDataModule):
     """A split of a text dataset."""
 
     def __init__(self, folder: Path, split: str) -> None:
