@@ -25,6 +25,7 @@ from trainer.launching.environments import LAUNCHED_VARIABLE, Environment, check
 from trainer.launching.joining import joining, usual_timeout
 from trainer.launching.launchers import SubprocessLauncher
 from trainer.strategies.agreement import check_same_model
+from trainer.strategies.announcing import Announcements
 from trainer.strategies.communication import CommHook, Communication
 from trainer.strategies.strategy import StateDictType, Strategy, read_state_dict_type
 from trainer.strategies.zero import ShardedOptimizer
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from trainer.module import LightningModule
 
 _TAG = 7_919
-"""Of the messages in which processes agree, apart from those of users."""
+"""Of the messages in which processes agree, apart from those of users; announcements have those that follow."""
 _OPS = {"sum": dist.ReduceOp.SUM, "min": dist.ReduceOp.MIN, "max": dist.ReduceOp.MAX, "mean": dist.ReduceOp.SUM}
 
 
@@ -123,6 +124,7 @@ class DDP(Strategy):
         self.launcher: SubprocessLauncher | None = None
         self._wrapped: DistributedDataParallel | None = None
         self._control: dist.ProcessGroup | None = None
+        self._announcements: list[Announcements] = []
 
     def check_devices(self, devices: Devices, num_nodes: int) -> None:
         """Refuse a communication hook or a back end that the devices cannot run.
@@ -307,10 +309,16 @@ class DDP(Strategy):
         largest: list[int] = self._largest(torch.tensor(list(values), dtype=torch.int64)).tolist()
         return largest
 
+    def announcements(self) -> Announcements:
+        """Return what tells requests to the other processes; its messages mix with no earlier one's."""
+        assert self._control is not None  # connected
+        self._announcements.append(Announcements(self._control, _TAG + 1 + len(self._announcements)))
+        return self._announcements[-1]
+
     def _largest(self, held: Tensor) -> Tensor:
         """Return the elementwise maximum, in pairs: after each round twice as many processes know the same.
 
-        It happens after every batch. A collective of Gloo passes through a thread of its own; messages do not, which
+        It may happen after every batch. A collective of Gloo passes through a thread of its own; messages do not, which
         costs a third for two processes (110 instead of 340 us of CPU time).
         """
         rank, world_size, group = self.environment.rank, self.environment.world_size, self._control
