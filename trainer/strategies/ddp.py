@@ -252,10 +252,13 @@ class DDP(Strategy):
         return optimizer.state_dict()
 
     def _equalise(self, module: nn.Module) -> None:
+        """Give every process rank zero's values, of tensors that have some and are not split."""
         check_same_model(self, module)
         with torch.no_grad():
             for tensor in [*module.parameters(), *module.buffers()]:
-                dist.broadcast(tensor, src=0)
+                # A DTensor is known by its method, as its class takes a while to import.
+                if not tensor.is_meta and not hasattr(tensor, "full_tensor"):
+                    dist.broadcast(tensor, src=0)
 
     def set_gradient_sync(self, enabled: bool) -> None:
         """Tell DistributedDataParallel whether the next step exchanges gradients."""
