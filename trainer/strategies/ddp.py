@@ -245,7 +245,7 @@ class DDP(Strategy):
         """Return an optimizer's state, whole on rank zero where it is split."""
         shares = ShardedOptimizer.of(optimizer)
         if shares is not None:
-            return shares.whole_state(self._control)
+            return shares.whole_state(self, self._control)
         if _is_zero_redundancy(optimizer):
             optimizer.consolidate_state_dict()  # type: ignore[attr-defined]  # torch's ZeroRedundancyOptimizer
             return {} if self.environment.rank else optimizer.state_dict()
