@@ -24,8 +24,8 @@ from trainer.errors import DistributedError, MisconfigurationException, four_par
 from trainer.launching.environments import LAUNCHED_VARIABLE, Environment, check_environment, detect_environment
 from trainer.launching.joining import joining, usual_timeout
 from trainer.launching.launchers import SubprocessLauncher
-from trainer.strategies.agreement import check_same_model
 from trainer.strategies.communication import CommHook, Communication
+from trainer.strategies.same_model import check_same_model
 from trainer.strategies.strategy import StateDictType, Strategy, read_state_dict_type
 from trainer.strategies.zero import ShardedOptimizer
 from trainer.types import Hook, PlainState, ReduceOp

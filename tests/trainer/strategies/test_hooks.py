@@ -21,9 +21,9 @@ from tests.trainer.scripts import Ranks, ended_well, ranks_of, run_script
 from trainer.errors import MisconfigurationException
 from trainer.plugins import LayerSync, TorchSyncBatchNorm
 from trainer.strategies import DDPStrategy, zero
-from trainer.strategies.agreement import describe, differences
 from trainer.strategies.communication import forget_errors
 from trainer.strategies.ddp import check_backend
+from trainer.strategies.same_model import describe, differences
 
 ROOT = Path(__file__).parents[3]
 JOBS = Path(__file__).with_name("hooks_jobs.py")
