@@ -22,7 +22,7 @@ from trainer.errors import MisconfigurationException
 from trainer.plugins import LayerSync, TorchSyncBatchNorm
 from trainer.strategies import DDPStrategy, zero
 from trainer.strategies.communication import forget_errors
-from trainer.strategies.ddp import check_backend
+from trainer.strategies.ddp_arguments import check_backend
 from trainer.strategies.same_model import describe, differences
 
 ROOT = Path(__file__).parents[3]
