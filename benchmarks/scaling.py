@@ -28,11 +28,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -41,6 +42,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import trainer as L
 from benchmarks.step import OFF, Batch, Batches, SequenceNet, processor_name
+from components.launch.processes import descendants, kill_all
 from trainer.strategies import DDPStrategy, FSDPStrategy, Strategy
 
 PROCESSES = 2
@@ -234,8 +236,25 @@ def start(rounds: int, steps: int) -> list[dict[str, Any]]:
         command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={PROCESSES}", "--standalone"]
         command += ["-m", "benchmarks.scaling", "--work", name, "--rounds", str(rounds), "--steps", str(steps)]
         variables = {"OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
-        subprocess.run(command, env=os.environ | variables, check=True, timeout=60 + rounds * steps * 2)
+        run(command, os.environ | variables, timeout_s=60 + rounds * steps * 2)
         return [json.loads((Path(name) / f"rank-{rank}.json").read_text()) for rank in range(PROCESSES)]
+
+
+def run(command: list[str], variables: Mapping[str, str], timeout_s: float) -> None:
+    """Run a command; nothing that it started is left where it fails, hangs or is broken off.
+
+    Raises:
+        subprocess.TimeoutExpired: it took longer than `timeout_s`.
+        subprocess.CalledProcessError: it failed.
+    """
+    process = subprocess.Popen(command, env=dict(variables))
+    try:
+        if code := process.wait(timeout_s):
+            raise subprocess.CalledProcessError(code, command)
+    finally:
+        if process.poll() is None:  # torchrun's processes are in groups of their own
+            kill_all([psutil.Process(process.pid), *descendants(process.pid)])
+            process.wait()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,8 @@
-"""LightningModule: a torch module that knows its own steps, losses and optimizers."""
+"""LightningModule: a torch module that knows its own steps, losses and optimizers.
+
+One class that users derive from, longer than other files for the descriptions of its methods; hooks, hyperparameters
+and exports are in classes of their own.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The Trainer: Lightning's flat arguments in, runs of a model out."""
+"""The Trainer: Lightning's flat arguments in, runs of a model out.
+
+One class that users know by its arguments, longer than other files for their descriptions: what it does is
+elsewhere, and its methods call that.
+"""
 
 from __future__ import annotations
 

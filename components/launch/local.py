@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.errors import ConfigError
-from components.launch.job import ERROR_LOG_FILE, ERRORS, LOG_FILE, Job, JobState, Launcher
-from components.launch.notices import FOLDER as NOTICES
+from components.launch.job import ERROR_LOG_FILE, LOG_FILE, Job, JobState, Launcher
+from components.launch.notices import forget_earlier
 from components.launch.processes import descendants, kill_all
 from components.launch.spec import LaunchSpec
 from components.launch.supervisor import ENDED_FILE
@@ -39,8 +38,7 @@ class LocalLauncher(Launcher):
             )
         place = spec.place
         place.mkdir(parents=True, exist_ok=True)
-        for left in (ERRORS, NOTICES):
-            shutil.rmtree(place / left, ignore_errors=True)
+        forget_earlier(place)
         (place / ENDED_FILE).unlink(missing_ok=True)
         path = place / SPEC_FILE
         path.write_text(spec.to_json(), encoding="utf-8")

@@ -37,14 +37,16 @@ def main() -> None:
     parser.add_argument("--with-parent", action="store_true", help="end when standard input closes")
     given = parser.parse_args()
     try:
-        from components.launch.meeting import check_store  # late: it imports torch, and --help should not
+        from components.launch.meeting import begin_run, check_store  # late: it imports torch, and --help should not
 
         spec = LaunchSpec.from_json(given.spec.read_text(encoding="utf-8"))
-        check_store(given.rdzv, min(REACH_S, spec.join_timeout_s))
+        store = check_store(given.rdzv, min(REACH_S, spec.join_timeout_s))
+        spec.place.mkdir(parents=True, exist_ok=True)
+        begin_run(store, spec.place, REACH_S)
     except (ConfigError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(getattr(error, "exit_code", 2))
-    spec.place.mkdir(parents=True, exist_ok=True)
+    del store  # torchrun has a connection of its own
     options = ["--rdzv", given.rdzv, *(["--address", given.address] if given.address else [])]
     supervisor = Supervisor(
         spec, given.spec, options=options, interface=given.interface, follows_parent=given.with_parent

@@ -1,11 +1,20 @@
 """What the processes of one machine leave for what started them: that one ended in good order, or that one hangs."""
 
 import os
+import shutil
 import socket
 from collections.abc import Iterable
 from pathlib import Path
 
+from components.launch.job import ERRORS
+
 FOLDER = "notices"
+
+
+def forget_earlier(folder: Path) -> None:
+    """Remove the notices and errors that processes of an earlier run left in the job's folder."""
+    for left in (ERRORS, FOLDER):
+        shutil.rmtree(folder / left, ignore_errors=True)
 
 
 class Notices:

@@ -29,12 +29,16 @@ def main() -> None:
     os.environ[LAUNCHED_VARIABLE] = "1"
     sys.argv = [module, *args]
     code, attempt = 0, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    is_alone = False
     notices = Notices(Path(folder), os.getppid())
     notices.begin(attempt)
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         code = _code_of(end)
+        # The trainer's SIGTERMException where an exchange broke: the others do not end after the same batch, and
+        # nothing was saved.
+        is_alone = not getattr(end, "is_common", True) and int(os.environ.get("WORLD_SIZE", "1")) > 1
         if code not in (0, PREEMPTED_CODE):
             _note(Path(folder), end, f"ended with exit code {end.code}")
     except BaseException as error:
@@ -43,7 +47,7 @@ def main() -> None:
             notices.accuse(late, attempt)
         _note(Path(folder), error, traceback.format_exc())
         sys.excepthook(type(error), error, error.__traceback__)
-    if code in (0, PREEMPTED_CODE):
+    if code in (0, PREEMPTED_CODE) and not is_alone:
         notices.end_well(attempt)
     _leave(code)
 

@@ -1,6 +1,5 @@
 """Processes of one training that run different code, or with different settings, are told before the first step."""
 
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -8,7 +7,9 @@ from pathlib import Path
 import torch
 
 import trainer as tr
+from components.artifacts import digest_of
 from components.code import FIRST_PARTY
+from components.digests import digest_of_file
 from components.errors import ConfigError
 from components.train.job import Job
 from trainer.types import Stage
@@ -49,15 +50,15 @@ class Agreement(tr.Callback):
 
 
 def constituents(job: Job) -> dict[str, str]:
-    """Return short digests of the settings and of the source of each module of ours that is loaded, by name."""
-    found = {f"configuration {name}": _digest(json.dumps(value).encode()) for name, value in job.config.items()}
+    """Return digests of the settings and of the source of each module of ours that is loaded, by name."""
+    found = {f"configuration {name}": digest_of(value) for name, value in job.config.items()}
     found["application"] = job.package
     found["torch"] = torch.__version__
     roots = (*FIRST_PARTY, job.package.partition(".")[0])
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if name.partition(".")[0] in roots and file and file.endswith(".py"):
-            found[f"module {name}"] = _digest(Path(file).read_bytes())
+            found[f"module {name}"] = digest_of_file(Path(file))
     return found
 
 
@@ -69,7 +70,3 @@ def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
         if one.get(name) != other.get(name)
         and not (name.startswith("module ") and (name not in one or name not in other))
     )
-
-
-def _digest(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()[:16]

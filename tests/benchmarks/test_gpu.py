@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py: all of it runs, small, with nothing but torch and numpy; and its arithmetic is right."""
+"""benchmarks/gpu: all of it runs, small, with nothing but torch and numpy; and its arithmetic is right."""
 
 from __future__ import annotations
 

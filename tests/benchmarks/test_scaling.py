@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from benchmarks.scaling import missed, start, summarise
+from benchmarks.scaling import missed, run, start, summarise
 
 
 @pytest.mark.slow
@@ -18,6 +24,23 @@ def test_it_runs_in_two_processes() -> None:
     assert found["blocks"] == 2
     assert 0.5 <= found["fsdp share"] <= 0.55
     assert 0.5 <= found["zero state share"] <= 0.6  # whole parameters at a time
+
+
+def test_nothing_is_left_of_a_run_that_hangs(tmp_path: Path) -> None:
+    """As torchrun's, the inner process leads a session of its own."""
+    note = tmp_path / "pid"
+    inner = "import os, time; os.setsid(); time.sleep(300)"
+    outer = (
+        f"import pathlib, subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {inner!r}]); "
+        f"pathlib.Path({str(note)!r}).write_text(str(child.pid)); child.wait()"
+    )
+    started = time.monotonic()
+    with pytest.raises(subprocess.TimeoutExpired):
+        run([sys.executable, "-c", outer], os.environ, timeout_s=2)
+    assert time.monotonic() - started < 30
+    assert not psutil.pid_exists(int(note.read_text()))
+    with pytest.raises(subprocess.CalledProcessError):
+        run([sys.executable, "-c", "raise SystemExit(3)"], os.environ, timeout_s=60)
 
 
 def test_a_block_lasts_as_long_as_its_slowest_process() -> None:

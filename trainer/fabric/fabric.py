@@ -1,4 +1,8 @@
-"""Fabric: a plain torch loop on any device, in any number format, on one process or several."""
+"""Fabric: a plain torch loop on any device, in any number format, on one process or several.
+
+One class that users know by its methods, longer than other files for their number and their descriptions: most of them
+call what is in the files beside this one.
+"""
 
 from __future__ import annotations
 

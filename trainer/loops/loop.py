@@ -49,6 +49,7 @@ class FitLoop:
         self.is_distributed = trainer.strategy.is_distributed
         if self.is_distributed:
             trainer.flags.share()
+        self.announcements = trainer.strategy.announcements()
         self.last_logged = self.state.stepped_batches
         self.log_every = max(1, trainer.reporting.log_every_n_steps)
         self.validates_every = trainer.validation.batches_between(loader.num_batches)
@@ -83,6 +84,8 @@ class FitLoop:
         while pending or not self.is_done():
             epoch()
             pending = False
+        if self.announcements is not None:
+            self.announcements.end()
         trainer.metrics.leave()
         for hook in bind(trainer, "on_train_end"):
             hook()
@@ -295,9 +298,18 @@ class FitLoop:
             )
 
     def _agree(self, is_last: bool) -> None:
-        """After a batch: nobody may be at the end alone, and a request to stop counts for all. One exchange."""
-        flags = self.trainer.flags
-        some_end, some_go_on, requested, sigterm = self.trainer.strategy.agree(
+        """After a batch: a request to stop counts for all, and nobody may be at the end alone.
+
+        Where the number of batches is known, and with it the end, nobody waits for the others (`Announcements`).
+        """
+        flags, strategy = self.trainer.flags, self.trainer.strategy
+        if self.announcements is not None and not math.isinf(self.loader.num_batches):
+            own = StopFlags.REQUESTED * flags.has(StopFlags.REQUESTED) | StopFlags.SIGTERM * flags.has(
+                StopFlags.SIGTERM
+            )
+            flags.agreed(self.announcements.exchange(own))
+            return
+        some_end, some_go_on, requested, sigterm = strategy.agree(
             [is_last, not is_last, flags.has(StopFlags.REQUESTED), flags.has(StopFlags.SIGTERM)]
         )
         if some_end and some_go_on:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -24,8 +23,10 @@ from trainer.errors import DistributedError, MisconfigurationException, four_par
 from trainer.launching.environments import LAUNCHED_VARIABLE, Environment, check_environment, detect_environment
 from trainer.launching.joining import joining, usual_timeout
 from trainer.launching.launchers import SubprocessLauncher
-from trainer.strategies.agreement import check_same_model
+from trainer.strategies.announcing import Announcements
 from trainer.strategies.communication import CommHook, Communication
+from trainer.strategies.ddp_arguments import check_backend, ddp_options
+from trainer.strategies.same_model import check_same_model
 from trainer.strategies.strategy import StateDictType, Strategy, read_state_dict_type
 from trainer.strategies.zero import ShardedOptimizer
 from trainer.types import Hook, PlainState, ReduceOp
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from trainer.module import LightningModule
 
 _TAG = 7_919
-"""Of the messages in which processes agree, apart from those of users."""
+"""Of the messages in which processes agree, apart from those of users; announcements have those that follow."""
 _OPS = {"sum": dist.ReduceOp.SUM, "min": dist.ReduceOp.MIN, "max": dist.ReduceOp.MAX, "mean": dist.ReduceOp.SUM}
 
 
@@ -111,7 +112,6 @@ class DDP(Strategy):
             )  # fmt: skip
         self.communication = Communication(hook=ddp_comm_hook, state=ddp_comm_state, wrapper=ddp_comm_wrapper)
         self.communication.check(model_averaging_period)
-        _check_ddp_arguments(kwargs)
         self.zero_stage = zero_stage
         self.start_method = start_method
         self.find_unused_parameters = find_unused_parameters
@@ -119,10 +119,11 @@ class DDP(Strategy):
         self.gradient_as_bucket_view = gradient_as_bucket_view
         self.process_group_backend = process_group_backend
         self.timeout = usual_timeout() if timeout is None else timeout
-        self.ddp_options = {name: value for name, value in kwargs.items() if name not in _PLACED}
+        self.ddp_options = ddp_options(kwargs)
         self.launcher: SubprocessLauncher | None = None
         self._wrapped: DistributedDataParallel | None = None
         self._control: dist.ProcessGroup | None = None
+        self._announcements: list[Announcements] = []
 
     def check_devices(self, devices: Devices, num_nodes: int) -> None:
         """Refuse a communication hook or a back end that the devices cannot run.
@@ -245,17 +246,20 @@ class DDP(Strategy):
         """Return an optimizer's state, whole on rank zero where it is split."""
         shares = ShardedOptimizer.of(optimizer)
         if shares is not None:
-            return shares.whole_state(self._control)
+            return shares.whole_state(self, self._control)
         if _is_zero_redundancy(optimizer):
             optimizer.consolidate_state_dict()  # type: ignore[attr-defined]  # torch's ZeroRedundancyOptimizer
             return {} if self.environment.rank else optimizer.state_dict()
         return optimizer.state_dict()
 
     def _equalise(self, module: nn.Module) -> None:
+        """Give every process rank zero's values, of tensors that have some and are not split."""
         check_same_model(self, module)
         with torch.no_grad():
             for tensor in [*module.parameters(), *module.buffers()]:
-                dist.broadcast(tensor, src=0)
+                # A DTensor is known by its method, as its class takes a while to import.
+                if not tensor.is_meta and not hasattr(tensor, "full_tensor"):
+                    dist.broadcast(tensor, src=0)
 
     def set_gradient_sync(self, enabled: bool) -> None:
         """Tell DistributedDataParallel whether the next step exchanges gradients."""
@@ -307,10 +311,16 @@ class DDP(Strategy):
         largest: list[int] = self._largest(torch.tensor(list(values), dtype=torch.int64)).tolist()
         return largest
 
+    def announcements(self) -> Announcements:
+        """Return what tells requests to the other processes; its messages mix with no earlier one's."""
+        assert self._control is not None  # connected
+        self._announcements.append(Announcements(self._control, _TAG + 1 + len(self._announcements)))
+        return self._announcements[-1]
+
     def _largest(self, held: Tensor) -> Tensor:
         """Return the elementwise maximum, in pairs: after each round twice as many processes know the same.
 
-        It happens after every batch. A collective of Gloo passes through a thread of its own; messages do not, which
+        It may happen after every batch. A collective of Gloo passes through a thread of its own; messages do not, which
         costs a third for two processes (110 instead of 340 us of CPU time).
         """
         rank, world_size, group = self.environment.rank, self.environment.world_size, self._control
@@ -349,51 +359,6 @@ def _may_wait(wrapped: DistributedDataParallel) -> bool:
     What was averaged early is averaged again with the rest, which changes nothing.
     """
     return not wrapped.static_graph or getattr(wrapped, "_static_graph_delay_allreduce_enqueued", True)
-
-
-def check_backend(backend: str | None, kind: str) -> None:
-    """Refuse a back end of torch.distributed that is not there or does not serve devices of `kind`.
-
-    Raises:
-        MisconfigurationException: it cannot be used.
-    """
-    if backend is None:
-        return
-    parts = [part.split(":")[-1] for part in backend.lower().split(",")]  # such as "cpu:gloo,cuda:nccl"
-    if kind == "cpu" and parts == ["nccl"]:
-        raise MisconfigurationException(
-            four_parts("NCCL exchanges tensors of GPUs only.", got=f"{backend!r} on CPUs", expected="'gloo'",
-                       remedy="Leave `process_group_backend` out, or pass accelerator='cuda'.")
-        )  # fmt: skip
-    if not all(dist.is_backend_available(part) for part in parts):
-        here = [name for name in ("gloo", "nccl", "mpi", "ucc", "xccl") if dist.is_backend_available(name)]
-        raise MisconfigurationException(
-            four_parts("This build of torch lacks the back end of the process group.", got=backend,
-                       expected=f"one of {here}", remedy="Install a build of torch that has it, or pass another one.")
-        )  # fmt: skip
-
-
-_PLACED = {
-    "accelerator": "Trainer(accelerator=...)",
-    "parallel_devices": "Trainer(devices=...)",
-    "cluster_environment": "nothing: the processes of a cluster are found by their variables",
-    "checkpoint_io": "Trainer(plugins=[...])",
-    "precision_plugin": "Trainer(plugins=[...])",
-}
-_OWN = {"self", "module", "device_ids", "output_device", "process_group", "dim", "device_mesh"}
-
-
-def _check_ddp_arguments(given: dict[str, Any]) -> None:
-    """Refuse keywords that DistributedDataParallel does not have, or that are given elsewhere."""
-    known = set(inspect.signature(DistributedDataParallel.__init__).parameters) - _OWN
-    for name, value in given.items():
-        if name in _PLACED and value is not None:
-            raise MisconfigurationException(
-                four_parts(f"A strategy takes no `{name}` here.", got=value, expected="None",
-                           remedy=f"Pass {_PLACED[name]}.")
-            )  # fmt: skip
-        if name not in _PLACED and name not in known:
-            raise TypeError(f"Neither DDPStrategy nor torch's DistributedDataParallel has an argument `{name}`.")
 
 
 def _is_zero_redundancy(optimizer: Optimizer) -> bool:

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import (
@@ -28,7 +27,6 @@ from torch.utils._pytree import tree_map
 
 from trainer.errors import MisconfigurationException, four_parts
 from trainer.model.deferred import Missing, is_deferred, materialise
-from trainer.strategies.agreement import check_same_model
 from trainer.strategies.ddp import DDP
 from trainer.strategies.policies import WrapPolicy, mixed_precision_policy, read_policy
 from trainer.strategies.strategy import StateDictType
@@ -186,13 +184,6 @@ class FSDP(DDP):
     def _put(self, target: Tensor, value: Tensor) -> None:
         """Write a whole value into a split parameter; rank zero's counts."""
         target.copy_(self.split_like(value, target))
-
-    def _equalise(self, module: nn.Module) -> None:
-        check_same_model(self, module)
-        with torch.no_grad():
-            for tensor in [*module.parameters(), *module.buffers()]:
-                if not tensor.is_meta and not isinstance(tensor, DTensor):
-                    dist.broadcast(tensor, src=0)
 
     def _mesh(self) -> DeviceMesh:
         if isinstance(self.device_mesh, DeviceMesh):

@@ -20,6 +20,7 @@ from trainer.types import Hook, PlainState, ReduceOp
 if TYPE_CHECKING:
     from trainer.module import LightningModule
     from trainer.precision import Precision
+    from trainer.strategies.announcing import Announcements
 
 
 StateDictType = Literal["full", "sharded"]
@@ -210,6 +211,10 @@ class Strategy(ABC):
     def agree(self, values: Sequence[int]) -> list[int]:
         """Return the elementwise maximum of small integers over the processes."""
         return [int(value) for value in values]
+
+    def announcements(self) -> Announcements | None:
+        """Return what tells requests to the other processes during a run of training; None where there are none."""
+        return None
 
     def broadcast_text(self, text: str) -> str:
         """Return rank zero's text on every process."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import io
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -16,10 +16,16 @@ from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
 from trainer.errors import MisconfigurationException, four_parts
+from trainer.strategies.state_parts import gather_parts
 from trainer.types import PlainState
+
+if TYPE_CHECKING:
+    from trainer.strategies.strategy import Strategy
 
 _BUCKET = 2**22
 """Elements that travel together; what is copied for it stays small beside the model."""
+_TRAVELLING = 2
+"""Buckets under way at a time: one is filled while another is sent."""
 _ATTRIBUTE = "_trainer_shares"
 
 
@@ -119,16 +125,22 @@ class ShardedOptimizer:
     @torch.no_grad()
     def _exchange(self) -> None:
         """Send this process's new parameters to the others, and take theirs."""
-        sent = []
+        travelling: deque[tuple[Any, int, Tensor, list[Tensor]]] = deque()
         for owner, bucket in self._buckets():
+            if len(travelling) == _TRAVELLING:
+                self._arrive(*travelling.popleft())
             flat = torch.cat([parameter.reshape(-1) for parameter in bucket])
-            sent.append((dist.broadcast(flat, src=owner, async_op=True), owner, flat, bucket))
-        for work, owner, flat, bucket in sent:
-            work.wait()
-            if owner != self.rank:
-                parts = torch.split(flat, [parameter.numel() for parameter in bucket])
-                for parameter, part in zip(bucket, parts, strict=True):
-                    parameter.copy_(part.view_as(parameter))
+            travelling.append((dist.broadcast(flat, src=owner, async_op=True), owner, flat, bucket))
+        while travelling:
+            self._arrive(*travelling.popleft())
+
+    def _arrive(self, work: Any, owner: int, flat: Tensor, bucket: list[Tensor]) -> None:  # work: torch's Work
+        """Wait for a bucket, and take what another process sent in it."""
+        work.wait()
+        if owner != self.rank:
+            parts = torch.split(flat, [parameter.numel() for parameter in bucket])
+            for parameter, part in zip(bucket, parts, strict=True):
+                parameter.copy_(part.view_as(parameter))
 
     def _buckets(self) -> Iterator[tuple[int, list[Tensor]]]:
         """Yield each owner with parameters of one kind that travel together; frozen ones stay."""
@@ -156,28 +168,20 @@ class ShardedOptimizer:
         others = {i for i, one in zip(indices, order, strict=False) if self._owners[one] != self.rank}
         return {**state, "state": {i: held for i, held in state["state"].items() if i not in others}}
 
-    def whole_state(self, group: dist.ProcessGroup | None) -> PlainState:
+    def whole_state(self, strategy: Strategy, group: dist.ProcessGroup | None) -> PlainState:
         """Return the whole state on rank zero, as one process has it, and this process's share on the others.
 
-        Shares travel one after the other through `group`, on the CPU; all processes take part.
+        Shares travel through `group`, on the CPU; all processes take part.
+
+        Raises:
+            CheckpointError: on every process, where a share holds something that is not plain.
         """
         optimizer = self._optimizer()
         assert optimizer is not None, "the strategy holds it weakly too"
         state = optimizer.state_dict()
-        if self.rank:
-            buffer = io.BytesIO()
-            torch.save(state["state"], buffer)
-            payload = torch.frombuffer(buffer.getbuffer(), dtype=torch.uint8)
-            dist.send(torch.tensor([len(payload)]), dst=0, group=group)
-            dist.send(payload, dst=0, group=group)
-            return state
         merged: PlainState = dict(state["state"])
-        for other in range(1, self.world_size):
-            length = torch.zeros(1, dtype=torch.int64)
-            dist.recv(length, src=other, group=group)
-            payload = torch.empty(int(length), dtype=torch.uint8)
-            dist.recv(payload, src=other, group=group)
-            merged |= torch.load(io.BytesIO(payload.numpy().tobytes()), map_location="cpu", weights_only=True)
+        for share in gather_parts(merged, range(1, self.world_size), strategy, group):
+            merged |= share
         return {**state, "state": dict(sorted(merged.items()))}
 
 

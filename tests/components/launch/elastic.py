@@ -113,7 +113,7 @@ class Machines:
         self._options = options
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
         self._all: list[subprocess.Popen[bytes]] = []
-        self._start("meeting", prefix("a"), ["-m", "components.launch.meeting", "--port", "0"])
+        self._start("meeting", prefix("a"), ["-m", "components.launch.meeting", "--port", "0", "--bind", host])
         log = folder / "meeting.log"
         wait_for(lambda: "can meet at port" in log.read_text(), 120, log.read_text)
         [port] = re.findall(r"at port (\d+)", log.read_text())

@@ -46,6 +46,18 @@ def stubborn() -> None:
     time.sleep(600)
 
 
+def end_when_asked(alone: bool) -> None:
+    """End at notice as the trainer does, together with the others or because an exchange broke."""
+    from trainer.errors import SIGTERMException
+
+    def end(*_: object) -> None:
+        raise SIGTERMException() if alone else SIGTERMException.of_all_processes()
+
+    signal.signal(signal.SIGTERM, end)
+    say("started")
+    time.sleep(600)
+
+
 def abort_at_the_end() -> None:
     """Raise, and be aborted while the interpreter ends, as a thread of a process group can do."""
     atexit.register(os.abort)
@@ -79,6 +91,8 @@ def main() -> None:
         say("done")
     elif mode == "stubborn":
         stubborn()
+    elif mode in ("end-together", "end-alone"):
+        end_when_asked(alone=mode == "end-alone" and rank == RANK)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,10 +11,13 @@ import pytest
 from components.errors import ConfigError
 from components.launch.job import JobState, RankFailure
 from components.launch.local import LocalLauncher
-from components.launch.meeting import check_store, host_store
+from components.launch.meeting import begin_run, check_store, host_store
+from components.launch.notices import Notices
 from components.train.agreement import constituents, differences
 from components.train.job import Job
 from tests.components.launch.elastic import logs, machines, make_spec, steps
+
+EARLIER = RankFailure(rank=0, attempt=9, time_s=1.0, kind="EarlierError", detail="of a run that is over")
 
 
 @pytest.mark.multiprocess
@@ -44,6 +48,7 @@ def test_every_process_refuses(tmp_path: Path, settings: dict[str, object], kind
 @pytest.mark.slow
 def test_a_machine_that_waits_in_vain_says_so(tmp_path: Path) -> None:
     spec = make_spec(tmp_path, processes_per_node=1, nodes_min=2, nodes_max=2, join_timeout_s=2.0)
+    EARLIER.write(spec.place)
     with machines(tmp_path, spec) as job:
         assert job.start("a").wait(150) == 1
         said = f"Not enough machines met at {job.rdzv} within 2 s. Got fewer than 2; expected 2 to 2."
@@ -58,6 +63,41 @@ def test_a_port_that_is_taken_is_told() -> None:
         port = other.getsockname()[1]
         with pytest.raises(ConfigError, match=rf"port {port} of .* it is taken"):
             host_store(port)
+
+
+def test_a_store_listens_where_it_is_told(tmp_path: Path) -> None:
+    """On Linux, all of 127.0.0.0/8 is this machine."""
+    here, everywhere = host_store(0, "127.0.0.1"), host_store(0)
+    check_store(f"127.0.0.1:{here.port}", 5)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", here.port), timeout=5)
+    socket.create_connection(("127.0.0.2", everywhere.port), timeout=5).close()
+    with pytest.raises(ConfigError, match=rf"at 127\.0\.0\.1 \(--bind\), port {here.port}: .*in use"):
+        host_store(here.port, "127.0.0.1")
+    with pytest.raises(ConfigError, match=r"at 192\.0\.2\.1 \(--bind\), port 0: .*Expected an address of this machine"):
+        host_store(0, "192.0.2.1")  # an address for documentation, RFC 5737
+
+
+def test_the_first_machine_at_a_store_removes_what_an_earlier_run_left(tmp_path: Path) -> None:
+    EARLIER.write(tmp_path)
+    Notices(tmp_path, 1).begin(0)
+    for _ in range(2):
+        store = host_store(0)
+        begin_run(check_store(f"127.0.0.1:{store.port}", 5), tmp_path, 5)
+        assert RankFailure.first(tmp_path) is None
+        assert list(tmp_path.iterdir()) == []
+        failure = replace(EARLIER, kind="OwnError")
+        failure.write(tmp_path)
+        begin_run(check_store(f"127.0.0.1:{store.port}", 5), tmp_path, 5)  # a machine that comes later, or again
+        assert RankFailure.first(tmp_path) == failure
+
+
+def test_a_machine_goes_on_when_the_first_one_is_gone(tmp_path: Path) -> None:
+    store = host_store(0)
+    store.compare_set("homeroom/first", "", "one that is gone")
+    EARLIER.write(tmp_path)
+    begin_run(store, tmp_path, 0.2)
+    assert RankFailure.first(tmp_path) == EARLIER
 
 
 def test_machines_reach_a_store_or_say_that_there_is_none() -> None:

@@ -45,6 +45,17 @@ def on_one_machine(folder: Path, settings: dict[str, Any]) -> dict[str, torch.Te
     return final(folder)
 
 
+def cut_after(number: int, hosts: Hosts, job: Machines, folder: Path, *, seconds: float) -> float:
+    """Cut the link after a step, see the job to its end, and return the seconds from the mending to the next step."""
+    wait_for_step(folder, number)
+    hosts.cut()
+    time.sleep(seconds)
+    hosts.mend()
+    mended_s = time.time()
+    finish(job, folder)
+    return next(at for at, _, _ in steps(folder) if at > mended_s) - mended_s
+
+
 def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
     assert one.keys() == other.keys()
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
@@ -83,13 +94,7 @@ def test_a_bad_line_changes_no_weight(tmp_path: Path, strategy: str) -> None:
 def test_a_cut_of_three_seconds_needs_no_restart(tmp_path: Path, strategy: str) -> None:
     settings = {"epochs": 4, "step_s": 0.1, "strategy": strategy}
     with two_hosts() as hosts, job_on(hosts, tmp_path, settings, max_restarts=0, exchange_timeout_s=15.0) as job:
-        wait_for_step(tmp_path, 8)
-        hosts.cut()
-        time.sleep(3)
-        hosts.mend()
-        mended_s = time.time()
-        finish(job, tmp_path)
-    back_s = next(at for at, _, _ in steps(tmp_path) if at > mended_s) - mended_s
+        back_s = cut_after(8, hosts, job, tmp_path, seconds=3)
     assert [number for _, number, _ in steps(tmp_path)] == list(range(1, 33))
     assert seen(tmp_path) == [4.0] * SAMPLES
     assert_equal(final(tmp_path), on_one_machine(tmp_path / "one", settings))
@@ -102,13 +107,7 @@ def test_a_cut_of_three_seconds_needs_no_restart(tmp_path: Path, strategy: str) 
 def test_a_cut_longer_than_the_time_out_is_over_soon_after_the_link_is_back(tmp_path: Path, strategy: str) -> None:
     settings = {"epochs": 4, "step_s": 0.1, "strategy": strategy}
     with two_hosts() as hosts, job_on(hosts, tmp_path, settings, exchange_timeout_s=15.0) as job:
-        wait_for_step(tmp_path, 10)
-        hosts.cut()
-        time.sleep(25)
-        hosts.mend()
-        mended_s = time.time()
-        finish(job, tmp_path)
-    back_s = next(at for at, _, _ in steps(tmp_path) if at > mended_s) - mended_s
+        back_s = cut_after(10, hosts, job, tmp_path, seconds=25)
     assert seen(tmp_path) == [4.0] * SAMPLES
     assert_equal(final(tmp_path), on_one_machine(tmp_path / "one", settings))
     print(f"\n{strategy}: the next step {back_s:.1f} s after the link")

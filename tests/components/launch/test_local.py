@@ -102,6 +102,19 @@ def test_a_job_over_its_time_is_stopped(tmp_path: Path) -> None:
     assert all_gone(processes)
 
 
+@pytest.mark.parametrize(("mode", "state"), [("end-together", JobState.PREEMPTED), ("end-alone", JobState.CANCELLED)])
+def test_a_process_that_ends_apart_from_the_others_has_not_made_room(
+    tmp_path: Path, mode: str, state: JobState
+) -> None:
+    job = LocalLauncher().submit(make_spec(tmp_path, mode, "1"))
+    until_s = time.monotonic() + 60
+    while not {f"rank {rank} of 2, attempt 0: started" for rank in (0, 1)} <= set(job.logs()):
+        assert time.monotonic() < until_s
+        time.sleep(0.05)
+    job.preempt()
+    assert job.wait(60) is state
+
+
 def test_cancelling_leaves_no_process(tmp_path: Path) -> None:
     job, processes = started(tmp_path, make_spec(tmp_path, "stubborn", grace_s=0.5))
     assert job.poll() is JobState.RUNNING

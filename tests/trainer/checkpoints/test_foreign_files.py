@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trainer.compat.scripts import loader, regression
+from tests.trainer.compat.pieces import loader, regression
 from tests.trainer.compat.test_compat import OURS, lightning_or_skip
 from tests.trainer.models import LoggingRegression, Regression, assert_equal_weights, make_trainer, regression_loader
 from trainer.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, OnExceptionCheckpoint

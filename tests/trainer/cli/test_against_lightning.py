@@ -52,7 +52,7 @@ def test_every_script_does_the_same_in_lightning(tmp_path: Path, monkeypatch: py
 @pytest.mark.slow
 def test_a_configuration_that_lightning_saved_is_read(tmp_path: Path) -> None:
     pytest.importorskip("lightning", reason="lightning is not installed, so there is nothing to compare with")
-    from tests.trainer.cli.scripts import Plain
+    from tests.trainer.cli.pieces import Plain
     from trainer.cli import LightningCLI, ReduceLROnPlateau
     from trainer.plugins import AsyncCheckpointIO
 

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 import trainer as L
-from tests.trainer.cli.scripts import SHORT, Data, Deep, Injected, Linked, Model, Plain, Shifted
+from tests.trainer.cli.pieces import SHORT, Data, Deep, Injected, Linked, Model, Plain, Shifted
 from trainer.errors import MisconfigurationException
 
 pytest.importorskip("jsonargparse")

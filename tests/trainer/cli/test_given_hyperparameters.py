@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import trainer as L
-from tests.trainer.cli.scripts import SHORT, Data, Holder, Model
+from tests.trainer.cli.pieces import SHORT, Data, Holder, Model
 from trainer.checkpoints.files import load_checkpoint, save_checkpoint
 from trainer.errors import MisconfigurationException
 from trainer.model.given_hyperparameters import INSTANTIATOR, given_hyperparameters

@@ -13,7 +13,7 @@ import yaml
 pytest.importorskip("jsonargparse")
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = """
-from tests.trainer.cli.scripts import Data, Model
+from tests.trainer.cli.pieces import Data, Model
 from trainer.cli import LightningCLI
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import trainer as L
-from tests.trainer.cli.scripts import Data, Model
+from tests.trainer.cli.pieces import Data, Model
 from trainer.arguments import ARGUMENTS
 
 pytest.importorskip("jsonargparse")

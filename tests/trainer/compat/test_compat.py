@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 import trainer
-from tests.trainer.compat.scripts import SCRIPTS, Api, Seen
+from tests.trainer.compat.pieces import Api, Seen
+from tests.trainer.compat.scripts import SCRIPTS
 from trainer import callbacks, loggers
 from trainer.utilities import CombinedLoader
 

@@ -194,6 +194,14 @@ def wider(folder: Path) -> None:
     make(folder, "ddp").fit(Wider(), loader())
 
 
+def unplain(folder: Path) -> None:
+    """Save a split state with something on rank one that no checkpoint may hold."""
+    trainer, _ = fit(folder, DDPStrategy(zero_stage=1), 1)
+    if RANK == 1:
+        next(iter(trainer.optimizers[0].state.values()))["made_in"] = folder
+    trainer.save_checkpoint(folder / "unplain.ckpt")
+
+
 def refused(folder: Path) -> dict[str, Any]:
     """Return the error of each bad input; every process has to get one, and nobody may wait."""
     tries: dict[str, Callable[[], object]] = {
@@ -201,6 +209,7 @@ def refused(folder: Path) -> dict[str, Any]:
         "fsdp": lambda: make(folder, FSDPStrategy()).fit(Wider(), loader()),
         "fabric": lambda: fabric_wider(folder),
         "lbfgs": lambda: lbfgs(folder),
+        "unplain": lambda: unplain(folder),
         "nccl": lambda: make(folder, DDPStrategy(process_group_backend="nccl")),
         "sync_batchnorm": lambda: make(folder, "ddp", sync_batchnorm=True),
     }

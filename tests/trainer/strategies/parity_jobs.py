@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import trainer as L
 from tests.trainer.strategies import parity_hooks, parity_mp, parity_pipe
+from tests.trainer.strategies.parity_model import ParityModel
 from trainer.callbacks import EMAWeightAveraging, ModelCheckpoint
 from trainer.strategies.ddp import DDP
 from trainer.strategies.fsdp import FSDP
@@ -76,16 +77,14 @@ class Tied(nn.Module):
         return out
 
 
-class Model(L.LightningModule):
+class Model(ParityModel):
     """Keeps the loss over the global batch of each step."""
 
     def __init__(self, net: str, optimizer: str, dropout: float = 0.0, deferred: bool = False) -> None:
-        super().__init__()
+        super().__init__(optimizer)
         kinds: dict[str, Any] = {"blocks": Blocks, "recurrent": Recurrent, "tied": Tied} | parity_mp.NETS
         self.make = partial(kinds[net], dropout) if dropout else kinds[net]
-        self.net: Any = None if deferred else self.make()
-        self.kind = optimizer
-        self.losses: list[float] = []
+        self.net = None if deferred else self.make()
 
     def configure_model(self) -> None:
         if self.net is None:
@@ -103,25 +102,13 @@ class Model(L.LightningModule):
         self.log("train_loss", loss, on_epoch=True)
         return loss
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self.log("val_loss", self.loss(batch))
-
-    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
-        out: Tensor = self.net(batch[0])
-        return out
-
-    def configure_optimizers(self) -> Any:
-        if self.kind == "adam":
-            return torch.optim.Adam(self.parameters(), lr=0.02)
-        if self.kind == "groups":
-            weights = [parameter for parameter in self.parameters() if parameter.dim() > 1]
-            others = [parameter for parameter in self.parameters() if parameter.dim() < 2]
-            groups: list[dict[str, Any]] = [{"params": weights, "lr": 0.02, "weight_decay": 0.1}, {"params": others}]
-            two = torch.optim.AdamW(groups, lr=0.01, weight_decay=0.0)
-            every = torch.optim.lr_scheduler.LambdaLR(two, [lambda step: 0.9**step, lambda step: 1 / (1 + step)])
-            return {"optimizer": two, "lr_scheduler": {"scheduler": every, "interval": "step"}}
-        optimizer = torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
-        return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)}
+    def groups(self) -> Any:
+        weights = [parameter for parameter in self.parameters() if parameter.dim() > 1]
+        others = [parameter for parameter in self.parameters() if parameter.dim() < 2]
+        groups: list[dict[str, Any]] = [{"params": weights, "lr": 0.02, "weight_decay": 0.1}, {"params": others}]
+        two = torch.optim.AdamW(groups, lr=0.01, weight_decay=0.0)
+        every = torch.optim.lr_scheduler.LambdaLR(two, [lambda step: 0.9**step, lambda step: 1 / (1 + step)])
+        return {"optimizer": two, "lr_scheduler": {"scheduler": every, "interval": "step"}}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import trainer as L
+from tests.trainer.strategies.parity_model import ParityModel
 from trainer.strategies import PipelineStrategy
 
 DEVICES = int(os.environ.get("JOB_DEVICES", "2"))
@@ -88,14 +88,12 @@ class Masked(nn.Module):
         return out
 
 
-class Piped(L.LightningModule):
+class Piped(ParityModel):
     """Keeps the loss over the global batch of each step, as every process hears of it."""
 
     def __init__(self, net: str, optimizer: str) -> None:
-        super().__init__()
+        super().__init__(optimizer)
         self.net = {"chain": Chain, "masked": Masked}[net]()
-        self.kind = optimizer
-        self.losses: list[float] = []
 
     def loss(self, batch: Any) -> Tensor:
         x, y = batch
@@ -111,25 +109,13 @@ class Piped(L.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.losses.append(self.all_gather(outputs["loss"]).mean().item())
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self.log("val_loss", self.loss(batch))
-
-    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
-        out: Tensor = self.net(batch[0])
-        return out
-
-    def configure_optimizers(self) -> Any:
-        if self.kind == "adam":
-            return torch.optim.Adam(self.parameters(), lr=0.02)
-        if self.kind == "groups":
-            layers = list(self.net.children())  # in a pipeline, one group has nothing to train on each process
-            groups: list[dict[str, Any]] = [
-                {"params": list(layers[0].parameters())},
-                {"params": [p for layer in layers[1:] for p in layer.parameters()], "lr": 0.01},
-            ]
-            return torch.optim.AdamW(groups, lr=0.03)
-        optimizer = torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
-        return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)}
+    def groups(self) -> Any:
+        layers = list(self.net.children())  # in a pipeline, one group has nothing to train on each process
+        groups: list[dict[str, Any]] = [
+            {"params": list(layers[0].parameters())},
+            {"params": [p for layer in layers[1:] for p in layer.parameters()], "lr": 0.01},
+        ]
+        return torch.optim.AdamW(groups, lr=0.03)
 
 
 def _piped(net: str = "chain", optimizer: str = "adam", *, copies: int = 1, **options: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import trainer as L
 from tests.trainer.strategies.parity_jobs import data
 from tests.trainer.strategies.parity_pipe import Piped, Residual
 from trainer.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
-from trainer.errors import MisconfigurationException
+from trainer.errors import CheckpointError, MisconfigurationException
 from trainer.strategies import PipelineStrategy, Strategy
 from trainer.strategies.pipeline import line
 
@@ -312,6 +312,19 @@ def reload(folder: Path) -> dict[str, Any]:
     after = trainer.validate(model, loader(13, 4), verbose=False)
     back = trainer.validate(model, loader(13, 4), verbose=False, ckpt_path=folder / "model.ckpt")
     return {"values": [found[0]["val_loss"] for found in (before, after, back)]}
+
+
+def unplain(folder: Path) -> dict[str, Any]:
+    """A file cannot hold what the optimizer of the second stage has."""
+    trainer, model = make(folder, max_epochs=1), Piped("chain", "adam")
+    trainer.fit(model, loader())
+    if os.environ["RANK"] == "1":
+        next(iter(trainer.optimizers[0].state.values()))["made_in"] = folder
+    try:
+        trainer.save_checkpoint(folder / "made.ckpt")
+    except CheckpointError as error:
+        return {"error": str(error)}
+    return {}
 
 
 # What is refused

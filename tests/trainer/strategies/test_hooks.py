@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 from torch.distributed.algorithms.ddp_comm_hooks.post_localSGD_hook import PostLocalSGDState
@@ -18,10 +20,10 @@ import trainer as L
 from tests.trainer.scripts import Ranks, ended_well, ranks_of, run_script
 from trainer.errors import MisconfigurationException
 from trainer.plugins import LayerSync, TorchSyncBatchNorm
-from trainer.strategies import DDPStrategy
-from trainer.strategies.agreement import describe, differences
+from trainer.strategies import DDPStrategy, zero
 from trainer.strategies.communication import forget_errors
-from trainer.strategies.ddp import check_backend
+from trainer.strategies.ddp_arguments import check_backend
+from trainer.strategies.same_model import describe, differences
 
 ROOT = Path(__file__).parents[3]
 JOBS = Path(__file__).with_name("hooks_jobs.py")
@@ -120,6 +122,8 @@ def test_bad_input_is_refused_on_every_process(two: Ranks) -> None:
         assert "weight is float32[1, 2] on rank 0, float32[1, 3] on rank 1" in errors["fabric"][1]
         assert errors["lbfgs"][0] == errors["nccl"][0] == errors["sync_batchnorm"][0] == "MisconfigurationException"
         assert "zero_stage=0" in errors["lbfgs"][1]
+        assert errors["unplain"][0] == "CheckpointError"
+        assert re.search(r'Got "state\[\d+\]\[.made_in.\]: pathlib\S*\.PosixPath on rank 1"', errors["unplain"][1])
         assert "NCCL exchanges tensors of GPUs only" in errors["nccl"][1]
         assert "SyncBatchNorm runs nowhere else" in errors["sync_batchnorm"][1]
 
@@ -229,3 +233,35 @@ def test_what_power_sgd_learned_of_other_buckets_is_forgotten() -> None:
     forget_errors(state)
     assert (state.iter, state.error_dict, state.q_memory_dict) == (0, {}, {})
     forget_errors(None)
+
+
+def test_few_buckets_of_new_parameters_travel_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rank one's values arrive, here as sevens; rank zero's own are those of plain SGD, 1 - 0.5 * 2."""
+    travelling: set[int] = set()
+    most = []
+
+    class Work:
+        def __init__(self, flat: torch.Tensor, src: int) -> None:
+            self.flat, self.src = flat, src
+            travelling.add(id(self))
+            most.append(len(travelling))
+
+        def wait(self) -> None:
+            travelling.remove(id(self))
+            if self.src == 1:
+                self.flat.fill_(7.0)
+
+    monkeypatch.setattr(dist, "broadcast", lambda flat, src, async_op: Work(flat, src))
+    monkeypatch.setattr(zero, "_BUCKET", 4)
+    parameters = [nn.Parameter(torch.ones(3)) for _ in range(10)]
+    optimizer = torch.optim.SGD(parameters, lr=0.5)
+    shares = zero.ShardedOptimizer(optimizer, rank=0, world_size=2)
+    for parameter in parameters:
+        parameter.grad = torch.full((3,), 2.0)
+    optimizer.step()
+    assert zero.ShardedOptimizer.of(optimizer) is shares
+    assert len(most) == 10
+    assert max(most) == 2
+    assert not travelling
+    values = sorted(parameter.tolist() for parameter in parameters)
+    assert values == [[0.0] * 3] * 5 + [[7.0] * 3] * 5

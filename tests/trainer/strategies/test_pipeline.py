@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -253,7 +254,7 @@ def start(folder: Path, devices: int, *names: str, **variables: str) -> list[dic
 
 
 SAME = ("ragged", "watched", "carried", "itself", "thawing")
-JOBS_OF_TWO = (*SAME, "bytes_held", "noisy", "reload", "resumed", "checkpoint", "refused")
+JOBS_OF_TWO = (*SAME, "bytes_held", "noisy", "reload", "resumed", "checkpoint", "unplain", "refused")
 
 
 @pytest.fixture(scope="module")
@@ -372,6 +373,14 @@ MESSAGES = {
     "statistics": "Layers change their buffers with every microbatch, not once for a batch. Got ['net.",
     "no sequence": "`layers` names no sequence of layers. Got 'net.0'",
 }
+
+
+@pytest.mark.multiprocess
+@pytest.mark.slow
+def test_a_stage_whose_state_cannot_be_saved_is_named_on_every_process(two: tuple[Path, list[dict[str, Any]]]) -> None:
+    for rank in two[1]:
+        error = rank["unplain"]["error"]
+        assert re.search(r"\[.made_in.\]: pathlib\S*\.PosixPath on rank 1.; expected numbers, text", error), error
 
 
 @pytest.mark.multiprocess

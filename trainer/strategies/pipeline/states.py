@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from trainer.strategies.pipeline.layers import Layers, is_elsewhere
-from trainer.strategies.pipeline.seat import Seat
 from trainer.types import PlainState
 
 _WEIGHTS = ("state_dict", "current_model_state")
-_PIECE = 256 << 20  # bytes of one message
 
 
 def own_parts(state: PlainState, layers: Layers, mine: Iterable[int], *, is_last: bool) -> PlainState:
@@ -71,35 +66,6 @@ def _on_cpu(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _on_cpu(part) for key, part in value.items()}
     return value
-
-
-def gather_parts(part: PlainState, seat: Seat, group: Any) -> list[PlainState]:
-    """Return the parts of the other positions of the first pipeline on rank zero, nothing on the others."""
-    if seat.copy:
-        return []
-    if seat.position:
-        buffer = io.BytesIO()
-        torch.save(part, buffer)
-        _send(buffer.getvalue(), group)
-        return []
-    ranks = (seat.rank(position) for position in range(1, seat.length))
-    return [torch.load(io.BytesIO(_receive(rank, group)), weights_only=True) for rank in ranks]
-
-
-def _send(payload: bytes, group: Any) -> None:
-    dist.send(torch.tensor([len(payload)]), dst=0, group=group)
-    data = torch.frombuffer(bytearray(payload), dtype=torch.uint8)
-    for piece in torch.split(data, _PIECE):
-        dist.send(piece, dst=0, group=group)
-
-
-def _receive(rank: int, group: Any) -> bytes:
-    length = torch.zeros(1, dtype=torch.int64)
-    dist.recv(length, src=rank, group=group)
-    data = torch.empty(int(length), dtype=torch.uint8)
-    for piece in torch.split(data, _PIECE):
-        dist.recv(piece, src=rank, group=group)
-    return data.numpy().tobytes()
 
 
 def fitting_weights(module: nn.Module, state: PlainState) -> PlainState:

@@ -32,11 +32,11 @@ from trainer.strategies.pipeline.split import SplitModel
 from trainer.strategies.pipeline.states import (
     fitting_optimizer_state,
     fitting_weights,
-    gather_parts,
     own_parts,
     put_together,
 )
 from trainer.strategies.pipeline.steps import EvaluationStep, TrainingStep
+from trainer.strategies.state_parts import gather_parts
 from trainer.strategies.strategy import DataShare
 from trainer.types import Hook, PlainState
 
@@ -347,7 +347,9 @@ class PipelineStrategy(DDP):
         if split is None:
             return state
         part = own_parts(state, split.layers, split.mine, is_last=self.seat.is_last)
-        return put_together(state, gather_parts(part, self.seat, self._control))
+        copies = self.seat.copies
+        others_of_first_pipeline = range(copies, self.seat.length * copies, copies)
+        return put_together(state, gather_parts(part, others_of_first_pipeline, self, self._control))
 
     def split_like(self, value: Tensor, model: Tensor) -> Tensor:
         """Return a whole tensor on the device of `model`, without elements where it is on another process."""
