@@ -15,6 +15,7 @@ from flows.privacy import refuse_tracking
 COMMANDS = {
     "demo": ("flows.cli.demo:demo", "Simulate a district, run everything, serve an answer."),
     "apps": ("flows.cli.apps:apps", "List the applications and their configurations."),
+    "new": ("flows.cli.new:new", "Write the project of an application of your own."),
     "run": ("flows.cli.run:run", "Take student logs to a release."),
     "stage": ("flows.cli.stage:stage", "Run the chain up to one stage."),
     "serve": ("flows.cli.serve:serve", "Serve a release over HTTP."),
