@@ -106,7 +106,8 @@ def write_whole(files: Mapping[str, bytes], into: Path) -> None:
     except BaseException as error:
         for place in (part, *moved):
             shutil.rmtree(place, ignore_errors=True)
-            place.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                place.unlink()  # a file
         for parent in parents:
             with contextlib.suppress(OSError):
                 parent.rmdir()

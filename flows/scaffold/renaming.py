@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from components.app import Application
 from components.errors import ConfigError
@@ -10,7 +10,7 @@ from components.errors import ConfigError
 CARD = "README.md"
 _MEASURED = re.compile(r"^## Measured\b.*?(?=^## )", re.M | re.S)
 """The section of a model card with figures of the model's own data: they would say nothing of another application."""
-_BEFORE = r"(^|[\"'(`:#*]\s*|\b(?:of|the|a|an|for|in|to|and)\s+)"
+_BEFORE = r"(^|[\"'(`:#*]\s*|\b(?:of|the|a|an|for|in|to|and|or|by|with)\s+)"
 """What stands before an application's name in a text, unlike `deep` in `deep knowledge tracing`, which is a method."""
 
 
@@ -61,19 +61,16 @@ def _classes(sources: Iterable[str]) -> list[str]:
     return [node.name for text in sources for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
 
 
-def _new_classes(classes: Iterable[str], old: str, new: str) -> dict[str, str]:
+def _new_classes(classes: Sequence[str], old: str, new: str) -> dict[str, str]:
     """Return old -> new names; one that begins with the first word alone stays where the new name is given already."""
     whole, first = camel(old), camel(old.partition("_")[0])
-    found = {one: camel(new) + one.removeprefix(whole) for one in classes if one.startswith(whole)}
-    for one in classes:
-        rest = one.removeprefix(first)
-        if (
-            one not in found
-            and one.startswith(first)
-            and rest[:1].isupper()
-            and camel(new) + rest not in found.values()
-        ):
-            found[one] = camel(new) + rest
+    found: dict[str, str] = {}
+    for start in (whole, first):
+        for one in classes:
+            rest = one.removeprefix(start)
+            begins = one.startswith(start) and (rest[:1].isupper() or one == whole)
+            if begins and one not in found and camel(new) + rest not in found.values():
+                found[one] = camel(new) + rest
     return found
 
 
@@ -89,8 +86,8 @@ def _refuse_clashes(classes: Mapping[str, str], sources: Iterable[str], name: st
 def _renamed(text: str, model: Application, name: str, classes: Mapping[str, str]) -> str:
     for old in (model.package, model.package.replace(".", "/")):
         text = re.sub(rf"(?<![\w./]){re.escape(old)}\b", name, text)
-    for old, new in classes.items():
-        text = re.sub(rf"\b{old}\b", new, text)
+    if classes:
+        text = re.sub(rf"\b({'|'.join(classes)})\b", lambda found: classes[found[1]], text)
     text = re.sub(rf"\b{model.name}\b", name, text)
     words = r"([ -])".join(map(re.escape, model.name.split("_")))
     return re.sub(f"{_BEFORE}({words})\\b", lambda found: found[1] + _words(found[2], name), text, flags=re.M | re.I)

@@ -41,7 +41,7 @@ def test_apps_lists_knowledge_tracing_with_its_configurations() -> None:
     ("arguments", "code", "words"),
     [
         (["run", "knowledge_tracing"], 2, "--data"),
-        (["run", "nothing", "--no-prefect", "--data", "x.csv"], 2, "there are: knowledge_tracing"),
+        (["run", "nothing", "--no-prefect", "--data", "x.csv"], 2, "No application 'nothing'; there are: "),
         (["run", "knowledge_tracing", "--no-prefect", "--data", "x.csv", "--config", "huge"], 2, "full, small"),
         (
             ["run", "knowledge_tracing", "--no-prefect", "--data", "x.csv", "--set", "train.max_epoch=3"],
