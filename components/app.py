@@ -230,7 +230,8 @@ def load_application(name: str, package: str = "flows") -> Application:
             "Correct the entry point or the name in APP."
         )
     # a training process is given the package alone
-    if getattr(sys.modules.get(f"{found.package}.app"), "APP", None) is not found:
+    named: object = getattr(sys.modules.get(f"{found.package}.app"), "APP", None)
+    if named is not found:
         raise ConfigError(
             f"{told} names the package {found.package!r}; expected the package in whose app.py it is called APP. "
             "Correct `package` in APP, or the entry point."

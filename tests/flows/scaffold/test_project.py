@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import flows
 from components.app import load_application
 from components.errors import StoreError
 from components.stage import Runner
@@ -16,7 +17,7 @@ from flows.scaffold import project
 from flows.scaffold.project import new_project, project_files, write_whole
 from tests.installed import install
 
-OWN = ("essay_grading", "knowledge_tracing")
+OWN = tuple(sorted(path.parent.name for path in Path(str(flows.__file__)).parent.glob("*/app.py")))
 
 
 def below(folder: Path) -> set[str]:
