@@ -46,7 +46,8 @@ def new_project(name: str, like: str, into: Path) -> tuple[str, ...]:
 def project_files(name: str, like: str) -> dict[str, bytes]:
     """Return the files of the project: path below its folder -> body."""
     model = load_application(like)
-    application = {f"{name}/{path}": body for path, body in renamed_folder(model, name).items()}
+    # below src/: a folder NAME/NAME would hide the installed package from processes that start in NAME's folder
+    application = {f"src/{name}/{path}": body for path, body in renamed_folder(model, name).items()}
     pages = Environment(
         loader=PackageLoader("flows.scaffold"), autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True
     )

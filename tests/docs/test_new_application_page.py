@@ -57,7 +57,7 @@ def test_the_commands_for_the_first_hour_are_those_that_the_command_line_names(
     said = capsys.readouterr().out
     assert "pip install --no-deps -e mastery_lab" in said
     assert "pip install --no-deps -e mastery_lab" in PAGE.text
-    assert (project / "mastery_lab" / "networks" / "factors.py").is_file()
+    assert (project / "src" / "mastery_lab" / "networks" / "factors.py").is_file()
 
 
 @pytest.mark.slow
@@ -67,10 +67,10 @@ def test_the_project_of_the_page_passes_its_tests(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(monkeypatch, tmp_path / "site", "mastery-lab", {"mastery_lab": "mastery_lab.app:APP"})
-    path = os.pathsep.join(map(str, (ROOT, project, tmp_path / "site")))
+    path = os.pathsep.join(map(str, (ROOT, project / "src", tmp_path / "site")))
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
-        cwd=project,
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "mastery_lab"],
+        cwd=tmp_path,  # where the page's commands are given: the project's folder lies here under the package's name
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -75,8 +75,8 @@ def place(tmp_path: Path) -> Place:
 
 
 def test_a_project_like_essay_grading_is_installed_run_changed_and_tested(place: Place, tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    place.homeroom("new", "reading_lab", "--like", "essay_grading", "--into", str(project))
+    project = tmp_path / "reading_lab"  # all commands are given beside it, where it must not hide the package
+    place.homeroom("new", "reading_lab", "--like", "essay_grading")
     place.install(project)
     listed = place.homeroom("apps")
     assert "reading_lab\n  Reading lab: a score on the rubric's own scale" in listed
@@ -92,12 +92,12 @@ def test_a_project_like_essay_grading_is_installed_run_changed_and_tested(place:
     assert manifest["application"] == "reading_lab"
     assert manifest["signature"]
 
-    for unrelated in ("README.md", "reading_lab/README.md", "tests/test_contract.py"):
+    for unrelated in ("README.md", "src/reading_lab/README.md", "tests/test_contract.py"):
         with (project / unrelated).open("a") as stream:
             stream.write("\n# changed\n")
     before = json.loads(place.homeroom("stage", "train", *asked))
     assert before["ref"]["sha256"] == first["artifacts"]["train"]["sha256"]
-    with (project / "reading_lab" / "model.py").open("a") as stream:
+    with (project / "src" / "reading_lab" / "model.py").open("a") as stream:
         stream.write("\n# changed\n")
     assert "reading_lab.model" in place.homeroom("explain", "train", *asked)
     after = json.loads(place.homeroom("stage", "train", *asked))
@@ -109,9 +109,9 @@ def test_a_project_like_essay_grading_is_installed_run_changed_and_tested(place:
 
 def test_a_project_like_knowledge_tracing_passes_the_contract(place: Place, tmp_path: Path) -> None:
     """It trains in a process of its own, with code of its own, and releases its own codec."""
-    project = tmp_path / "project"
+    project = tmp_path / "tracing_lab"
     new_project("tracing_lab", "knowledge_tracing", project)
     place.install(project)
     assert "9 passed" in place.test(project)
-    shutil.rmtree(project / "tracing_lab")
+    shutil.rmtree(project / "src")
     assert "tracing_lab\n  broken: Application 'tracing_lab' of tracing-lab 0.1.0" in place.homeroom("apps")

@@ -29,7 +29,7 @@ def test_the_project_is_a_package_with_an_entry_point_a_test_and_the_models_file
     files = new_project("reading_lab", like, tmp_path / "lab")
     assert below(tmp_path / "lab") == set(files)
     model = {path for path in below(load_application(like).folder) if "__pycache__" not in path}
-    assert {path.removeprefix("reading_lab/") for path in files if path.startswith("reading_lab/")} == model
+    assert {path.removeprefix("src/reading_lab/") for path in files if path.startswith("src/")} == model
     about = tomllib.loads((tmp_path / "lab" / "pyproject.toml").read_text())
     assert about["project"]["name"] == "reading-lab"
     assert about["project"]["dependencies"] == ["homeroom"]
@@ -39,7 +39,7 @@ def test_the_project_is_a_package_with_an_entry_point_a_test_and_the_models_file
     assert 'class TestReadingLab(ApplicationContract):\n    application = "reading_lab"' in test
     readme = (tmp_path / "lab" / "README.md").read_text()
     assert f"begun as a copy of `{like}`" in readme
-    card = (tmp_path / "lab" / "reading_lab" / "README.md").read_text()
+    card = (tmp_path / "lab" / "src" / "reading_lab" / "README.md").read_text()
     assert card.startswith("# Model card: reading lab")
     assert "Measured" not in card
 
@@ -51,7 +51,7 @@ def test_the_command_writes_into_a_folder_of_the_name_and_says_what_is_next(
     done = CliRunner().invoke(cli, ["new", "reading_lab", "--like", "essay_grading"], catch_exceptions=False)
     assert done.exit_code == 0
     assert "pip install --no-deps -e reading_lab" in done.output
-    assert (tmp_path / "reading_lab" / "reading_lab" / "app.py").is_file()
+    assert (tmp_path / "reading_lab" / "src" / "reading_lab" / "app.py").is_file()
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_an_empty_folder_is_used_and_stays_the_same_folder(tmp_path: Path, monke
         ".gitignore",
         "README.md",
         "pyproject.toml",
-        "reading_lab",
+        "src",
         "tests",
     }
     assert [path.name for path in tmp_path.iterdir()] == ["lab"]
@@ -156,7 +156,7 @@ def test_a_copy_of_another_distributions_application_depends_on_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new_project("first_lab", "essay_grading", tmp_path / "first")
-    monkeypatch.syspath_prepend(str(tmp_path / "first"))
+    monkeypatch.syspath_prepend(str(tmp_path / "first" / "src"))
     install(monkeypatch, tmp_path / "site", "first-lab", {"first_lab": "first_lab.app:APP"})
     about = tomllib.loads(project_files("second_lab", "first_lab")["pyproject.toml"].decode())
     assert about["project"]["dependencies"] == ["homeroom", "first-lab"]
@@ -167,14 +167,14 @@ def test_a_copy_of_another_distributions_application_depends_on_it(
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project `key_lab` like knowledge tracing, on the path with its entry point."""
     new_project("key_lab", "knowledge_tracing", tmp_path / "lab")
-    monkeypatch.syspath_prepend(str(tmp_path / "lab"))
+    monkeypatch.syspath_prepend(str(tmp_path / "lab" / "src"))
     install(monkeypatch, tmp_path / "site", "key-lab", {"key_lab": "key_lab.app:APP"})
     return tmp_path / "lab"
 
 
 def test_a_key_hangs_on_the_applications_own_code_and_on_nothing_else_of_the_project(lab: Path, tmp_path: Path) -> None:
     application = load_application("key_lab")
-    assert application.folder == lab / "key_lab"
+    assert application.folder == lab / "src" / "key_lab"
 
     def code() -> dict[str, str]:
         parts = Runner(Store(tmp_path / "store"), application).key_parts(train, [], [])["code"]
@@ -185,13 +185,13 @@ def test_a_key_hangs_on_the_applications_own_code_and_on_nothing_else_of_the_pro
     assert {"key_lab.app", "key_lab.model", "key_lab.codec", "key_lab.networks.dkt"} <= first.keys()
     assert "components.train.fit" in first
     assert not [name for name in first if name.startswith("flows.knowledge_tracing")]
-    for unrelated in ("README.md", "tests/test_contract.py", "key_lab/README.md", "key_lab/configs/full.toml"):
+    for unrelated in ("README.md", "tests/test_contract.py", "src/key_lab/README.md", "src/key_lab/configs/full.toml"):
         with (lab / unrelated).open("a") as stream:
             stream.write("\n# changed\n")
-    (lab / "key_lab_tools.py").write_text("")
+    (lab / "src" / "key_lab_tools.py").write_text("")
     assert code() == first
     for module in ("model", "networks/dkt"):
-        with (lab / "key_lab" / f"{module}.py").open("a") as stream:
+        with (lab / "src" / "key_lab" / f"{module}.py").open("a") as stream:
             stream.write("\n# changed\n")
         now, name = code(), f"key_lab.{module.replace('/', '.')}"
         assert {one for one in now if now[one] != first.get(one)} == {name}
