@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
@@ -160,30 +161,81 @@ class Application:
         return read_config(self.config, path, overrides)
 
 
-def application_names(package: str = "flows") -> tuple[str, ...]:
-    """Return the names of all applications: folders of `package` with an `app.py`, and entry points `homeroom.apps`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where an application is found."""
+
+    target: str
+    """`module:APP`."""
+    owner: str
+    """The distribution and its version, or the folder, for messages."""
+
+    def __str__(self) -> str:
+        return f"{self.owner} ({self.target})"
+
+
+def application_origins(package: str = "flows") -> dict[str, tuple[Origin, ...]]:
+    """Return where each application is found, by name; more than one place is a clash that `load_application` tells.
+
+    Applications are the entry points `homeroom.apps` of what is installed, and the folders of `package` with an
+    `app.py`: a new folder counts before homeroom is installed again.
+    """
+    found: dict[str, dict[str, Origin]] = {}
+    for entry in entry_points(group=ENTRY_POINTS):
+        target = entry.value.replace(" ", "")
+        owner = f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "an unknown distribution"
+        found.setdefault(entry.name, {}).setdefault(target, Origin(target=target, owner=owner))
     home = importlib.import_module(package)
-    own = {p.parent.name for root in home.__path__ for p in Path(root).glob("*/app.py")}
-    return tuple(sorted(own | {entry.name for entry in entry_points(group=ENTRY_POINTS)}))
+    for path in (path for root in home.__path__ for path in Path(root).glob("*/app.py")):
+        name, target = path.parent.name, f"{package}.{path.parent.name}.app:APP"
+        found.setdefault(name, {}).setdefault(target, Origin(target=target, owner=f"the folder {package}"))
+    return {name: tuple(origins.values()) for name, origins in sorted(found.items())}
+
+
+def application_names(package: str = "flows") -> tuple[str, ...]:
+    """Return the names of all applications, also of those that cannot be loaded; none is imported."""
+    return tuple(application_origins(package))
 
 
 def load_application(name: str, package: str = "flows") -> Application:
     """Return the application called `name`.
 
     Raises:
-        ConfigError: there is none of this name.
+        ConfigError: there is none of this name, or more than one; it cannot be imported, is no Application, has another
+            name, or does not lie in its package. The message names the distribution.
     """
-    names = application_names(package)
-    if name not in names:
-        raise ConfigError(f"No application {name!r}; there are: {', '.join(names)}.")
-    for entry in entry_points(group=ENTRY_POINTS):
-        if entry.name == name:
-            found = entry.load()
-            break
-    else:
-        found = importlib.import_module(f"{package}.{name}.app").APP
+    origins = application_origins(package)
+    if name not in origins:
+        raise ConfigError(f"No application {name!r}; there are: {', '.join(origins)}.")
+    if len(origins[name]) > 1:
+        raise ConfigError(
+            f"Application {name!r} is there {len(origins[name])} times: {' and '.join(map(str, origins[name]))}; "
+            "expected once. Uninstall the others, or give them other names."
+        )
+    (origin,) = origins[name]
+    told = f"Application {name!r} of {origin}"
+    try:
+        found = EntryPoint(name, origin.target, ENTRY_POINTS).load()
+    except (Exception, SystemExit) as error:  # somebody else's code, which may do anything when it is imported
+        raise ConfigError(
+            f"{told} cannot be imported: {type(error).__name__}: {error}. Mend it, or uninstall its distribution."
+        ) from error
     if not isinstance(found, Application):
-        raise ConfigError(f"{name} names a {type(found).__name__}; expected an Application called APP in its app.py.")
+        raise ConfigError(
+            f"{told} is of type {type(found).__name__}; expected an Application, called APP in its app.py."
+        )
+    if found.name != name:
+        raise ConfigError(
+            f"{told} calls itself {found.name!r}; expected the same name in both places, as releases are found by it. "
+            "Correct the entry point or the name in APP."
+        )
+    # a training process is given the package alone
+    named: object = getattr(sys.modules.get(f"{found.package}.app"), "APP", None)
+    if named is not found:
+        raise ConfigError(
+            f"{told} names the package {found.package!r}; expected the package in whose app.py it is called APP. "
+            "Correct `package` in APP, or the entry point."
+        )
     return found
 
 

@@ -15,6 +15,7 @@ from flows.privacy import refuse_tracking
 COMMANDS = {
     "demo": ("flows.cli.demo:demo", "Simulate a district, run everything, serve an answer."),
     "apps": ("flows.cli.apps:apps", "List the applications and their configurations."),
+    "new": ("flows.cli.new:new", "Write the project of an application of your own."),
     "run": ("flows.cli.run:run", "Take student logs to a release."),
     "stage": ("flows.cli.stage:stage", "Run the chain up to one stage."),
     "serve": ("flows.cli.serve:serve", "Serve a release over HTTP."),
@@ -22,7 +23,7 @@ COMMANDS = {
     "releases": ("flows.cli.releases:releases", "List what serves and did, or go back."),
     "runs": ("flows.cli.runs:runs", "List what runs, ran, or died on the way."),
     "schedule": ("flows.cli.schedule:schedule", "Run an application on a schedule."),
-    "simulate": ("flows.cli.simulate:simulate", "Write logs of simulated students."),
+    "simulate": ("flows.cli.simulate:simulate", "Write logs or texts of simulated students."),
     "explain": ("flows.cli.explain:explain", "Say why a stage would run or be skipped."),
     "lineage": ("flows.cli.lineage:lineage", "Walk from a release back to the raw files."),
     "gc": ("flows.cli.gc:gc", "Show what the store no longer needs, or delete it."),

@@ -52,6 +52,7 @@ def all_checks(settings: Settings, *, schedules: bool = False, fix: bool = False
     for name, allowed, remedy in PINNED:
         yield check_version(name, allowed, remedy)
     yield from check_import_names()
+    yield from check_applications()
     yield check_store(settings)
     yield from check_keys(settings)
     yield check_prefect()
@@ -92,6 +93,20 @@ def check_import_names() -> Iterator[Check]:
             finding="homeroom's own" if good else f"also owned by {', '.join(others) or origin}",
             remedy="" if good else "Install homeroom in a virtual environment of its own, or remove the other package.",
         )
+
+
+def check_applications() -> Iterator[Check]:
+    """Every application, those of other distributions too, can be loaded; one that cannot is named with the reason."""
+    from components.app import application_names, load_application
+
+    for name in application_names():
+        try:
+            title = load_application(name).title
+        except ConfigError as error:
+            remedy = "The other applications work on. `pip uninstall` what it belongs to, or mend it."
+            yield Check(name=f"application {name}", ok=False, finding=str(error), remedy=remedy)
+        else:
+            yield Check(name=f"application {name}", ok=True, finding=title)
 
 
 def check_store(settings: Settings) -> Check:

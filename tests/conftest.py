@@ -7,21 +7,15 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import s3fs
 
-from components.secrets import SecretKey, write_key
-from components.simulate.config import SimulateConfig
-from components.simulate.stage import simulate
-from components.simulate.writing_config import SimulateWritingConfig
-from components.simulate.writing_stage import simulate_writing
-from components.stage import Runner
 from components.testing import S3Server
-from flows.operations import run_request
-from flows.request import RunRequest
-from flows.settings import Settings
-from flows.summary import RunSummary
+from flows import contract
+from flows.contract import sequences, writing
+from flows.contract.released import own_settings
 
 
 @pytest.fixture(scope="session")
@@ -84,12 +78,9 @@ def s3_environment(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3
 
 
 @dataclass(frozen=True)
-class Released:
-    """A finished run of the small knowledge-tracing application on a simulated district."""
+class Released(contract.Released):
+    """A finished run of an application on made-up data."""
 
-    settings: Settings
-    logs: Path
-    summary: RunSummary
     untouched: Path
     """A copy of the store as the run left it: other tests add to the store itself, and nothing may add to this."""
 
@@ -112,56 +103,12 @@ def released_attention(tmp_path_factory: pytest.TempPathFactory) -> Released:
 @pytest.fixture(scope="session")
 def released_essays(tmp_path_factory: pytest.TempPathFactory) -> Released:
     """Return what `released` does, of essay grading on simulated writing."""
-    home = tmp_path_factory.mktemp("released-essays")
-    settings = _settings(home)
-    store = settings.open_store()
-    writing = Runner(store)(simulate_writing, SimulateWritingConfig(students=330, prompts=2, seed=1))
-    logs = home / "essays.parquet"
-    shutil.copyfile(store.folder(writing) / "responses.parquet", logs)
-    request = RunRequest(
-        application="essay_grading",
-        data=(str(logs),),
-        overrides=(
-            "evaluate.resamples=50",
-            "fairness.resamples=50",
-            # some 60 held-out students: chance alone makes gaps, and tests of other things need a release
-            "fairness.max_dsm=0.5",
-            "fairness.max_qwk_gap=0.5",
-            "evaluate.on_fail=flag",
-        ),
-    )
-    return _released(home, settings, logs, request)
+    return _release(tmp_path_factory.mktemp("released-essays"), "small", "essay_grading", writing)
 
 
-def _settings(home: Path) -> Settings:
-    # Pseudonyms decide who is held out: with a new key, every session would test other students.
-    write_key(home / "keys" / "pseudonym.key", SecretKey(bytes(range(32))))
-    return Settings(store=str(home / "store"), cache=home / "cache", keys=home / "keys")
-
-
-def _released(home: Path, settings: Settings, logs: Path, request: RunRequest) -> Released:
-    summary = run_request(request, settings)
+def _release(home: Path, config: str, application: str = "knowledge_tracing", kind: ModuleType = sequences) -> Released:
+    settings = own_settings(home)
+    logs = kind.made_up_data(settings.open_store(), home)
+    made = contract.release_application(application, logs, settings, config=config, overrides=kind.OVERRIDES)
     shutil.copytree(settings.store, home / "untouched")
-    return Released(settings, logs, summary, home / "untouched")
-
-
-def _release(home: Path, config: str) -> Released:
-    settings = _settings(home)
-    store = settings.open_store()
-    district = Runner(store)(simulate, SimulateConfig(students=240, seed=1))
-    logs = home / "district.parquet"
-    shutil.copyfile(store.folder(district) / "answers.parquet", logs)
-    request = RunRequest(
-        application="knowledge_tracing",
-        data=(str(logs),),
-        config=config,
-        overrides=(
-            "train.max_epochs=3",
-            "evaluate.resamples=50",
-            "fairness.resamples=50",
-            # 48 held-out students: chance alone makes gaps, and tests of other things need a release
-            "fairness.max_auc_gap=0.3",
-            "fairness.max_calibration_gap=0.3",
-        ),
-    )
-    return _released(home, settings, logs, request)
+    return Released(settings, logs, made.summary, home / "untouched")

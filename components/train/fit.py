@@ -28,9 +28,10 @@ def fit(job: Job) -> Result:
     (`monitor`, `monitor_mode`); an Estimator fits itself.
 
     Raises:
-        TrainingFailedError: there is no value of what is monitored, or an estimator's is no number.
+        TrainingFailedError: there is no value of what is monitored, or an estimator's is no number; or the application
+            cannot be imported here.
     """
-    application: Application = importlib.import_module(f"{job.package}.app").APP
+    application = _application(job.package)
     config = make_config(application.part(application.train_config), job.config, source="the job's configuration")
     folder = Path(job.folder)
     torch.set_num_threads(config.threads)
@@ -100,6 +101,20 @@ def fit(job: Job) -> Result:
         history.write(folder / HISTORY_FILE)
         result.write(folder)
     return result
+
+
+def _application(package: str) -> Application:
+    try:
+        found: Application = importlib.import_module(f"{package}.app").APP
+    except ModuleNotFoundError as error:
+        if error.name not in {package, package.partition(".")[0]}:
+            raise
+        raise TrainingFailedError(
+            f"This training process cannot import the application's package {package!r}, though the process that asked "
+            f"for it could; expected it in the environment of {sys.executable}. Install the application's project "
+            "there, on every machine: pip install --no-deps -e PROJECT."
+        ) from error
+    return found
 
 
 def _estimated(model: Estimator, job: Job) -> Result:

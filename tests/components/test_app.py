@@ -10,10 +10,14 @@ from typing import Any, Self
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import components.app
-from components.app import Application, Codec, answer_requests, application_names, load_application
+from components.app import Application, Codec, answer_requests, application_names, application_origins, load_application
 from components.errors import ConfigError
+from flows.__main__ import cli
+from flows.checks import check_applications
+from tests.installed import install
 
 APP = """
 from components.app import Application
@@ -66,15 +70,98 @@ def test_applications_are_the_folders_with_an_app_and_the_entry_points(
     entry = EntryPoint(name="elsewhere", value="made_up_apps.spelling.app:APP", group="homeroom.apps")
     monkeypatch.setattr(components.app, "entry_points", lambda group: [entry] if group == "homeroom.apps" else [])
     assert application_names("made_up_apps") == ("algebra", "broken", "elsewhere", "spelling")
-    assert load_application("elsewhere", "made_up_apps").name == "spelling"
+    assert application_origins("made_up_apps")["elsewhere"][0].target == "made_up_apps.spelling.app:APP"
 
 
 @pytest.mark.usefixtures("apps")
 def test_an_unknown_name_lists_what_there_is_and_a_wrong_object_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"No application 'history'; there are: algebra, broken, spelling"):
         load_application("history", "made_up_apps")
-    with pytest.raises(ConfigError, match=r"broken names a int; expected an Application called APP"):
+    with pytest.raises(ConfigError, match=r"'broken' of the folder made_up_apps .* is of type int; expected an App"):
         load_application("broken", "made_up_apps")
+
+
+def test_an_entry_point_may_name_what_a_folder_holds_without_a_clash(
+    apps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, tmp_path / "site", "word-tools", {"spelling": "made_up_apps.spelling.app:APP"})
+    assert load_application("spelling", "made_up_apps").name == "spelling"
+    assert [str(one) for one in application_origins("made_up_apps")["spelling"]] == [
+        "word-tools 1.0 (made_up_apps.spelling.app:APP)"
+    ]
+
+
+@pytest.mark.usefixtures("apps")
+def test_two_applications_of_one_name_are_refused_with_both_distributions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, tmp_path / "one", "word-tools", {"reading": "made_up_apps.spelling.app:APP"})
+    install(monkeypatch, tmp_path / "two", "more-words", {"reading": "somewhere.app:APP", "spelling": "other.app:APP"})
+    with pytest.raises(
+        ConfigError, match=r"'reading' is there 2 times: .*; expected once. Uninstall the others"
+    ) as told:
+        load_application("reading", "made_up_apps")
+    assert "word-tools 1.0 (made_up_apps.spelling.app:APP)" in str(told.value)
+    assert "more-words 1.0 (somewhere.app:APP)" in str(told.value)
+    with pytest.raises(
+        ConfigError, match=r"more-words 1.0 \(other.app:APP\) and the folder made_up_apps \(made_up_apps"
+    ):
+        load_application("spelling", "made_up_apps")
+
+
+BROKEN = {
+    "gone": ("no_such_package.app:APP", r"cannot be imported: ModuleNotFoundError: No module named 'no_such_package'"),
+    "no_name": ("made_up_apps.spelling.app:APPLICATION", r"cannot be imported: AttributeError: .*'APPLICATION'"),
+    "syntax": ("made_up_apps.crooked.syntax:APP", r"cannot be imported: SyntaxError: .*syntax.py, line 1"),
+    "ends": ("made_up_apps.crooked.ends:APP", r"cannot be imported: SystemExit: 3"),
+    "a_class": ("made_up_apps.spelling.settings:Config", r"is of type type; expected an Application, called APP"),
+    "a_module": ("made_up_apps.spelling.app", r"is of type module; expected an Application"),
+    "misnamed": ("made_up_apps.spelling.app:APP", r"calls itself 'spelling'; expected the same name in both places"),
+    "elsewhere": (
+        "made_up_apps.crooked.elsewhere:APP",
+        r"names the package 'made_up_apps.crooked'; expected the package",
+    ),
+}
+"""Entry point -> its target and what is said of it."""
+
+
+@pytest.fixture
+def broken(apps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distribution whose applications are all broken, each in its own way."""
+    crooked = apps / "crooked"
+    crooked.mkdir()
+    (crooked / "__init__.py").write_text("")
+    (crooked / "syntax.py").write_text("APP = (")
+    (crooked / "ends.py").write_text("raise SystemExit(3)")
+    (crooked / "elsewhere.py").write_text(
+        "from dataclasses import replace\nfrom made_up_apps.spelling.app import APP\n"
+        'APP = replace(APP, name="elsewhere", package="made_up_apps.crooked")\n'
+    )
+    targets = {name: target for name, (target, _) in BROKEN.items()}
+    install(monkeypatch, tmp_path / "site", "crooked-apps", targets)
+
+
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_application_is_refused_with_its_distribution_and_the_reason(name: str) -> None:
+    target, reason = BROKEN[name]
+    with pytest.raises(ConfigError, match=reason) as told:
+        load_application(name, "made_up_apps")
+    assert str(told.value).startswith(f"Application {name!r} of crooked-apps 1.0 ({target})")
+
+
+@pytest.mark.usefixtures("broken")
+def test_broken_applications_break_no_other() -> None:
+    assert set(BROKEN) < set(application_names("made_up_apps"))
+    assert load_application("algebra", "made_up_apps").name == "algebra"
+    listed = CliRunner().invoke(cli, ["apps"])
+    assert listed.exit_code == 0
+    assert "knowledge_tracing\n  Knowledge tracing" in listed.output
+    assert "gone\n  broken: Application 'gone' of crooked-apps 1.0" in listed.output
+    checks = {check.name: check for check in check_applications()}
+    assert checks["application knowledge_tracing"].ok
+    assert not checks["application gone"].ok
+    assert "crooked-apps 1.0" in checks["application gone"].finding
 
 
 def test_an_application_knows_its_files_parts_and_configurations(apps: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import click
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
@@ -41,7 +42,7 @@ def test_apps_lists_knowledge_tracing_with_its_configurations() -> None:
     ("arguments", "code", "words"),
     [
         (["run", "knowledge_tracing"], 2, "--data"),
-        (["run", "nothing", "--no-prefect", "--data", "x.csv"], 2, "there are: knowledge_tracing"),
+        (["run", "nothing", "--no-prefect", "--data", "x.csv"], 2, "No application 'nothing'; there are: "),
         (["run", "knowledge_tracing", "--no-prefect", "--data", "x.csv", "--config", "huge"], 2, "full, small"),
         (
             ["run", "knowledge_tracing", "--no-prefect", "--data", "x.csv", "--set", "train.max_epoch=3"],
@@ -184,6 +185,27 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_runs(
     assert ended.value.code == code
     assert words in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "column"), [("logs", "answers of 3", "skills"), ("writing", "9 scored texts of 3", "text")]
+)
+def test_simulate_writes_the_kind_of_data_asked_for(
+    kind: str,
+    rows: str,
+    column: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "--kind", kind, "--out", "x.parquet", "--set", "students=3"])
+    assert ended.value.code == 0
+    assert f"{rows} simulated students in x.parquet" in capsys.readouterr().out
+    table = pl.read_parquet(tmp_path / "x.parquet")
+    assert table["student"].n_unique() == 3
+    assert column in table.columns
 
 
 def test_simulate_writes_parquet_under_no_other_name(

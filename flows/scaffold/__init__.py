@@ -1,0 +1,1 @@
+"""`homeroom new`: the project of an own application, made from one that is there."""
