@@ -1,4 +1,4 @@
-"""How well short answers are graded: ASAP-SAS and SemEval-2013 task 7, their published splits, the application's stages.
+"""How well short answers are graded: ASAP-SAS and SemEval-2013 task 7, published splits, the application's stages.
 
     HOMEROOM_DATA=DATA python -m benchmarks.answers [--set asap-sas] [--set semeval] [--json FILE]
 
@@ -154,8 +154,9 @@ def semeval(root: Path, config: str, options: Sequence[str]) -> dict[str, Any]:
               f"{(given == graded).mean():.3f} | {weighted_kappa(given, graded):.3f} | {inside:.3f} | "
               f"{refused:.3f} |")  # fmt: skip
     mean = found.report["metrics"]
-    print(f"all parts: QWK {mean['qwk']:.3f}, exact {mean['exact']:.3f}; {found.cpu_s:.0f} CPU s; "
-          f"refused {found.report['abstained']}; limits crossed: {found.report['limits']['crossed'] or 'none'}")  # fmt: skip
+    limits = found.report["limits"]["crossed"] or "none"
+    print(f"all parts: QWK {mean['qwk']:.3f}, exact {mean['exact']:.3f}; {found.cpu_s:.0f} CPU s; crossed: {limits}")
+    print(f"refused: {found.report['abstained']['reasons']}")
     return {"parts": figures, "qwk": mean["qwk"], "kept": all(its["kept"] for its in figures.values())}
 
 

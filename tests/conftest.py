@@ -1,5 +1,6 @@
 """What every test shares: the education data, and an environment of its own."""
 
+import json
 import logging
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import s3fs
 
+from components.artifacts import JsonValue
 from components.secrets import SecretKey, write_key
 from components.simulate.config import SimulateConfig
 from components.simulate.stage import simulate
@@ -131,6 +133,52 @@ def released_essays(tmp_path_factory: pytest.TempPathFactory) -> Released:
         ),
     )
     return _released(home, settings, logs, request)
+
+
+@pytest.fixture(scope="session")
+def released_answers(tmp_path_factory: pytest.TempPathFactory) -> Released:
+    """Return what `released` does, of short answers on simulated ones."""
+    return _release_answers(tmp_path_factory.mktemp("released-answers"), "small")
+
+
+@pytest.fixture(scope="session")
+def released_pooled_answers(tmp_path_factory: pytest.TempPathFactory) -> Released:
+    """Return what `released_answers` does, of one model over all questions that decides on labels."""
+    return _release_answers(tmp_path_factory.mktemp("released-pooled-answers"), "pooled")
+
+
+def _release_answers(home: Path, config: str) -> Released:
+    settings = _settings(home)
+    store = settings.open_store()
+    simulate_answers = SimulateWritingConfig(students=330, prompts=2, kind="short_answers", seed=1)
+    writing = Runner(store)(simulate_writing, simulate_answers)
+    logs = home / "answers.parquet"
+    shutil.copyfile(store.folder(writing) / "responses.parquet", logs)
+    prompts = json.loads((store.folder(writing) / "truth.json").read_text())["prompts"]
+    request = RunRequest(
+        application="short_answer",
+        data=(str(logs),),
+        config=config,
+        overrides=(
+            f"ingest.prompts={_inline(prompts)}",
+            "evaluate.resamples=50",
+            "fairness.resamples=50",
+            # as for essays: some 60 held-out students
+            "fairness.max_dsm=0.5",
+            "fairness.max_qwk_gap=0.5",
+            "evaluate.on_fail=flag",
+        ),
+    )
+    return _released(home, settings, logs, request)
+
+
+def _inline(value: JsonValue) -> str:
+    """Return plain values as TOML on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)} = {_inline(its)}" for name, its in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    return json.dumps(value)
 
 
 def _settings(home: Path) -> Settings:

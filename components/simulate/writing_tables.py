@@ -50,6 +50,7 @@ def parameters(simulation: WritingSimulation) -> dict[str, JsonValue]:
                 "low": float(prompt.low),
                 "high": float(prompt.high),
                 "text": prompt.topic.question,
+                "reference_answers": [*prompt.references],
                 "traits": {"conventions": {"low": lowest, "high": highest}},
             }
             for prompt in simulation.prompts

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 RELEASES = {
     "knowledge_tracing": ("released", "released_attention"),
     "essay_grading": ("released_essays",),
+    "short_answer": ("released_answers", "released_pooled_answers"),
 }
 """Fixtures with a release of each application, on synthetic data."""
 EACH = [(name, fixture) for name, fixtures in RELEASES.items() for fixture in fixtures]

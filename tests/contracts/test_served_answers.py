@@ -51,9 +51,20 @@ def test_what_is_served_of_student_logs_equals_what_was_evaluated(traced: Releas
     assert np.abs(both["probability"].to_numpy() - both["served"].to_numpy()).max() <= 1e-5
 
 
-def test_what_is_served_of_essays_equals_what_was_evaluated(released_essays: Released) -> None:
-    kept = evaluated(released_essays)
-    answers = served(released_essays, "essay_grading", kept["student"])
+@pytest.mark.parametrize(
+    ("name", "fixture"),
+    [
+        ("essay_grading", "released_essays"),
+        ("short_answer", "released_answers"),
+        ("short_answer", "released_pooled_answers"),
+    ],
+)
+def test_what_is_served_of_writing_equals_what_was_evaluated(
+    request: pytest.FixtureRequest, name: str, fixture: str
+) -> None:
+    release: Released = request.getfixturevalue(fixture)
+    kept = evaluated(release)
+    answers = served(release, name, kept["student"])
     both = kept.join(answers.select("response", served="score", raw="raw", why="abstained"), on="response")
     assert both.height == kept.height > 100
     scored = both.filter(pl.col("abstained").is_null())

@@ -131,6 +131,10 @@ def _terms(prompt: PromptTexts, language: _Language, config: WritingPreprocessCo
             if config.pool_prompts:
                 language.word_grams.add(of_words)
                 language.character_grams.add(of_characters)
+    if config.pool_prompts and not prompt.responses:  # else an answer's own words would be of no language known here
+        for known in filter(None, (prompt.text, *prompt.references)):
+            for _ in range(config.min_word_count):
+                language.add(read(known), tokens)
     language.tokens.append(tokens.counts())
     mean, sd = _mean_sd(features)
     documents = len(prompt.responses)
@@ -188,6 +192,8 @@ def _lexicon(language: _Language, documents: Sequence[int], config: WritingPrepr
 
 
 def _mean_sd(features_NF: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    if not len(features_NF):  # a prompt of a pool may have no texts
+        return np.zeros(features_NF.shape[1], np.float32), np.ones(features_NF.shape[1], np.float32)
     exact = features_NF.astype(np.float64)
     sd = exact.std(axis=0)
     return exact.mean(axis=0).astype(np.float32), np.where(sd > 1e-6, sd, 1.0).astype(np.float32)
