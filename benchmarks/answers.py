@@ -105,9 +105,11 @@ def human_kappas(responses: pl.DataFrame) -> dict[str, float]:
     }
 
 
-def asap_sas(root: Path, config: str, options: Sequence[str]) -> dict[str, Any]:
-    """Grade ASAP-SAS, print its table and return the figures."""
-    folders = [root / "asap-sas" / f"asap-{number}" for number in range(1, 11)]
+def asap_sas(
+    root: Path, config: str, options: Sequence[str], prompts: Sequence[int] = range(1, 11)
+) -> dict[str, Any]:  # Any: figures by name
+    """Grade ASAP-SAS, or some of its prompts, print the table and return the figures."""
+    folders = [root / "asap-sas" / f"asap-{number}" for number in prompts]
     train, valid, test = ([str(f / f"{part}.csv.gz") for f in folders] for part in ("train", "val", "test"))
     found = run_stages(train, valid, test, config, options)
     humans = human_kappas(found.responses)
@@ -131,10 +133,15 @@ def asap_sas(root: Path, config: str, options: Sequence[str]) -> dict[str, Any]:
             "coverage": mean["coverage"], "kept": mean["qwk"] >= SAS_GOAL, "cpu_s": found.cpu_s}  # fmt: skip
 
 
-def semeval(root: Path, config: str, options: Sequence[str]) -> dict[str, Any]:
-    """Grade SemEval-2013 task 7, print its table and return the figures."""
+def semeval(
+    root: Path, config: str, options: Sequence[str], corpora: Sequence[str] = ("beetle", "sciEntsBank")
+) -> dict[str, Any]:  # Any: as above
+    """Grade SemEval-2013 task 7, or one of its corpora, print the table and return the figures."""
     archive = root / "semeval2013-task7-3way" / "semeval-3way.zip"
-    train, test = ([f"zip://{part}/*.xml::{archive}" for part in parts] for parts in (SEMEVAL_TRAIN, SEMEVAL_TEST))
+    train, test = (
+        [f"zip://{part}/*.xml::{archive}" for part in parts if any(f"/{corpus}" in part for corpus in corpora)]
+        for parts in (SEMEVAL_TRAIN, SEMEVAL_TEST)
+    )
     found = run_stages(train, (), test, config, ("preprocess.split_by=response", *options))
     table = found.predictions
     print(
@@ -144,9 +151,11 @@ def semeval(root: Path, config: str, options: Sequence[str]) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for part, (baseline, best) in SEMEVAL_TEST.items():
         rows = table.filter(pl.col("place").str.contains(f"{part}/", literal=True))
+        if not rows.height:
+            continue
         given, graded = rows["score"].to_numpy(), rows["rounded"].to_numpy()
         f1 = macro_f1(given.astype(np.int64), graded.astype(np.int64), len(LABELS))
-        inside = ((rows["low"] <= rows["score"]) & (rows["score"] <= rows["high"])).mean()
+        inside = np.mean((rows["low"].to_numpy() <= given) & (given <= rows["high"].to_numpy()))
         refused = 1.0 - rows["abstained"].null_count() / rows.height
         name = part.removeprefix("test/3way/").replace("/test-", ", ").replace("-", " ")
         figures[name] = {"f1": f1, "refused": refused, "kept": f1 > baseline}

@@ -93,7 +93,7 @@ def test_what_dirties_an_answer_does_not_keep_it_from_its_score(live: Live, text
 
 
 BAD: list[tuple[str, bytes, str]] = [
-    ("an unknown prompt", body_of(f"{SECRET} {ANSWER}", prompt="moons"), "It grades: rivers, computers"),
+    ("an unknown prompt", body_of(f"{SECRET} {ANSWER}", prompt="moons"), "It grades: computers, rivers"),
     ("no prompt", json.dumps({"text": SECRET}).encode(), "prompt"),
     ("a text over the limit", body_of(f"{SECRET} " * 20_000), "at most 200000"),
     ("a text that is a number", json.dumps({"prompt": "rivers", "text": 5}).encode(), "text"),
@@ -115,9 +115,10 @@ def test_a_request_that_makes_no_sense_is_told_so_without_its_text(
     assert SECRET not in caplog.text
 
 
-def test_an_empty_batch_has_no_answers(live: Live) -> None:
+def test_an_empty_batch_is_told_what_is_expected(live: Live) -> None:
     response = post(live, "/predict/batch", b"[]")
-    assert (response.status_code, response.json()["results"]) == (200, [])
+    assert response.status_code == 400
+    assert "1 to 100" in response.text
 
 
 def test_a_bad_text_in_a_class_harms_no_other(live: Live, caplog: pytest.LogCaptureFixture) -> None:
