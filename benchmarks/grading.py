@@ -32,8 +32,9 @@ from benchmarks.writing_sets import ENDS, FOLDS, TASKS, Essay, data_folder, read
 from components.app import answer_requests
 from components.writing.codec import Answer, Codec, Request
 from components.writing.codec.text import passages
+from components.writing.kernel.choices import weighted_kappa
 from components.writing.kernel.config import KernelConfig
-from components.writing.kernel.fit import fit_kernel, weighted_kappa
+from components.writing.kernel.fit import fit_kernel
 from components.writing.kernel.grader import KernelGrader
 from components.writing.preprocess.arrays import TextArrays
 from components.writing.preprocess.config import WritingPreprocessConfig

@@ -86,6 +86,8 @@ class Application:
     scorer: str
     """`module:function` `(folder, codec, run_model, which, students) -> DataFrame`: the answers of a release to what
     ingest published, or to those of some students; for batch scoring."""
+    made_up: str = ""
+    """Name of the module in `flows/contract` that makes up its data for tests, where it is not the kind's."""
     encoder: str = ""
     """`module:Class` of the SequenceEncoder of student logs (`components/preprocess`)."""
 

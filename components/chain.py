@@ -15,7 +15,7 @@ STAGES = ("ingest", "preprocess", "train", "evaluate", "fairness", "export", "de
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
-    """A kind of data, and what its applications inherit. Every field but the first three is a `module:name`."""
+    """A kind of data, and what its applications inherit. Every field but the first four is a `module:name`."""
 
     name: str
     """Also of the module in `flows/views` and of the template in `flows/templates` that show its figures."""
@@ -23,6 +23,8 @@ class Chain:
     """What raw files of this kind hold, e.g. `student logs`."""
     headline: str
     """The metric that decides whether a release takes over; larger is better."""
+    unit: str
+    """What a model's answers are measured in, e.g. `probability`: in it, an exported model differs from torch."""
     ingest: str
     """The stage functions; each is marked with `@stage` and has the name of its field."""
     preprocess: str

@@ -23,9 +23,11 @@ def write_report(summary: RunSummary, store: Store, folder: Path) -> None:
         loader=PackageLoader("flows", "templates"), autoescape=select_autoescape(), undefined=StrictUndefined
     )
     plain = summary.to_json()
+    kind = load_application(summary.request.application).kind
     page = pages.get_template("report.html").render(
         summary=plain,
-        summary_template=f"{load_application(summary.request.application).kind.name}.html",
+        summary_template=f"{kind.name}.html",
+        unit=kind.unit,
         metrics=summary.scores,
         groups=read(outcome.fairness, "groups.json"),
         ingest=read(outcome.logs, "report.json"),

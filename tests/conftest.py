@@ -14,7 +14,7 @@ import s3fs
 
 from components.testing import S3Server
 from flows import contract
-from flows.contract import sequences, writing
+from flows.contract import answers, sequences, writing
 from flows.contract.released import own_settings
 
 
@@ -104,6 +104,18 @@ def released_attention(tmp_path_factory: pytest.TempPathFactory) -> Released:
 def released_essays(tmp_path_factory: pytest.TempPathFactory) -> Released:
     """Return what `released` does, of essay grading on simulated writing."""
     return _release(tmp_path_factory.mktemp("released-essays"), "small", "essay_grading", writing)
+
+
+@pytest.fixture(scope="session")
+def released_answers(tmp_path_factory: pytest.TempPathFactory) -> Released:
+    """Return what `released` does, of short answers on simulated ones."""
+    return _release(tmp_path_factory.mktemp("released-answers"), "small", "short_answer", answers)
+
+
+@pytest.fixture(scope="session")
+def released_pooled_answers(tmp_path_factory: pytest.TempPathFactory) -> Released:
+    """Return what `released_answers` does, of one model over all questions that decides on labels."""
+    return _release(tmp_path_factory.mktemp("released-pooled-answers"), "pooled", "short_answer", answers)
 
 
 def _release(home: Path, config: str, application: str = "knowledge_tracing", kind: ModuleType = sequences) -> Released:

@@ -10,13 +10,13 @@ class ExportConfig:
     opset: int = 20
     """ONNX operator set."""
     tolerance: float = 1e-5
-    """Largest allowed absolute difference in probability from torch, on made-up and on real batches."""
+    """Largest allowed absolute difference of an answer (a probability, points of a rubric) from torch, on any batch."""
     real_batches: int = 20
     """Validation batches that are compared."""
     int8: bool = False
     """Also write a model with 8-bit weights."""
     int8_tolerance: float = 0.02
-    """Largest allowed absolute difference in probability of the 8-bit model."""
+    """Largest allowed absolute difference of an answer of the 8-bit model."""
 
     def __post_init__(self) -> None:
         if not 18 <= self.opset <= 23:

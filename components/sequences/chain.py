@@ -6,6 +6,7 @@ SEQUENCES = Chain(
     name="sequences",
     title="student logs",
     headline="auc",
+    unit="probability",
     ingest="components.ingest.stage:ingest",
     preprocess="components.preprocess.stage:preprocess",
     evaluate="components.evaluate.stage:evaluate",

@@ -3,7 +3,8 @@
 A response's quality is its writer's ability and some luck. Better responses are longer, stay on the topic, reach for
 rarer words of it, join sentences and spell better. Two raters each see the quality with an error of their own and give
 a score on the prompt's rubric; the score that counts is their mean, halves rounded up. One trait, `conventions`, goes
-with spelling, which depends on quality in part only.
+with spelling, which depends on quality in part only. Short answers are a few clauses: the better the answer, the more
+of them are those of the reference answer, and the fewer are about something else.
 
 Shapes: S students, P prompts, N = S x P responses, by student, then prompt.
 """
@@ -22,7 +23,11 @@ Ints = npt.NDArray[np.int64]
 
 RANGES = ((1, 6), (0, 3), (2, 12), (0, 4))
 """Lowest and highest score, of one prompt after the other."""
+SHORT_RANGE = (0, 2)
+"""Of all questions with short answers."""
 TRAIT_RANGE = (1, 4)
+IDEAS = 4
+"""Clauses of a reference answer."""
 _OPENERS = (
     "First,",
     "Also,",
@@ -52,6 +57,8 @@ class SimulatedPrompt:
     low: int
     high: int
     topic: Topic
+    references: tuple[str, ...] = ()
+    """Answers that are known to be right; essays have none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +84,13 @@ class WritingSimulation:
 
 def simulated_prompts(config: SimulateWritingConfig) -> tuple[SimulatedPrompt, ...]:
     """Return the prompts of a configuration, named after their topics."""
-    return tuple(
-        SimulatedPrompt(name=topic.name, low=RANGES[n % len(RANGES)][0], high=RANGES[n % len(RANGES)][1], topic=topic)
-        for n, topic in enumerate(TOPICS[: config.prompts])
-    )
+    is_short = config.kind == "short_answers"
+    found = []
+    for n, topic in enumerate(TOPICS[: config.prompts]):
+        low, high = SHORT_RANGE if is_short else RANGES[n % len(RANGES)]
+        references = (f"{', '.join(ideas_of(topic))}.".capitalize(),) if is_short else ()
+        found.append(SimulatedPrompt(name=topic.name, low=low, high=high, topic=topic, references=references))
+    return tuple(found)
 
 
 def simulate_responses(config: SimulateWritingConfig) -> WritingSimulation:
@@ -106,8 +116,9 @@ def simulate_responses(config: SimulateWritingConfig) -> WritingSimulation:
     raters_N2 = _rounded(low_N[:, None] + (high_N - low_N)[:, None] * _share(seen_N2))
     lowest, highest = TRAIT_RANGE
     seeds = of_texts.spawn(count)
+    written = write_answer if config.kind == "short_answers" else write
     texts = tuple(
-        write(
+        written(
             prompts[prompt].topic, float(quality), float(spelling), config, np.random.Generator(np.random.PCG64(seed))
         )
         for prompt, quality, spelling, seed in zip(prompt_N, quality_N, spelling_N, seeds, strict=True)
@@ -140,6 +151,28 @@ def write(
     breaks = {place for place in range(4, sentences, 5) if share > 0.4}  # only better writers make paragraphs
     parts = [f"{sentence}{chr(10) * 2 if place in breaks else ' '}" for place, sentence in enumerate(written)]
     return "".join(parts).strip()
+
+
+def ideas_of(topic: Topic) -> tuple[str, ...]:
+    """Return the clauses of the topic's reference answer: always the same ones."""
+    nouns, verbs = topic.nouns, topic.verbs
+    return tuple(f"the {topic.adjectives[n]} {nouns[2 * n]} {verbs[2 * n]} the {nouns[-1 - n]}" for n in range(IDEAS))
+
+
+def write_answer(
+    topic: Topic, quality: float, spelling: float, config: SimulateWritingConfig, source: np.random.Generator
+) -> str:
+    """Return a short answer to the topic's question: some of the reference answer's clauses, others beside them."""
+    share = float(_share(np.array(quality)))
+    misspelt = _MOST_MISSPELT * (1.0 - float(_share(np.array(spelling))))
+    said = [idea for idea in ideas_of(topic) if source.random() < 0.05 + 0.9 * share]
+    others = [_clause(topic, share, source), _one_of(_FILLERS, source)]
+    clauses = said + [clause for clause in others if source.random() < 0.6 - 0.4 * share] or others[:1]
+    order = source.permutation(len(clauses))
+    words = " and ".join(clauses[n] for n in order).split()
+    wrong = source.random(len(words)) < misspelt
+    text = " ".join(_misspelt(w, source) if bad and len(w) > 3 else w for w, bad in zip(words, wrong, strict=True))
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _sentence(topic: Topic, share: float, misspelt: float, source: np.random.Generator) -> str:

@@ -1,6 +1,7 @@
 """Configuration of simulated writing: how many students and prompts, how they write, and how they are scored."""
 
 import math
+from typing import Literal
 
 from components.config import config_class
 from components.simulate.topics import TOPICS
@@ -38,8 +39,10 @@ class SimulateWritingConfig:
     """Number of students, at least 1; each answers every prompt once."""
     prompts: int = 3
     """Number of prompts, each with its own topic and rubric."""
+    kind: Literal["essays", "short_answers"] = "essays"
+    """`short_answers`: a sentence or two that say some of what a reference answer says, all on one rubric."""
     sentences_min: int = 3
-    """Sentences of the weakest responses, at least 1."""
+    """Sentences of the weakest essays, at least 1."""
     sentences_max: int = 20
     """Sentences of the strongest."""
     ability_sd: float = 1.0

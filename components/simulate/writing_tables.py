@@ -1,10 +1,12 @@
 """Tables of simulated writing: responses as a source delivers them, and the truth that a source never has."""
 
+from collections.abc import Iterable
+
 import polars as pl
 
 from components.artifacts import JsonValue
 from components.simulate.tables import names_of
-from components.simulate.writing import TRAIT_RANGE, WritingSimulation
+from components.simulate.writing import TRAIT_RANGE, SimulatedPrompt, WritingSimulation
 from components.simulate.writing_config import SimulateWritingConfig
 
 
@@ -40,18 +42,24 @@ def truth_table(simulation: WritingSimulation) -> pl.DataFrame:
 
 
 def parameters(simulation: WritingSimulation) -> dict[str, JsonValue]:
-    """Return abilities and groups as drawn, and the prompts with their rubrics as `ingest.prompts` takes them."""
-    lowest, highest = (float(score) for score in TRAIT_RANGE)
+    """Return abilities and groups as drawn, and the prompts with their rubrics."""
     return {
         "ability": simulation.ability_S.round(9).tolist(),
         "group": simulation.group_S.tolist(),
-        "prompts": {
-            prompt.name: {
-                "low": float(prompt.low),
-                "high": float(prompt.high),
-                "text": prompt.topic.question,
-                "traits": {"conventions": {"low": lowest, "high": highest}},
-            }
-            for prompt in simulation.prompts
-        },
+        "prompts": prompt_settings(simulation.prompts),
+    }
+
+
+def prompt_settings(prompts: Iterable[SimulatedPrompt]) -> dict[str, JsonValue]:
+    """Return prompts with their rubrics as `ingest.prompts` takes them."""
+    lowest, highest = (float(score) for score in TRAIT_RANGE)
+    return {
+        prompt.name: {
+            "low": float(prompt.low),
+            "high": float(prompt.high),
+            "text": prompt.topic.question,
+            "reference_answers": [*prompt.references],
+            "traits": {"conventions": {"low": lowest, "high": highest}},
+        }
+        for prompt in prompts
     }

@@ -6,6 +6,7 @@ WRITING = Chain(
     name="writing",
     title="scored writing",
     headline="qwk",
+    unit="points of the rubric",
     ingest="components.writing.ingest.stage:ingest",
     preprocess="components.writing.preprocess.stage:preprocess",
     evaluate="components.writing.evaluate.stage:evaluate",

@@ -1,5 +1,6 @@
 """How releases are compared: by QWK, mean over prompts, on the responses that an evaluation held out."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from components.app import Application, Codec
 from components.chain import HeldOut
 from components.schema import PREDICTIONS
 from components.writing.agreement import Pair, pair_values
+from components.writing.evaluate.stage import METRICS
 from components.writing.sums import whole_sums
 
 
@@ -20,6 +22,8 @@ def headline_on_held_out(
     run_model: Callable[[dict[str, Any]], Mapping[str, Any]],  # Any: arrays by name
 ) -> float:
     """Return the QWK of a release's scores on the held-out responses, mean over prompts; NaN where none has any.
+
+    Where the evaluation pooled prompts, so does this.
 
     A response that the release does not score counts as given the prompt's mean human score: a release must not look
     better by refusing what is hard.
@@ -37,6 +41,9 @@ def headline_on_held_out(
     )
     answers = application.part(application.scorer)(held_out.logs, codec, run_model, "all", human["student"])
     both = human.join(answers.select("response", given="score"), on="response", how="left", maintain_order="left")
+    report = held_out.evaluation / METRICS
+    if report.is_file() and json.loads(report.read_text(encoding="utf-8")).get("pool_prompts"):
+        both = both.with_columns(prompt=pl.lit(""))
     filled = both.with_columns(given=pl.col("given").fill_null(pl.col("score").mean().over("prompt")))
     return mean_qwk(filled)
 

@@ -5,7 +5,7 @@
 
 import pytest
 
-pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in ("application", "sequences", "writing")))
+pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in ("application", "sequences", "writing", "answers")))
 
 from flows.contract.application import ApplicationContract  # noqa: E402  # after the line above, so that failures tell
 from flows.contract.released import Released, release_application  # noqa: E402

@@ -55,7 +55,7 @@ class ApplicationContract:
     @property
     def kind(self) -> Any:  # Any: a module such as flows.contract.sequences
         """What the contract knows of the application's kind of data."""
-        return importlib.import_module(f"flows.contract.{self.app.kind.name}")
+        return importlib.import_module(f"flows.contract.{self.app.made_up or self.app.kind.name}")
 
     def made_up_data(self, store: Store, folder: Path) -> Path:
         """Write data that the application can learn from into `folder` and return the file."""

@@ -36,9 +36,26 @@ class TestEssayGrading(ApplicationContract):
         return released_essays
 
 
+class TestShortAnswer(ApplicationContract):
+    application = "short_answer"
+
+    @pytest.fixture
+    def release(self, released_answers: Released) -> Released:
+        return released_answers
+
+
+class TestPooledAnswers(ApplicationContract):
+    application = "short_answer"
+    config = "pooled"
+
+    @pytest.fixture
+    def release(self, released_pooled_answers: Released) -> Released:
+        return released_pooled_answers
+
+
 def test_every_own_application_is_asked_and_is_an_entry_point() -> None:
     folders = {path.parent.name for path in (ROOT / "flows").glob("*/app.py")}
-    asked = {kind.application for kind in (TestKnowledgeTracing, TestAttention, TestEssayGrading)}
+    asked = {kind.application for kind in ApplicationContract.__subclasses__()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert asked == folders
     assert project["entry-points"]["homeroom.apps"] == {name: f"flows.{name}.app:APP" for name in sorted(folders)}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from components.app import load_application
 from components.store import Store
 from components.writing.card import FIGURES
 from components.writing.evaluate.baselines import baselines_of
@@ -117,6 +118,7 @@ def page_of(scores: dict[str, Any]) -> str:
     page = pages.get_template("report.html").render(
         summary=summary_of(scores),
         summary_template="writing.html",
+        unit=load_application("essay_grading").kind.unit,
         metrics=scores,
         groups=GROUPS,
         ingest={},
@@ -184,12 +186,18 @@ def test_the_page_has_all_figures_by_prompt_with_intervals_and_groups(tmp_path: 
     scores = report(tmp_path)
     page = page_of(scores)
     for prompt in scores["prompts"]:
-        for name in ("qwk", "exact", "adjacent", "pearson", "rmse", "smd", "coverage"):
+        for name in ("qwk", "exact", "adjacent", "pearson", "rmse", "smd", "coverage", "width"):
             low, high = prompt["intervals"][name]
             value = prompt["metrics"][name]
             assert f'<td class="n">{value:.4f}<br><small>{low:.4f} to {high:.4f}</small></td>' in page
         assert f"{prompt['prmse']['metrics']['prmse']:.4f}" in page
     assert "Small figures: 90 % intervals" in page
+    assert "Limits: QWK at least 0.70; drop against two raters at most 0.10; SMD of a prompt at most" in page
+    mean = next(part for part in page.split("<tr>") if part.startswith("<td>mean</td>"))
+    assert f"{scores['metrics']['qwk']:.4f}" in mean
+    assert f"{scores['humans']['metrics']['qwk']:.4f}" in mean
+    assert "ONNX differs from torch by at most 1.0e-07 in points of the rubric." in page
+    assert "probability" not in page
     assert "<h4>Traits of prompt letter</h4>" in page
     assert "<td>style</td>" in page
     assert "DSM of each group, farthest from 0 first (limit 0.1 either way): f -0.210" in page
@@ -205,7 +213,7 @@ def test_the_page_of_a_poor_model_says_so(tmp_path: Path) -> None:
     page = page_of(scores)
     assert "Outside its limits." in page
     assert "<li>qwk is 0.0000, the limit is at least 0.7</li>" in page
-    assert '<td colspan="9">too few responses</td>' in page
+    assert '<td colspan="10">too few responses</td>' in page
     assert "not estimable" in page
     assert "nothing says how well two humans would agree" in page
     assert "gibberish" in page

@@ -18,7 +18,7 @@ from .lexicon import Lexicon
 from .messages import MAX_CHARACTERS, Answer, Request
 from .reading import Reading, read
 from .sentences import SENTENCES, checked
-from .terms import PromptTerms, character_grams, word_grams
+from .terms import Pool, PromptTerms, character_grams, word_grams
 from .text import passages
 
 CODEC = "writing"
@@ -41,7 +41,8 @@ class Row:
 
     prompt: int
     ids_L: npt.NDArray[np.int64]
-    """N-grams of the prompt, first of words, then of characters; no one twice. Empty where the model takes none."""
+    """N-grams of the prompt, first of words, then of characters, then those of the pool; no one twice. Empty where the
+    model takes none."""
     values_L: npt.NDArray[np.float32]
     features_F: npt.NDArray[np.float32]
     tokens_T: npt.NDArray[np.int64]
@@ -60,6 +61,7 @@ class Codec:
         grams: rows hold n-grams (for the kernel grader).
         max_tokens: rows hold at most so many tokens (for a neural grader); 0 for none.
         sentences: what differs from `SENTENCES`.
+        pool: rows also hold the n-grams of all prompts together, for one model over all of them; None: they do not.
     """
 
     prompts: tuple[PromptTerms, ...]
@@ -67,6 +69,7 @@ class Codec:
     grams: bool = True
     max_tokens: int = 0
     sentences: Mapping[str, str] = field(default_factory=dict)
+    pool: Pool | None = None
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
     _first_word: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
@@ -78,8 +81,8 @@ class Codec:
 
     @property
     def gram_count(self) -> int:
-        """Rows of a table of n-grams of all prompts: padding included."""
-        return self._first_word[-1]
+        """Rows of a table of n-grams of all prompts, and of the pool: padding included."""
+        return self.pool_range[2]
 
     @property
     def word_count(self) -> int:
@@ -95,6 +98,15 @@ class Codec:
         """Return the ids of a prompt's n-grams: first of words, first of characters, first of the next prompt."""
         first = self._first_word[prompt]
         return first, first + len(self.prompts[prompt].words.hashes_V), self._first_word[prompt + 1]
+
+    @property
+    def pool_range(self) -> tuple[int, int, int]:
+        """The ids of the pool's n-grams: first of words, first of characters, end; all alike where there is none."""
+        first = self._first_word[-1]
+        if self.pool is None:
+            return first, first, first
+        first_character = first + len(self.pool.words.hashes_V)
+        return first, first_character, first_character + len(self.pool.characters.hashes_V)
 
     def index_of(self, prompt: str) -> int:
         """Return a prompt's index.
@@ -124,6 +136,7 @@ class Codec:
             "grams": self.grams,
             "max_tokens": self.max_tokens,
             "sentences": dict(self.sentences),
+            "pool": None if self.pool is None else self.pool.to_json(),
         }
 
     @classmethod
@@ -149,6 +162,7 @@ class Codec:
             grams=bool(value["grams"]),
             max_tokens=int(value["max_tokens"]),
             sentences=dict(value["sentences"]),
+            pool=None if value["pool"] is None else Pool.from_json(value["pool"]),
         )
 
     def encode(self, request: Request) -> list[Row]:
@@ -228,8 +242,9 @@ class Codec:
     ) -> Answer:
         """Return the answer from a model's outputs.
 
-        It must give `raw` (a score on the rubric's scale); it may give `low` and `high` (the interval), `traits` (in
-        the order of `traits`, NaN where a prompt has none), and, for feedback, `effects` (G,) of the families of
+        It must give `raw` (a score on the rubric's scale); it may give `label` (the score to give, where that is not
+        the nearest to `raw`), `low` and `high` (the interval), `traits` (in the order of `traits`, NaN where a prompt
+        has none), and, for feedback, `effects` (G,) of the families of
         features and `grams` (L,) of the n-grams.
         """
         whole, first = rows[0], outputs[0]
@@ -247,7 +262,7 @@ class Codec:
             if name in terms.traits and np.isfinite(score)
         }
         return Answer(
-            score=terms.rubric.rounded(raw),
+            score=terms.rubric.rounded(float(first["label"]) if "label" in first else raw),
             raw=terms.rubric.clipped(raw),
             interval=interval,
             traits=traits,
@@ -260,11 +275,17 @@ class Codec:
 
     def _grams(self, reading: Reading, prompt: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         terms = self.prompts[prompt]
-        first_word, first_character, _ = self.gram_range(prompt)
-        words, word_values = terms.words.weighted(*word_grams(reading))
-        characters, character_values = terms.characters.weighted(*character_grams(reading))
-        ids = np.concatenate([words + first_word, characters + first_character])
-        return ids, np.concatenate([word_values, character_values])
+        ranges = [(terms.words, terms.characters, self.gram_range(prompt))]
+        if self.pool is not None:
+            ranges.append((self.pool.words, self.pool.characters, self.pool_range))
+        of_words, of_characters = word_grams(reading), character_grams(reading)
+        ids, values = [], []
+        for words, characters, (first_word, first_character, _) in ranges:
+            for block, grams, first in ((words, of_words, first_word), (characters, of_characters, first_character)):
+                at, weights = block.weighted(*grams)
+                ids.append(at + first)
+                values.append(weights)
+        return np.concatenate(ids), np.concatenate(values)
 
 
 _NO_IDS = np.zeros(0, np.int64)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .hashing import Hashes, places
+from .hashing import Hashes
 from .reading import Reading
+from .references import Reference, likeness, share_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,11 @@ FEATURES = (
     Feature("share_capitals", "sentences", "which share of the sentences begins with a capital letter"),
     Feature("reference_share", "reference", "which share of a reference answer's words occurs"),
     Feature("reference_cosine", "reference", "how alike the words and those of a reference answer are"),
+    Feature("reference_precision", "reference", "which share of the words a reference answer has too"),
+    Feature("reference_runs", "reference", "how alike the letters and those of a reference answer are"),
+    Feature("reference_order", "reference", "how few words must be changed to have a reference answer"),
+    Feature("reference_beyond", "reference", "which share of a reference answer's words beyond the question occurs"),
+    Feature("question_share", "question", "which share of the words the question has too"),
 )
 NAMES = tuple(feature.name for feature in FEATURES)
 FAMILIES = tuple(dict.fromkeys(feature.family for feature in FEATURES))
@@ -56,14 +62,18 @@ CLIP = 4.0
 
 _AT, _FULL_STOP, _EXCLAMATION, _QUESTION = (np.uint64(ord(mark)) for mark in "@.!?")
 _ASCII = 128
+_NO_WORDS: Hashes = np.zeros(0, np.uint64)
 
 
-def surface_features(reading: Reading, references: tuple[Hashes, ...] = ()) -> npt.NDArray[np.float32]:
+def surface_features(
+    reading: Reading, references: tuple[Reference, ...] = (), question: Hashes = _NO_WORDS
+) -> npt.NDArray[np.float32]:
     """Return the features of `FEATURES`, in their order; all are finite for any text.
 
     Args:
         reading: of the text.
-        references: per reference answer, the sorted hashes of its distinct words.
+        references: answers that are known to be right.
+        question: sorted hashes of the distinct words of the prompt's own text, where there are reference answers.
     """
     is_word = reading.is_word_T
     lengths = reading.letters.lengths_T[is_word]
@@ -78,7 +88,7 @@ def surface_features(reading: Reading, references: tuple[Hashes, ...] = ()) -> n
     distinct, times = reading.distinct_S, reading.times_S
     sentences, mean_words, sd_words, capitals = _sentences(reading, first, asked + marks[ord(".")])
     mean, sd = _mean_sd(lengths)
-    share, cosine = _likeness(distinct, references)
+    like = likeness(reading, references, question)
     values = (
         math.log1p(count),
         math.log1p(len(reading.letters.points_C)),
@@ -102,8 +112,13 @@ def surface_features(reading: Reading, references: tuple[Hashes, ...] = ()) -> n
         math.log1p(int(np.count_nonzero(times == 1))),
         math.log1p(seven),
         capitals,
-        share,
-        cosine,
+        like.share,
+        like.cosine,
+        like.precision,
+        like.runs,
+        like.order,
+        like.beyond_question,
+        share_of(distinct, question),
     )
     return np.array(values, np.float32)
 
@@ -139,14 +154,3 @@ def _sentences(reading: Reading, first: npt.NDArray[np.uint64], ends: int) -> tu
         mean, sd = _mean_sd(sizes)
         begins = at_word[sizes.cumsum() - sizes]
     return len(begins), mean, sd, sum(reading.words[i][0].isupper() for i in begins.tolist()) / len(begins)
-
-
-def _likeness(distinct: Hashes, references: tuple[Hashes, ...]) -> tuple[float, float]:
-    """Return the largest share of a reference's words that occur, and the largest cosine of the sets of words."""
-    share = cosine = 0.0
-    for reference in references:
-        if len(reference) and len(distinct):
-            both = int(np.count_nonzero(places(reference, distinct) >= 0))
-            share = max(share, both / len(reference))
-            cosine = max(cosine, both / math.sqrt(len(reference) * len(distinct)))
-    return share, cosine

@@ -84,17 +84,21 @@ def _words(
     grams_L: npt.NDArray[Any],
     least: float,
 ) -> list[Feedback]:
-    first_word = codec.gram_range(row.prompt)[0]
-    at = places(hashes_T, codec.prompts[row.prompt].words.hashes_V)
+    first_words = [codec.gram_range(row.prompt)[0], codec.pool_range[0]]
+    at_TB = [places(hashes_T, codec.prompts[row.prompt].words.hashes_V)]
+    if codec.pool is not None:
+        at_TB.append(places(hashes_T, codec.pool.words.hashes_V))
     effect_of = dict(zip(row.ids_L.tolist(), grams_L[: len(row.ids_L)].tolist(), strict=True))
     of_language = codec.lexicon.places(hashes_T)
     # The commonest words move a score too, but naming `these` or `use` helps nobody.
     is_common_T = codec.lexicon.are_common(of_language)
     effects: dict[str, float] = {}
-    for word, place, is_common in zip(words, at.tolist(), is_common_T.tolist(), strict=True):
-        if place >= 0 and not is_common and any(letter.isalpha() for letter in word):
-            effects[word.lower()] = float(effect_of[first_word + place])
-    found = []
+    known = zip(words, zip(*(at.tolist() for at in at_TB), strict=True), is_common_T.tolist(), strict=True)
+    for word, found_at, is_common in known:
+        ids = [first + place for first, place in zip(first_words, found_at, strict=False) if place >= 0]
+        if ids and not is_common and any(letter.isalpha() for letter in word):
+            effects[word.lower()] = float(sum(effect_of[at] for at in ids))
+    found: list[Feedback] = []
     for sign, name in ((1.0, "words_up"), (-1.0, "words_down")):
         best = sorted(effects.items(), key=lambda one: (-sign * one[1], one[0]))[:MOST_OF_A_KIND]
         best = [(word, effect) for word, effect in best if sign * effect > 0]

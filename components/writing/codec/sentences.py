@@ -31,6 +31,8 @@ SENTENCES: Mapping[str, str] = {
     "feature_names_below": "It has fewer names and numbers than is usual here{moved}.",
     "feature_reference_above": "It has more of the reference answer than is usual here{moved}.",
     "feature_reference_below": "It has less of the reference answer than is usual here{moved}.",
+    "feature_question_above": "It repeats more of the question's words than is usual here{moved}.",
+    "feature_question_below": "It repeats fewer of the question's words than is usual here{moved}.",
     "words_up": "Among what raised the score are the words {words}{moved}.",
     "words_down": "Among what lowered the score are the words {words}{moved}.",
     "passage_up": "The marked passage raises the score{moved}: without it the score would be lower.",

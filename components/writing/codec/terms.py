@@ -15,6 +15,7 @@ from .features import standardised, surface_features
 from .hashing import Hashes, counted, fourgram_hashes, pair_hashes, places, trigram_keys
 from .packing import pack, unpack
 from .reading import Reading
+from .references import Reference
 from .rubric import Rubric
 
 
@@ -45,6 +46,41 @@ class Block:
         return at, values / np.float32(norm) if norm > 0 else values
 
 
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The n-grams of all prompts' training texts together, for a model that carries over to prompts with few or none.
+
+    Its n-grams come beside those of the prompt, with ids of their own.
+    """
+
+    words: Block
+    characters: Block
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        return {"documents": self.words.documents, **_packed(self.words, self.characters)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Rebuild from `to_json`'s value."""
+        return cls(*_unpacked(value))
+
+
+def _packed(words: Block, characters: Block) -> dict[str, Any]:
+    return {
+        "words": [pack(words.hashes_V), pack(words.counts_V)],
+        "characters": [pack(characters.hashes_V), pack(characters.counts_V)],
+    }
+
+
+def _unpacked(value: Mapping[str, Any]) -> tuple[Block, Block]:
+    words, characters = (
+        Block(unpack(value[name][0]), unpack(value[name][1]), int(value["documents"]))
+        for name in ("words", "characters")
+    )
+    return words, characters
+
+
 def word_grams(reading: Reading) -> tuple[Hashes, npt.NDArray[np.int64]]:
     """Return the distinct tokens and pairs of tokens, and how often each occurs."""
     return counted(np.concatenate([reading.hashes_T, pair_hashes(reading.hashes_T)]))
@@ -73,12 +109,14 @@ class PromptTerms:
     limits: Signals
     passages: Hashes = field(default_factory=lambda: np.zeros(0, np.uint64))
     """Of the prompt's own text, where it is known."""
-    references: tuple[Hashes, ...] = ()
-    """Per reference answer, the sorted hashes of its distinct words."""
+    references: tuple[Reference, ...] = ()
+    """Answers that are known to be right."""
+    question: Hashes = field(default_factory=lambda: np.zeros(0, np.uint64))
+    """Sorted distinct words of the prompt's own text, where there are reference answers."""
 
     def features(self, reading: Reading) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Return a text's features as they are, and in standard deviations from this prompt's mean, not clipped."""
-        found = surface_features(reading, self.references)
+        found = surface_features(reading, self.references, self.question)
         return found, (found - self.mean_F) / self.sd_F
 
     def standardised(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -92,22 +130,19 @@ class PromptTerms:
             **asdict(self.rubric),
             "traits": {name: asdict(rubric) for name, rubric in self.traits.items()},
             "documents": self.words.documents,
-            "words": [pack(self.words.hashes_V), pack(self.words.counts_V)],
-            "characters": [pack(self.characters.hashes_V), pack(self.characters.counts_V)],
+            **_packed(self.words, self.characters),
             "mean": self.mean_F.tolist(),
             "sd": self.sd_F.tolist(),
             "limits": asdict(self.limits),
             "passages": pack(self.passages),
-            "references": [pack(reference) for reference in self.references],
+            "references": [reference.to_json() for reference in self.references],
+            "question": pack(self.question),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Rebuild from `to_json`'s value."""
-        words, characters = (
-            Block(unpack(value[name][0]), unpack(value[name][1]), int(value["documents"]))
-            for name in ("words", "characters")
-        )
+        words, characters = _unpacked(value)
         return cls(
             name=value["prompt"],
             rubric=Rubric(low=value["low"], high=value["high"], step=value["step"]),
@@ -118,5 +153,6 @@ class PromptTerms:
             sd_F=np.array(value["sd"], np.float32),
             limits=Signals(**value["limits"]),
             passages=unpack(value["passages"]),
-            references=tuple(unpack(reference) for reference in value["references"]),
+            references=tuple(Reference.from_json(reference) for reference in value["references"]),
+            question=unpack(value["question"]),
         )

@@ -24,6 +24,9 @@ class WritingEvaluateConfig:
     """Fewer responses with a human score and the model's than this are no evaluation: the stage raises."""
     min_prompt_scored: int = 10
     """A prompt with fewer reads `too_few`, shows no figure and is no part of a mean."""
+    pool_prompts: bool = False
+    """Prompts with the same rubric count as one: for many questions with few answers each, of which no single one says
+    anything."""
     min_qwk: float = 0.70
     """Limit on quadratic weighted kappa, mean over prompts; 0 is off."""
     max_drop_against_humans: float = 0.10

@@ -44,7 +44,8 @@ class GradingModel(Protocol):
         """Return `index` (B,), rows of the split; `raw` (B,) on the rubric's own scale, not rounded.
 
         Also, where the model has them: `low` and `high` (B,), the ends of the interval of the human score, on the same
-        scale; and `traits` (B, T) in the order of the dataset's traits, NaN where a prompt has no such trait.
+        scale; `label` (B,), the score to give where that is not the nearest to `raw`; and `traits` (B, T) in the order
+        of the dataset's traits, NaN where a prompt has no such trait.
         """
 
 

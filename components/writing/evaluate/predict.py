@@ -50,7 +50,7 @@ def gathered(batches: Sequence[Mapping[str, Any]], *, rows: int, traits: int) ->
     """
     batches = list(batches)
     index = joined(batches, "index").astype(np.int64)
-    given = [n for n in ("raw", "low", "high") if all(n in batch for batch in batches)]
+    given = [n for n in ("raw", "low", "high", "label") if all(n in batch for batch in batches)]
     has_interval = {"low", "high"} <= set(given)
     values = {name: joined(batches, name).astype(np.float64) for name in given}
     kinds: Floats | None = None
@@ -63,7 +63,7 @@ def gathered(batches: Sequence[Mapping[str, Any]], *, rows: int, traits: int) ->
         found = ", ".join(uneven) if uneven else "no raw"
         raise SchemaError(
             f"predict_step returned {len(index)} indices and {found}; expected one raw score for each index, and as "
-            "many of low, high and traits where it gives them. Correct the model's predict_step."
+            "many of low, high, label and traits where it gives them. Correct the model's predict_step."
         )
     problems = misplaced(index, rows)
     for name, array in values.items():
@@ -87,6 +87,7 @@ def gathered(batches: Sequence[Mapping[str, Any]], *, rows: int, traits: int) ->
             raw=placed(values["raw"]),
             low=placed(values["low"]) if has_interval else None,
             high=placed(values["high"]) if has_interval else None,
+            label=placed(values["label"]) if "label" in values else None,
         ),
         traits=None if kinds is None else placed(kinds),
     )

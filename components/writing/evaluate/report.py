@@ -2,6 +2,7 @@
 
 Format 1, by key:
 
+- `pool_prompts`: whether prompts with the same rubric count as one, here and in comparisons of releases.
 - `metrics`, `intervals`: over the prompts that count, see `definitions.metrics`; null where it cannot be estimated.
 - `counts`: responses of the split, of them abstained and scored; students; double-scored responses; prompts, and how
   many of them count.
@@ -135,6 +136,7 @@ class Report:
         return {
             "format": 1,
             "split": config.split,
+            "pool_prompts": config.pool_prompts,
             "protocol": self.protocol,
             "counts": {
                 "responses": self.responses,

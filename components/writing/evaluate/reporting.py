@@ -1,6 +1,7 @@
 """From a split and its predictions to the table that is kept and the report on it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from components.writing.evaluate.dataset import Split
 from components.writing.evaluate.figures import Figure
 from components.writing.evaluate.predict import Predictions
 from components.writing.evaluate.report import PromptDetail, Report
-from components.writing.evaluate.rows import Human, Predicted
+from components.writing.evaluate.rows import Human
 from components.writing.evaluate.scores import Figures, scores_of, trait_figures
 from components.writing.scale import RowScales, Scale
 from components.writing.schema import RATER, TRAIT
@@ -21,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 MAX_POINTS = 101
 """Of a scale with more points, how often each was given is not listed."""
+TOGETHER = "all prompts"
 ANY = Scale(low=0.0, high=1.0)
 """Stands for the scale of a trait that a prompt does not have; no row is measured by it."""
 
@@ -28,17 +30,17 @@ ANY = Scale(low=0.0, high=1.0)
 def predictions_table(split: Split, found: Predictions, traits: Sequence[str]) -> pl.DataFrame:
     """Return one row per response of the split, in its order; columns as the stage says."""
     scales = RowScales.of([s.score for s in split.scales], split.prompt)
-    raw = scales.clipped(found.score.raw)
+    model = found.score.within(scales)
     low, high = (
-        pl.Series([None] * split.rows, dtype=pl.Float64) if ends is None else pl.Series(scales.clipped(ends))
-        for ends in (found.score.low, found.score.high)
+        pl.Series([None] * split.rows, dtype=pl.Float64) if ends is None else pl.Series(ends)
+        for ends in (model.low, model.high)
     )
     raters = [c for c in split.table.columns if c.startswith(RATER)]
     columns: dict[str, pl.Series | Floats] = {
         "score": split.score,
         **{name: split.table[name].cast(pl.Float64) for name in raters},
-        "prediction": raw,
-        "rounded": scales.rounded(raw),
+        "prediction": model.raw,
+        "rounded": model.given(scales),
         "low": low,
         "high": high,
         "abstained": split.abstained,
@@ -62,6 +64,8 @@ def report_of(
 ) -> Report:
     """Return the report on the responses that the model did not abstain from."""
     _, student = np.unique(split.table["student"].to_numpy(), return_inverse=True)
+    if config.pool_prompts:
+        split = pooled(split)
     everybody = Human(
         score=split.score,
         prompt=split.prompt,
@@ -69,12 +73,7 @@ def report_of(
         ratings=split.ratings,
         scales=[s.score for s in split.scales],
     )
-    ends = everybody.row_scales
-    every = Predicted(
-        raw=ends.clipped(found.score.raw),
-        low=None if found.score.low is None else ends.clipped(found.score.low),
-        high=None if found.score.high is None else ends.clipped(found.score.high),
-    )
+    every = found.score.within(everybody.row_scales)
     refused = split.abstained.is_not_null().to_numpy()
     rows = np.flatnonzero(~refused)
     human, model = everybody.at(rows), every.at(rows)
@@ -83,7 +82,7 @@ def report_of(
         for name, baseline in baselines.items()
     }
     by_trait = _traits(split, found, traits, rows, config)
-    rounded = human.row_scales.rounded(model.raw)
+    rounded = model.given(human.row_scales)
     details = []
     for p, scale in enumerate(split.scales):
         own = human.prompt == p
@@ -103,6 +102,22 @@ def report_of(
         scores=scores_of(human, model, its, config),
         details=tuple(details),
     )
+
+
+def pooled(split: Split) -> Split:
+    """Return the split with all prompts that share a rubric, traits included, as one."""
+    kinds: dict[str, int] = {}
+    at, scales = [], []
+    for scale in split.scales:
+        key = repr((scale.score, sorted(scale.traits.items())))
+        if key not in kinds:
+            kinds[key] = len(kinds)
+            low, high = scale.score.low, scale.score.high
+            scales.append(replace(scale, prompt=f"all from {low:g} to {high:g}"))
+        at.append(kinds[key])
+    if len(scales) == 1:
+        scales = [replace(scales[0], prompt=TOGETHER)]
+    return replace(split, prompt=np.array(at, np.int64)[split.prompt], scales=tuple(scales))
 
 
 def _traits(

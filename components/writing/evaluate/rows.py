@@ -22,6 +22,8 @@ class Predicted:
     low: Floats | None = None
     """(N,) lower end of the interval; None where the model gives none."""
     high: Floats | None = None
+    label: Floats | None = None
+    """(N,) the score to give; None where it is the nearest to `raw`."""
 
     def at(self, rows: npt.NDArray[np.intp]) -> Self:
         """Return the predictions of some rows."""
@@ -29,7 +31,18 @@ class Predicted:
             raw=self.raw[rows],
             low=None if self.low is None else self.low[rows],
             high=None if self.high is None else self.high[rows],
+            label=None if self.label is None else self.label[rows],
         )
+
+    def within(self, scales: RowScales) -> Self:
+        """Return the predictions, those beyond the ends of the scale as these ends."""
+        ends = (None if values is None else scales.clipped(values) for values in (self.low, self.high))
+        low, high = ends
+        return type(self)(raw=scales.clipped(self.raw), low=low, high=high, label=self.label)
+
+    def given(self, scales: RowScales) -> Floats:
+        """Return (N,) the scores to give: ones that the scale has."""
+        return scales.rounded(self.raw if self.label is None else self.label)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +96,7 @@ INTERVAL_COLUMNS = ("with_interval", "covered", "width")
 def rounded_values(human: Human, found: Predicted) -> Floats:
     """Return each row's share in the agreement of the human score and the rounded prediction."""
     scales = human.row_scales
-    return pair_values(scales.in_steps(human.score), scales.in_steps(scales.rounded(found.raw)))
+    return pair_values(scales.in_steps(human.score), scales.in_steps(found.given(scales)))
 
 
 def raw_values(human: Human, found: Predicted) -> Floats:

@@ -1,5 +1,7 @@
 """Configuration of the kernel grader."""
 
+from typing import Literal
+
 from components.config import config_class
 
 
@@ -21,6 +23,16 @@ class KernelConfig:
     """Ridge predictions keep too near to the mean for rounding to a rubric; these factors are tried."""
     max_support: int = 4_000
     """Of more training responses to a prompt, so many, evenly chosen, are used: cost grows with their cube."""
+    pool_share: float = 0.5
+    """Where preprocessing pools prompts: how much of the likeness in n-grams counts between responses to any prompts;
+    the rest counts between responses to the same prompt."""
+    max_pooled: int = 10_000
+    """`max_support` of a pool, all prompts together."""
+    landmarks: int = 500
+    """Of a pool, so many training responses, evenly chosen, stand for all in the Gaussian of features (Nystroem)."""
+    decision: Literal["score", "label"] = "score"
+    """`score`: the score that can be given nearest to the prediction. `label`: the likeliest one, whatever lies between
+    others; for grades that are names (correct, contradictory, incorrect) more than points."""
     confidence: float = 0.9
     """Share of human scores that the interval holds."""
     regions: int = 3
@@ -41,6 +53,10 @@ class KernelConfig:
             problems.append(f"stretches={self.stretches} must be one number above 0 or more")
         if not 0.0 < self.confidence < 1.0:
             problems.append(f"confidence={self.confidence} must be between 0 and 1; use e.g. 0.9")
+        if not 0.0 <= self.pool_share <= 1.0:
+            problems.append(f"pool_share={self.pool_share} must be 0 to 1; use e.g. 0.5")
+        if self.max_pooled < 2 or self.landmarks < 1:
+            problems.append(f"max_pooled={self.max_pooled} must be at least 2, landmarks={self.landmarks} at least 1")
         if self.max_support < 2 or self.regions < 1:
             problems.append(f"max_support={self.max_support} must be at least 2, regions={self.regions} at least 1")
         if problems:

@@ -1,7 +1,8 @@
 """The kernel grader as a module: what is exported, checkpointed and asked for predictions. It holds buffers only.
 
-Shapes: B texts, L n-grams of a text, V n-grams of all prompts, P prompts, N training texts of a prompt at most,
-F features, G families of features, K traits, M = 1 + K targets (the score first), R regions of the predicted score.
+Shapes: B texts, L n-grams of a text, V n-grams of all prompts, P prompts, S sets of training texts (one for
+each prompt, or one for all), N training texts of a set at most, F features, G families of features, K traits, C labels,
+M = 1 + K + C targets (the score first), R regions of the predicted score.
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,8 @@ class KernelGrader(tr.LightningModule):
         grams: V, padding included.
         support: N.
         traits: K.
+        labels: C; 0 where the score to give is the raw one rounded.
+        pooled: one set of training texts serves all prompts.
         regions: R.
         gamma: of the Gaussian: exp(-gamma d^2).
         figures: what fitting says of itself, e.g. `valid_qwk`.
@@ -38,7 +41,9 @@ class KernelGrader(tr.LightningModule):
         "ids": ("batch", "steps"),
         "values": ("batch", "steps"),
         "grams": ("batch", "steps"),
-        **dict.fromkeys(("features", "prompt", "raw", "low", "high", "blocks", "effects", "traits"), ("batch",)),
+        **dict.fromkeys(
+            ("features", "prompt", "raw", "low", "high", "blocks", "effects", "traits", "label"), ("batch",)
+        ),
     }
     """Which of an input's or output's first axes are free in the exported graph."""
 
@@ -50,8 +55,11 @@ class KernelGrader(tr.LightningModule):
     centre_PM: Tensor
     mean_PF: Tensor
     sd_PF: Tensor
-    support_PNF: Tensor
-    dual_PNM: Tensor
+    set_P: Tensor
+    support_SNF: Tensor
+    dual_SNM: Tensor
+    bias_PC: Tensor
+    point_PC: Tensor
     gamma_P: Tensor
     edges_PR: Tensor
     half_width_PR: Tensor
@@ -64,14 +72,16 @@ class KernelGrader(tr.LightningModule):
         grams: int,
         support: int,
         traits: int = 0,
+        labels: int = 0,
         regions: int = 1,
+        pooled: bool = False,
         figures: dict[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.prompts, self.grams, self.traits = prompts, grams, traits
+        self.prompts, self.grams, self.traits, self.labels = prompts, grams, traits, labels
         self.figures = dict(figures or {})
-        features, targets = len(FEATURES), 1 + traits
+        features, targets, sets = len(FEATURES), 1 + traits + labels, 1 if pooled else prompts
         self.register_buffer("weight_VM", torch.zeros(grams, targets, dtype=DOUBLE))
         self.register_buffer("shift_V", torch.zeros(grams, dtype=DOUBLE))
         self.register_buffer("is_character_V", torch.zeros(grams, dtype=torch.bool))
@@ -80,8 +90,11 @@ class KernelGrader(tr.LightningModule):
         self.register_buffer("centre_PM", torch.zeros(prompts, targets, dtype=DOUBLE))
         self.register_buffer("mean_PF", torch.zeros(prompts, features, dtype=DOUBLE))
         self.register_buffer("sd_PF", torch.ones(prompts, features, dtype=DOUBLE))
-        self.register_buffer("support_PNF", torch.zeros(prompts, support, features, dtype=DOUBLE))
-        self.register_buffer("dual_PNM", torch.zeros(prompts, support, targets, dtype=DOUBLE))
+        self.register_buffer("set_P", torch.zeros(prompts, dtype=torch.int64) if pooled else torch.arange(prompts))
+        self.register_buffer("support_SNF", torch.zeros(sets, support, features, dtype=DOUBLE))
+        self.register_buffer("dual_SNM", torch.zeros(sets, support, targets, dtype=DOUBLE))
+        self.register_buffer("bias_PC", torch.zeros(prompts, labels, dtype=DOUBLE))
+        self.register_buffer("point_PC", torch.zeros(prompts, labels, dtype=DOUBLE))
         self.register_buffer("gamma_P", torch.ones(prompts, dtype=DOUBLE))
         self.register_buffer("edges_PR", torch.full((prompts, regions), torch.inf, dtype=DOUBLE))
         self.register_buffer("half_width_PR", torch.zeros(prompts, regions, dtype=DOUBLE))
@@ -93,8 +106,9 @@ class KernelGrader(tr.LightningModule):
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """Names of what `forward` returns; `traits` only where there are any."""
-        return ("raw", "low", "high", "blocks", "effects", "grams", *(("traits",) if self.traits else ()))
+        """Names of what `forward` returns; `traits` and `label` only where there are any."""
+        extra = (*(("traits",) if self.traits else ()), *(("label",) if self.labels else ()))
+        return ("raw", "low", "high", "blocks", "effects", "grams", *extra)
 
     def forward(self, ids: Tensor, values: Tensor, features: Tensor, prompt: Tensor) -> tuple[Tensor, ...]:
         """Return scores, intervals and what moved them, all in points of the rubric; what is exported.
@@ -109,7 +123,7 @@ class KernelGrader(tr.LightningModule):
             `raw` (B,), not rounded and not clipped; `low` and `high` (B,), the interval; `blocks` (B, 3), what words,
             characters and features add to the prompt's usual score; `effects` (B, G), what each family of features
             adds over usual ones, the others as they are; `grams` (B, L), what each n-gram adds over its usual weight;
-            and `traits` (B, K), where there are any. All float64.
+            and, where there are any, `traits` (B, K) and `label` (B,), the score of the likeliest label. All float64.
         """
         terms_BLM = self.weight_VM[ids] * values.to(DOUBLE).unsqueeze(-1)
         is_character_BL1 = self.is_character_V[ids].unsqueeze(-1)
@@ -117,7 +131,8 @@ class KernelGrader(tr.LightningModule):
         characters_BM = terms_BLM.masked_fill(~is_character_BL1, 0.0).sum(1)
 
         standard_BF = ((features.to(DOUBLE) - self.mean_PF[prompt]) / self.sd_PF[prompt]).clamp(-CLIP, CLIP)
-        support_BNF, dual_BNM = self.support_PNF[prompt], self.dual_PNM[prompt]
+        set_B = self.set_P[prompt]
+        support_BNF, dual_BNM = self.support_SNF[set_B], self.dual_SNM[set_B]
         gamma_B11 = self.gamma_P[prompt].reshape(-1, 1, 1)
         squares_BNF = (standard_BF.unsqueeze(1) - support_BNF).square()
         distance_BN1 = squares_BNF.sum(-1, keepdim=True)
@@ -133,15 +148,22 @@ class KernelGrader(tr.LightningModule):
         region_B1 = (raw_B.unsqueeze(-1) > self.edges_PR[prompt]).sum(-1, keepdim=True)
         half_B = self.half_width_PR[prompt].gather(1, region_B1).squeeze(-1)
         grams_BL = terms_BLM[:, :, 0] - self.shift_V[ids]
-        found = (raw_B, raw_B - half_B, raw_B + half_B, blocks_B3, effects_BG, grams_BL)
-        return (*found, target_BM[:, 1:]) if self.traits else found
+        found: tuple[Tensor, ...] = (raw_B, raw_B - half_B, raw_B + half_B, blocks_B3, effects_BG, grams_BL)
+        if self.traits:
+            found = (*found, target_BM[:, 1 : 1 + self.traits])
+        if self.labels:
+            likeliest_B1 = (target_BM[:, 1 + self.traits :] + self.bias_PC[prompt]).argmax(1, keepdim=True)
+            found = (*found, self.point_PC[prompt].gather(1, likeliest_B1).squeeze(-1))
+        return found
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        """Return `index`, `raw`, `low`, `high` and, where there are any, `traits` (NaN where a prompt has none)."""
+        """Return `index`, `raw`, `low`, `high` and, where there are any, `traits` (NaN: none) and `label`."""
         found = dict(zip(self.output_names, self(*(batch[name] for name in self.input_names)), strict=True))
         answer = {"index": batch["index"], **{name: found[name] for name in ("raw", "low", "high")}}
         if self.traits:
             answer["traits"] = found["traits"].masked_fill(~self.has_trait_PK[batch["prompt"]], torch.nan)
+        if self.labels:
+            answer["label"] = found["label"]
         return answer
 
     def export_inputs(self, batch: int, steps: int, seed: int) -> dict[str, Tensor]:

@@ -15,10 +15,15 @@ class WritingPreprocessConfig:
     """Share of students held out to choose settings and to fit intervals, where the data declare no folds."""
     test_share: float = 0.2
     """Share of students held out for evaluation, where the data declare no folds."""
+    split_by: Literal["student", "response"] = "student"
+    """`response`: a student's responses may lie in different splits. For data whose published split is of answers."""
     split_seed: int = 0
     """Another seed gives another split of the same students."""
     inputs: Literal["grams", "tokens", "both"] = "grams"
     """`grams`: n-grams with weights, for the kernel grader. `tokens`: numbers of words in order, for a neural one."""
+    pool_prompts: bool = False
+    """One model over all prompts: for many questions with few answers each, and for questions that have none yet (a
+    question and its reference answers are then enough). Otherwise each prompt has a model of its own."""
     min_word_gram_count: int = 2
     """Words and pairs of words in fewer training responses to a prompt are left out."""
     min_character_gram_count: int = 3
@@ -36,9 +41,9 @@ class WritingPreprocessConfig:
     refused_share: float = 0.0015
     """Each check is set so that about this share of responses like those of training is refused."""
     min_train_responses: int = 20
-    """A prompt with fewer cannot be learned."""
+    """A prompt with fewer cannot be learned; with `pool_prompts`, all prompts together."""
     min_valid_responses: int = 5
-    """A prompt with fewer in the validation (or test) split cannot be judged."""
+    """A prompt with fewer in the validation (or test) split cannot be judged; with `pool_prompts`, likewise."""
     sentences: dict[str, str] = field(default_factory=dict)
     """What the service says in other words than its own: see `components/writing/codec/sentences.py`."""
 

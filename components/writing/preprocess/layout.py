@@ -47,7 +47,11 @@ def write_dataset(source: Path, target: Path, config: WritingPreprocessConfig) -
     divided = divide(table, config)
     table = table.with_columns(pl.Series("side", divided.side_N))
     _check(table, config)
-    scored = [prompt for prompt in prompts if prompt in set(table["prompt"].unique())]
+    scored = [name for name in prompts if name in set(table["prompt"].unique())]
+    if config.pool_prompts:  # a question and its reference answers are enough
+        scored = [
+            n for n, its in prompts.items() if n in scored or (its["reference_answers"] and its["low"] is not None)
+        ]
     codec = fit_codec([_texts(table, name, prompts[name]) for name in scored], config)
     (target / "codec.json").write_text(json.dumps(codec.to_json(), ensure_ascii=False), encoding="utf-8")
 
@@ -156,11 +160,14 @@ def _check(table: pl.DataFrame, config: WritingPreprocessConfig) -> None:
     """Refuse prompts that cannot be learned or judged, all at once."""
     least = (config.min_train_responses, config.min_valid_responses, config.min_valid_responses)
     problems = []
-    for name in table["prompt"].unique(maintain_order=True):
-        sides = table.filter(pl.col("prompt") == name)["side"].to_numpy()
+    parts = {f"prompt {name!r}": rows["side"] for (name,), rows in table.group_by("prompt", maintain_order=True)}
+    if config.pool_prompts and table.height:
+        parts = {"the pool of all prompts": table["side"]}
+    for name, of_part in parts.items():
+        sides = of_part.to_numpy()
         counts = np.bincount(sides, minlength=len(SPLITS)).tolist()
         problems += [
-            f"prompt {name!r} has {count} of its {len(sides)} responses in {split}, at least {needed} are needed"
+            f"{name} has {count} of its {len(sides)} responses in {split}, at least {needed} are needed"
             for split, count, needed in zip(SPLITS, counts, least, strict=True)
             if count < needed
         ]

@@ -31,10 +31,10 @@ def divide(responses: pl.DataFrame, config: WritingPreprocessConfig) -> Divided:
     than those whose text they hand in again.
 
     Args:
-        responses: `student`, `prompt`, `text`, `declared_split`.
-        config: shares and seed.
+        responses: `response`, `student`, `prompt`, `text`, `declared_split`.
+        config: shares and seed, and whether students stay whole.
     """
-    students = responses["student"].to_list()
+    students = responses["student" if config.split_by == "student" else "response"].to_list()
     unit_N = units(students, responses["prompt"].to_list(), responses["text"].to_list())
     declared = responses["declared_split"].to_list()
     names: dict[int, str] = {}

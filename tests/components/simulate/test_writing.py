@@ -117,9 +117,29 @@ def test_a_planted_severity_lowers_a_groups_scores_and_not_its_writing() -> None
     assert plain.score_N[is_x].mean() - planted.score_N[is_x].mean() > 0.4
 
 
-def test_short_answers_are_short() -> None:
-    simulation = simulate_responses(SimulateWritingConfig(students=50, sentences_min=1, sentences_max=3))
-    assert max(text.count(".") for text in simulation.texts) <= 6
+def test_short_answers_say_some_of_what_the_reference_answer_says(tmp_path: Path) -> None:
+    config = SimulateWritingConfig(students=100, prompts=2, kind="short_answers", seed=2)
+    _, folder = simulated(tmp_path, config)
+    prompts = parameters_of(folder)["prompts"]
+    assert {(its["low"], its["high"]) for its in prompts.values()} == {(0.0, 2.0)}
+    outcome = ingest_uris(
+        tmp_path / "ingest",
+        [str(folder / "responses.parquet")],
+        make_config(WritingIngestConfig, {"prompts": prompts}),
+    )
+    assert outcome.prompts["rivers"]["reference_answers"] == prompts["rivers"]["reference_answers"]
+    simulation = simulate_responses(config)
+    assert 5 < np.median([len(text.split()) for text in simulation.texts]) < 30
+    reference = [
+        set(its["reference_answers"][0].lower().strip(".").replace(",", "").split()) for its in prompts.values()
+    ]
+    of_prompt = dict(zip(prompts, reference, strict=True))
+    names = [simulation.prompts[p].name for p in simulation.prompt_N.tolist()]
+    shared = [
+        len(of_prompt[name] & set(text.lower().strip(".").split())) / len(of_prompt[name])
+        for name, text in zip(names, simulation.texts, strict=True)
+    ]
+    assert np.corrcoef(shared, simulation.quality_N)[0, 1] > 0.6
 
 
 @pytest.mark.parametrize(
@@ -127,6 +147,7 @@ def test_short_answers_are_short() -> None:
     [
         ({"students": 0}, "students is 0"),
         ({"prompts": 7}, "expected 1 to 6"),
+        ({"kind": "poems"}, "kind"),
         ({"sentences_min": 5, "sentences_max": 4}, "below sentences_min"),
         ({"rater_sd": -1}, "rater_sd is -1"),
         ({"groups": [{"name": "a", "share": 0.5}]}, "add up to 0.5"),

@@ -64,6 +64,16 @@ def test_it_is_the_mean_over_prompts_of_scikit_learns_kappa(tmp_path: Path) -> N
     assert found == pytest.approx(np.mean(each), abs=1e-12)
 
 
+def test_where_the_evaluation_pooled_prompts_they_are_one(tmp_path: Path) -> None:
+    human = [1.0, 2, 3, 2, 5, 4]
+    texts = ["a", "a b", "a b c", "a b c d", "a b c d e f g", "a b c d e"]
+    held = held_out(tmp_path, list(human), texts, ["a", "b"] * 3)
+    (held.evaluation / "metrics.json").write_text('{"pool_prompts": true}')
+    given = [1, 2, 2, 3, 6, 4]  # 0.8 points a word, the nearest score, at most 6
+    expected = cohen_kappa_score([int(h) for h in human], given, weights="quadratic", labels=range(7))
+    assert headline_on_held_out(APPLICATION, held, Codec(), Model()) == pytest.approx(expected, abs=1e-12)
+
+
 def test_a_release_that_refuses_what_it_does_not_know_is_not_better_for_it(tmp_path: Path) -> None:
     human = [0.0, 2, 4, 6, 5, 1, 3, 2]
     texts = ["", "one two", "a b c d e", "a b c d e f g h", "", "", "a b c d", "a b"]

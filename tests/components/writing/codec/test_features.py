@@ -7,12 +7,17 @@ import pytest
 
 from components.writing.codec.features import FAMILIES, FEATURES, NAMES, surface_features
 from components.writing.codec.reading import read
+from components.writing.codec.references import Reference, common_subsequence
 
 TEXT = 'He said, "Go home; now!" and we went. the dog, Rex, slept? @CAPS1 slept'
 
 
-def features(text: str, references: tuple[str, ...] = ()) -> dict[str, float]:
-    found = surface_features(read(text), tuple(read(one).distinct_S for one in references))
+def features(text: str, references: tuple[str, ...] = (), question: str = "") -> dict[str, float]:
+    found = surface_features(
+        read(text),
+        tuple(Reference.of(one) for one in references),
+        read(question).distinct_S,
+    )
     return dict(zip(NAMES, found.tolist(), strict=True))
 
 
@@ -49,6 +54,11 @@ def test_features_by_hand() -> None:
         "share_capitals": 1 / 4,
         "reference_share": 0.0,
         "reference_cosine": 0.0,
+        "reference_precision": 0.0,
+        "reference_runs": 0.0,
+        "reference_order": 0.0,
+        "reference_beyond": 0.0,
+        "question_share": 0.0,
     }
     assert found == pytest.approx(expected, rel=1e-6)
 
@@ -58,6 +68,25 @@ def test_likeness_to_the_best_reference() -> None:
     # 'light' is there whole; {water, and} of {water, and, air} against five words: 2 / sqrt(15)
     assert found["reference_share"] == pytest.approx(1.0)
     assert found["reference_cosine"] == pytest.approx(2 / math.sqrt(15))
+
+
+def test_order_and_what_goes_beyond_the_question_by_hand() -> None:
+    found = features("water gives plants light", ("plants need light and water",), "What do plants need?")
+    # in order: plants light, 2 of 4 and 5 words; beyond the question: light, and, water, of which two occur
+    assert found["reference_order"] == pytest.approx(2 * 2 / (4 + 5))
+    assert found["reference_beyond"] == pytest.approx(2 / 3)
+    assert found["reference_precision"] == pytest.approx(3 / 4)
+    assert found["question_share"] == pytest.approx(1 / 4)
+    # runs of ' light ' in ' light ': 5 of three and 4 of four characters; ' ligth ' shares ' li', 'lig' and ' lig'
+    assert features("ligth", ("light",))["reference_runs"] == pytest.approx(3 / 9)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "length"),
+    [([], [1], 0), ([1, 2, 3], [1, 2, 3], 3), ([1, 2, 3, 4], [4, 3, 2, 1], 1), ([1, 2, 1, 3], [2, 1, 1, 3, 9], 3)],
+)
+def test_longest_common_subsequence_by_hand(left: list[int], right: list[int], length: int) -> None:
+    assert common_subsequence(left, right) == length
 
 
 @pytest.mark.parametrize("text", ["", "!!!", "word", ". . .", "\U0001f600"])

@@ -8,6 +8,7 @@ import torch
 
 from components.errors import SchemaError
 from components.writing.evaluate.predict import gathered
+from components.writing.scale import RowScales, Scale
 
 Batch = dict[str, torch.Tensor]
 
@@ -34,6 +35,17 @@ def test_batches_in_any_order_are_put_in_place_with_intervals_and_traits() -> No
     assert np.nan_to_num(found.traits, nan=-1).tolist() == [[1, -1], [3, 4], [5, 6]]
 
 
+def test_labels_are_put_in_place_and_count_instead_of_the_nearest_score() -> None:
+    scales = RowScales.of([Scale(low=0, high=2)], np.zeros(3, np.int64))
+    found = gathered([batch([2, 0, 1], [1.1, 0.9, 0.2], label=[2.0, 0.0, 0.0])], rows=3, traits=0)
+    assert found.score.given(scales).tolist() == [0.0, 0.0, 2.0]
+    plain = gathered([batch([2, 0, 1], [1.1, 0.9, 0.2])], rows=3, traits=0)
+    assert plain.score.given(scales).tolist() == [1.0, 0.0, 1.0]
+    some = found.score.at(np.array([2, 1]))
+    assert some.label is not None
+    assert some.label.tolist() == [2.0, 0.0]
+
+
 def test_double_precision_stays_and_half_precision_is_read() -> None:
     third = torch.tensor([1 / 3], dtype=torch.float64)
     double = gathered([{"index": torch.tensor([0]), "raw": third}], rows=1, traits=0)
@@ -58,6 +70,7 @@ def test_a_model_without_intervals_and_traits_gives_none() -> None:
         ([batch([0, 1, 2], [0.5] * 3, low=[0.0, 2.0, 0.0], high=[1.0] * 3)], "1 have an interval whose low is above"),
         ([], r"predict_step returned 0 indices and no raw|3 were not predicted"),
         ([batch([0, 1, 2], [0.5, 0.5])], "3 indices and 2 of raw"),
+        ([batch([0, 1, 2], [0.5] * 3, label=[1.0, 2.0])], "3 indices and 2 of label"),
         ([batch([0, 1, 2], [0.5] * 3, traits=[[1.0], [2.0], [3.0]])], "3 indices and 0 of traits"),
         ([{"index": torch.tensor([0, 1, 2])}], "3 indices and no raw"),
     ],

@@ -1,5 +1,6 @@
 """The stage from a dataset and a checkpoint on disk to metrics.json and predictions.parquet, on the real trainer."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from components.store import Store
 from components.writing.evaluate.config import WritingEvaluateConfig
 from components.writing.evaluate.dataset import read_split
 from components.writing.evaluate.stage import evaluate
-from tests.components.writing.evaluate.made_up import Responses, simulated, write_dataset
+from tests.components.writing.evaluate.made_up import PROMPTS, Responses, simulated, write_dataset
 
 MakeCheckpoint = Callable[..., Checkpoint]
 Floats = npt.NDArray[np.float64]
@@ -296,3 +297,36 @@ def test_an_evaluation_that_is_there_loads_neither_torch_nor_polars() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_prompts_with_one_rubric_are_one_where_they_are_pooled(
+    runner: Runner, store: Store, tmp_path: Path, checkpoint_of: MakeCheckpoint
+) -> None:
+    prompts = [PROMPTS[0], {**PROMPTS[0], "prompt": "other"}, PROMPTS[1]]
+    splits = {}
+    for name, seed in (("train", 1), ("test", 2)):
+        found, _ = simulated(300, seed, prompts=2)
+        first = found.prompt == 0
+        splits[name] = dataclasses.replace(found, prompt=np.where(first, np.arange(300) % 2, 2))
+    data = write_dataset(store, tmp_path / "dataset", splits, prompts=prompts)
+    given = {name: values for name, values in answers().items() if name != "traits"}
+    human, raw = splits["test"].score, np.where(splits["test"].prompt < 2, 1.0 + np.arange(300) % 3 / 2, 7.0)
+    pooled = WritingEvaluateConfig(resamples=50, on_fail="flag", pool_prompts=True)
+    report, table = read(store, runner(evaluate, data, checkpoint_of(**{**given, "raw": raw}), pooled))
+    assert report["pool_prompts"] is True
+    assert [p["prompt"] for p in report["prompts"]] == ["all from 0 to 3", "all from 2 to 12"]
+    assert set(table["prompt"]) == {"1", "other", "letter"}
+    both = splits["test"].prompt < 2
+    expected = cohen_kappa_score(human[both].astype(int), np.floor(raw[both] + 0.5).astype(int), weights="quadratic")
+    assert report["prompts"][0]["metrics"]["qwk"] == pytest.approx(expected)
+
+
+def test_a_label_is_the_score_that_counts(
+    runner: Runner, store: Store, dataset: TextDataset, checkpoint_of: MakeCheckpoint
+) -> None:
+    given = answers()
+    truth = simulated(300, 2)[0].score
+    report, table = read(store, runner(evaluate, dataset, checkpoint_of(**given, label=truth), OPEN))
+    assert table["rounded"].to_list() == table["score"].to_list()
+    assert report["metrics"]["qwk"] == pytest.approx(1.0)
+    assert report["metrics"]["pearson"] < 1.0

@@ -17,9 +17,10 @@ from components.export.graph import check_axes, write_onnx
 from components.inference import open_session
 from components.train.estimator import Estimator
 from components.writing.codec import Codec, Request
+from components.writing.kernel.choices import weighted_kappa
 from components.writing.kernel.config import KernelConfig
 from components.writing.kernel.estimator import KernelEstimator
-from components.writing.kernel.fit import fit_kernel, weighted_kappa
+from components.writing.kernel.fit import fit_kernel
 from components.writing.kernel.grader import KernelGrader
 from components.writing.preprocess.arrays import TextArrays
 from components.writing.preprocess.config import WritingPreprocessConfig
@@ -223,7 +224,7 @@ def test_it_is_an_estimator_of_the_train_stage(folder: Path, grader: KernelGrade
 
 def test_more_texts_than_wanted_are_thinned_out(folder: Path) -> None:
     grader = fit_kernel(folder, KernelConfig(max_support=25, ridges=(0.3,), stretches=(1.0,)))
-    assert grader.support_PNF.shape[1] == 25
+    assert grader.support_SNF.shape[1] == 25
 
 
 def test_a_dataset_without_n_grams_is_refused(tmp_path: Path) -> None:

@@ -65,3 +65,14 @@ def test_declared_folds_are_followed_and_crossings_counted() -> None:
     divided = divide(table, WritingPreprocessConfig())
     assert divided.side_N.tolist() == [0, 1, 2, 2, 2, 0]
     assert divided.crossing == 2
+
+
+def test_by_response_a_student_may_be_in_several_splits_and_a_text_may_not() -> None:
+    table = rows(*(("s", "1", f"text {n // 2}", None) for n in range(200))).with_columns(
+        response=pl.Series([f"r{n:03}" for n in range(200)])
+    )
+    side = divide(table, WritingPreprocessConfig(split_by="response")).side_N
+    assert set(side.tolist()) == {0, 1, 2}
+    assert (side[::2] == side[1::2]).all()
+    whole = divide(table, WritingPreprocessConfig()).side_N
+    assert len(set(whole.tolist())) == 1

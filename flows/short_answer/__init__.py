@@ -1,0 +1,1 @@
+"""Short answers: scored answers to questions in, a grading service out."""

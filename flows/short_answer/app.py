@@ -1,0 +1,41 @@
+"""Short answers as an application: what is particular to it, and its configuration."""
+
+from dataclasses import field
+
+from components.app import Application
+from components.config import config_class
+from components.export.config import ExportConfig
+from components.writing.evaluate.config import WritingEvaluateConfig
+from components.writing.fairness.config import WritingFairnessConfig
+from components.writing.ingest.config import WritingIngestConfig
+from components.writing.preprocess.config import WritingPreprocessConfig
+from components.writing.release import WritingDeployConfig
+from flows.short_answer.config import AnswerTrainConfig
+
+
+@config_class
+class ShortAnswerConfig:
+    """One section per stage."""
+
+    ingest: WritingIngestConfig = field(default_factory=WritingIngestConfig)
+    preprocess: WritingPreprocessConfig = field(default_factory=WritingPreprocessConfig)
+    train: AnswerTrainConfig = field(default_factory=AnswerTrainConfig)
+    evaluate: WritingEvaluateConfig = field(default_factory=WritingEvaluateConfig)
+    fairness: WritingFairnessConfig = field(default_factory=WritingFairnessConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+    deploy: WritingDeployConfig = field(default_factory=WritingDeployConfig)
+
+
+APP = Application(
+    name="short_answer",
+    title="Short answers: a score on the rubric's own scale, its interval, and what moved it",
+    package="flows.short_answer",
+    chain="components.writing.chain:WRITING",
+    codec_name="components.writing.codec",
+    config=ShortAnswerConfig,
+    train_config="flows.short_answer.config:AnswerTrainConfig",
+    data="components.writing.data:WritingData",
+    model="flows.short_answer.model:AnswerGrader",
+    scorer="components.writing.scorer:score_writing",
+    made_up="answers",
+)
