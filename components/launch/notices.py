@@ -34,24 +34,27 @@ class Notices:
         for path in self._place.glob(f"{self._name}-*"):
             path.unlink(missing_ok=True)
 
-    def begin(self, attempt: int) -> None:
-        """Note that this process has begun."""
-        self._leave(f"begun-{attempt}-{os.getpid()}")
+    def begin(self, local_rank: int) -> None:
+        """Note that this process has begun, in a place on its machine."""
+        self._leave(f"begun-{local_rank}-{os.getpid()}")
 
-    def end_well(self, attempt: int) -> None:
+    def end_well(self, local_rank: int) -> None:
         """Note that this process was asked to end, and does so in good order."""
-        self._leave(f"well-{attempt}-{os.getpid()}")
+        self._leave(f"well-{local_rank}-{os.getpid()}")
 
     def ended_well(self) -> bool:
-        """Return whether every process of the last attempt that had begun has ended in good order."""
-        begun, well = self._noted("begun"), self._noted("well")
-        last = max((attempt for attempt, _ in begun), default=0)
-        return {one for one in begun if one[0] == last} <= well
+        """Return whether the process that began last in each place of the machine has ended in good order.
 
-    def _noted(self, what: str) -> set[tuple[int, int]]:
-        """Return attempt and process id of what processes noted."""
-        names = [path.name.rsplit("-", 2) for path in self._place.glob(f"{self._name}-{what}-*")]
-        return {(int(attempt), int(pid)) for _, attempt, pid in names}
+        Earlier ones were replaced: after a failure, or when another machine joined or left.
+        """
+        begun, well = self._noted("begun"), self._noted("well")
+        last = {local_rank: pid for _, local_rank, pid in sorted(begun)}
+        return set(last.items()) <= {(local_rank, pid) for _, local_rank, pid in well}
+
+    def _noted(self, what: str) -> list[tuple[int, int, int]]:
+        """Return when, in which place and by which process something was noted."""
+        paths = [(path, path.name.rsplit("-", 2)) for path in self._place.glob(f"{self._name}-{what}-*")]
+        return [(path.stat().st_mtime_ns, int(place), int(pid)) for path, (_, place, pid) in paths]
 
     def accuse(self, ranks: Iterable[int], attempt: int) -> None:
         """Note that processes did not arrive at an exchange. They may be those of any machine."""

@@ -31,7 +31,8 @@ def main() -> None:
     code, attempt = 0, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
     is_alone = False
     notices = Notices(Path(folder), os.getppid())
-    notices.begin(attempt)
+    place = int(os.environ.get("LOCAL_RANK", "0"))
+    notices.begin(place)
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
@@ -48,7 +49,7 @@ def main() -> None:
         _note(Path(folder), error, traceback.format_exc())
         sys.excepthook(type(error), error, error.__traceback__)
     if code in (0, PREEMPTED_CODE) and not is_alone:
-        notices.end_well(attempt)
+        notices.end_well(place)
     _leave(code)
 
 
