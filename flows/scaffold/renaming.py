@@ -18,7 +18,8 @@ def renamed_folder(model: Application, name: str) -> dict[str, bytes]:
     """Return the files of the model's folder as those of an application `name`: path below the folder -> body.
 
     - the import name of the folder becomes `name`, and so does the model's name wherever it stands alone;
-    - classes of the folder that begin as the model does (`EssayGradingConfig`, `EssayGrader`) begin as the new one;
+    - classes of the folder that begin as the model does (`EssayGradingConfig`), or with a word of it (`EssayGrader`),
+      begin as the new one;
     - titles and docstrings speak of the new one; the card loses its section `Measured`.
 
     Raises:
@@ -62,10 +63,10 @@ def _classes(sources: Iterable[str]) -> list[str]:
 
 
 def _new_classes(classes: Sequence[str], old: str, new: str) -> dict[str, str]:
-    """Return old -> new names; one that begins with the first word alone stays where the new name is given already."""
-    whole, first = camel(old), camel(old.partition("_")[0])
+    """Return old -> new names; one that begins with one word alone stays where the new name is given already."""
+    whole = camel(old)
     found: dict[str, str] = {}
-    for start in (whole, first):
+    for start in (whole, *map(camel, old.split("_"))):
         for one in classes:
             rest = one.removeprefix(start)
             begins = one.startswith(start) and (rest[:1].isupper() or one == whole)

@@ -35,7 +35,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Application:
     )
     (folder / "parts.py").write_text(
         "SIZES = 1\n\n\nclass WordCounter: ...\n\n\nclass WordCountConfig: ...\n\n\nclass Wordy: ...\n\n\n"
-        "class FastWordCount: ...\n\n\ndef count() -> None: ...\n"
+        "class CountTable: ...\n\n\nclass FastWordCount: ...\n\n\ndef count() -> None: ...\n"
     )
     (folder / "configs" / "small.toml").write_text("# word_count on small data\n")
     (folder / "README.md").write_text(
@@ -66,7 +66,7 @@ def test_imports_classes_and_texts_are_renamed_and_nothing_else(model: Applicati
         "# a fast word count is no application, and of algebra or algebra is\n"
     )
     classes = [node.name for node in ast.parse(found["parts.py"]).body if isinstance(node, ast.ClassDef)]
-    assert classes == ["AlgebraCounter", "AlgebraConfig", "Wordy", "FastWordCount"]
+    assert classes == ["AlgebraCounter", "AlgebraConfig", "Wordy", "AlgebraTable", "FastWordCount"]
     assert found["configs/small.toml"] == "# algebra on small data\n"
     assert found["README.md"] == "# Model card: algebra\n\nIt counts.\n\n## Limits\n\nNone.\n"
     assert renamed_folder(model, "algebra")["table.bin"] == b"\xff\x00word_count"
