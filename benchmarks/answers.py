@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,7 +172,8 @@ def semeval(
     return {"parts": figures, "qwk": mean["qwk"], "kept": all(its["kept"] for its in figures.values())}
 
 
-SETS = {"asap-sas": (asap_sas, "kernel"), "semeval": (semeval, "pooled")}
+Measure = Callable[[Path, str, Sequence[str]], dict[str, Any]]
+SETS: dict[str, tuple[Measure, str]] = {"asap-sas": (asap_sas, "kernel"), "semeval": (semeval, "pooled")}
 
 
 def main() -> int:
