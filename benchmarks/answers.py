@@ -24,6 +24,7 @@ import polars as pl
 
 from benchmarks.step import processor_name
 from components.artifacts import Evaluation, ScoredWriting
+from components.secrets import SecretKey, write_key
 from components.stage import Runner
 from components.writing.kernel.choices import macro_f1, weighted_kappa
 from components.writing.schema import RESPONSES
@@ -66,6 +67,8 @@ def run_stages(
 ) -> Graded:
     """Run the stages up to the evaluation, as `homeroom run short_answer` does."""
     with tempfile.TemporaryDirectory() as name:
+        # Pseudonyms decide which answers choose the settings: with a new key every run would have other figures.
+        write_key(Path(name, "keys", "pseudonym.key"), SecretKey(bytes(range(32))))
         settings = Settings(store=f"{name}/store", cache=Path(name, "cache"), keys=Path(name, "keys"))
         run, config = open_application(
             "short_answer", config_name, ("evaluate.on_fail=flag", "train.threads=1", *options), settings=settings
