@@ -33,6 +33,8 @@ class Chain:
     deploy: str = "components.deploy.stage:deploy"
     comparison: str
     """A function like `headline_on_held_out` of `components/sequences/comparison.py`."""
+    takes_overrides: bool = False
+    """Whether ingest takes teachers' overrides (`components/overrides.py`) with the raw files."""
     card: str
     """A template (jinja) of the model card's figures."""
 

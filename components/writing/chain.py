@@ -12,5 +12,6 @@ WRITING = Chain(
     fairness="components.writing.fairness.stage:fairness",
     export="components.export.stage:export",
     comparison="components.writing.comparison:headline_on_held_out",
+    takes_overrides=True,
     card="components.writing.card:FIGURES",
 )
