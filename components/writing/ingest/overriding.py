@@ -8,12 +8,12 @@ import polars as pl
 from components.artifacts import JsonValue
 from components.errors import SchemaError
 from components.ingest.faults import QUARANTINE_SCHEMA, Fault, parted
-from components.ingest.files import RawFile
-from components.overrides import Override, parsed
+from components.overrides import Override
 from components.pseudonyms import pseudonyms
 from components.secrets import SecretKey
 from components.writing.ingest.assembly import OWN_RESPONSE, OWN_STUDENT, Cleaned
 from components.writing.ingest.config import Rubric, WritingIngestConfig
+from components.writing.ingest.override_files import OverrideFile
 from components.writing.ingest.rubrics import outside
 from components.writing.ingest.texts import as_written
 
@@ -27,15 +27,6 @@ _SCHEMA = {
     "file": pl.UInt16,
     "row": pl.UInt32,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OverrideFile:
-    """The overrides of one raw file."""
-
-    digest: str
-    overrides: tuple[Override, ...]
-    index: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,21 +59,6 @@ class Overridden:
             "superseded": self.superseded,
             "set_apart": self.set_apart,
         }
-
-
-def read_override_file(file: RawFile) -> OverrideFile:
-    """Return the overrides in a raw file.
-
-    Raises:
-        SchemaError: lines of it are none.
-    """
-    found = parsed(file.path.read_bytes())
-    if found.damaged:
-        raise SchemaError(
-            f"{file.name} holds {found.damaged} line(s) that are no overrides; expected the snapshot that collecting "
-            "makes, without any. Collect again."
-        )
-    return OverrideFile(digest=file.digest, overrides=found.overrides, index=file.index)
 
 
 def with_overrides(

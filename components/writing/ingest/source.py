@@ -15,7 +15,7 @@ from components.ingest.overrides import ROLE
 from components.writing.ingest.config import WritingIngestConfig
 from components.writing.ingest.id_lists import IdList, is_id_list, read_id_list
 from components.writing.ingest.layouts.layout import WritingLayout
-from components.writing.ingest.overriding import OverrideFile, read_override_file
+from components.writing.ingest.override_files import OverrideFile, read_override_file
 from components.writing.ingest.recognition import LAYOUTS, is_found, layout_if_known
 from components.writing.ingest.responses import Batch
 
