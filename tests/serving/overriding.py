@@ -22,6 +22,7 @@ def run(question: dict[str, Any]) -> int:
     add_routes(app, live)
     config = uvicorn.Config(app, port=0, log_level="critical")
     socket = config.bind_socket()
+    socket.listen()  # who finds the port may ask at once
     part = Path(f"{question['port']}.part")
     part.write_text(str(socket.getsockname()[1]))
     os.replace(part, question["port"])
