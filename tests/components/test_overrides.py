@@ -158,8 +158,10 @@ def test_threads_and_processes_share_a_folder(tmp_path: Path) -> None:
     ]
     for thread in threads:
         thread.start()
-    for one in (*threads, *processes):
-        one.join(60)
+    for thread in threads:
+        thread.join(60)
+    for process in processes:
+        process.join(60)
     ids = [one.id for one in stored(tmp_path)]
     assert len(ids) == len(set(ids)) == 80
     assert not parsed((tmp_path / FILE).read_bytes()).damaged

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import pytest
@@ -235,7 +235,7 @@ def test_a_dropped_class_is_graded_opened_corrected_and_downloaded(room: Room) -
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_wrong(room: Room, scheme: str) -> None:
+def test_axe_finds_nothing_wrong(room: Room, scheme: Literal["light", "dark"]) -> None:
     page = room.page
     page.emulate_media(color_scheme=scheme)
     assert room.problems() == []
