@@ -40,7 +40,7 @@ export function overridePart({ info, current, saved }) {
     try {
       await override(correction);
       id = randomId(); // the next one is another; after a failure the same is sent again
-      tell($("saved"), `Saved: your score of ${shown(score)} is stored. The next training will learn from it.`);
+      tell($("saved"), `Saved: your score of ${shown(score)} is stored for the next training.`);
       $("reason").value = "";
       saved(score);
     } catch (error) {

@@ -167,7 +167,7 @@ def _usable(
 def _targets(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """Return which override (`override`, its row) gives which response (`at`) a `score`, in the order of time."""
     by_id = rows.filter(pl.col(OWN_RESPONSE).is_not_null()).join(known, on=[OWN_RESPONSE, "prompt"], how="inner")
-    rest = rows.join(by_id.select("row"), on="row", how="anti").filter(pl.col(OWN_RESPONSE).is_null())
+    rest = rows.join(by_id.select("row"), on="row", how="anti")
     same_text = rest.join(known, on=["prompt", "text"], how="inner", suffix="_known")
     named = pl.col(OWN_STUDENT).is_not_null() & pl.col("has_student")
     by_text = same_text.filter(~named | (pl.col(OWN_STUDENT) == pl.col(f"{OWN_STUDENT}_known")))

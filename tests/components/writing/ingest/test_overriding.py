@@ -43,6 +43,7 @@ def later(minutes: int, **values: object) -> Override:
 
 def ingested(folder: Path, overrides: list[Override], config: WritingIngestConfig = LIMITS) -> Outcome:
     """Ingest `BODY` with the overrides in a journal."""
+    folder.mkdir(exist_ok=True)
     (folder / "a.csv").write_text(BODY)
     journal = Journal(folder / "kept")
     for one in overrides:
@@ -74,6 +75,8 @@ def test_a_text_is_known_by_its_prompt_and_by_the_student_where_both_are_named(t
     ]
     found = ingested(tmp_path, overrides)
     assert [score_of(found, f"r{n}") for n in (1, 2, 3, 4, 5)] == [6, 2, 1, 1, 4]
+    unknown_id = [later(4, prompt="a", text="Another text.", score=5.0, **named("response", "r99"))]
+    assert score_of(ingested(tmp_path / "ids", unknown_id), "r2") == 5
     both = ingested(tmp_path, [later(3, prompt="b", text="Handed in twice.", score=2.0)])
     assert [score_of(both, f"r{n}") for n in (4, 5)] == [2, 2], "the same text has the same score"
 
