@@ -61,6 +61,18 @@ class Codec(Protocol):
         """Return synthetic requests (no student's data) that cover short, long and unknown input."""
 
 
+@runtime_checkable
+class GradingCodec(Protocol):
+    """What a codec has besides when a person looks its answers over and corrects them.
+
+    A release with such a codec is served with a page for teachers, and takes overrides (`components/overrides.py`). Its
+    `Request` has `prompt`, `text` and `explain`, its `Answer` what `components/writing/codec` says.
+    """
+
+    def grading_prompts(self) -> Sequence[Mapping[str, Any]]:
+        """Return, for each prompt, `prompt`, `low`, `high` and `step` of its rubric and `traits`, as plain JSON."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
     """Says what is particular to one application; everything else is inherited from the components."""

@@ -185,7 +185,20 @@ class RawFiles(Artifact):
     digests: tuple[str, ...]
     """SHA-256 of each file's bytes."""
     roles: tuple[str, ...]
-    """`any` (split by student), or `valid` or `test` (held out whole), per file."""
+    """`any` (split by student), `valid` or `test` (held out whole), or `overrides` (of teachers), per file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherOverrides(Artifact):
+    """A snapshot of teachers' overrides: `overrides.jsonl` (see `components/overrides.py`), by time, each once."""
+
+    overrides: int
+    prompts: int
+    teachers: int
+    releases: tuple[str, ...]
+    """Versions whose scores were overridden."""
+    pseudonym_key_ids: tuple[str, ...]
+    """Of the keys that made their pseudonyms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +269,10 @@ class ScoredWriting(Artifact):
     pseudonym_key_id: str
     groups: tuple[str, ...] = ()
     """Names of the group attributes in `students.parquet`."""
+    overrides: int = 0
+    """Responses whose score is a teacher's override of a release's."""
+    overrides_sha256: str = ""
+    """Digest of the file of overrides; empty where none was given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,6 +316,9 @@ class TextDataset(Artifact):
     arrays: tuple[str, ...]
     """Names of the arrays of each split."""
     protocol: str
+    overrides: int = 0
+    """Responses of all splits whose score is a teacher's override."""
+    overrides_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,10 @@ class Chain:
     deploy: str = "components.deploy.stage:deploy"
     comparison: str
     """A function like `headline_on_held_out` of `components/sequences/comparison.py`."""
+    unscored: str = ""
+    """A function from the ingest configuration of training data to that of data which a release is to answer."""
+    takes_overrides: bool = False
+    """Whether ingest takes teachers' overrides (`components/overrides.py`) with the raw files."""
     card: str
     """A template (jinja) of the model card's figures."""
 

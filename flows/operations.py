@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from components.app import Application, load_application
-from components.artifacts import Evaluation
+from components.artifacts import Evaluation, RawFiles
+from components.chain import Chain
+from components.errors import ConfigError
 from components.ingest.collect import collect
 from components.stage import Runner, StageEvent
 from components.store import Store
@@ -89,7 +91,7 @@ def run_request(
             observe(event)
 
         runner = make_runner(settings, application, store, refresh=request.refresh, observe=note, say=say)
-        raw = collect(store, request.data, request.test_data, request.valid_data)
+        raw = collect_of(store, request, application.kind)
         outcome = run_pipeline(wrap(runner), application.kind, raw, config)
         decision = promote_if_better(
             store,
@@ -116,6 +118,22 @@ def run_request(
         store.write_record(f"runs/{application.name}/{run}.json", summary.to_json())
     forget_continued(store, request)
     return summary
+
+
+def collect_of(store: Store, request: RunRequest, chain: Chain, *, record: bool = True) -> RawFiles:
+    """Return a handle on the raw files of a request, teachers' overrides among them.
+
+    Raises:
+        ConfigError: overrides are given for data that have none.
+        PipelineError: what `collect` raises.
+    """
+    if request.teacher_overrides and not chain.takes_overrides:
+        raise ConfigError(
+            f"--overrides was given {len(request.teacher_overrides)} time(s), but {request.application} learns from "
+            f"{chain.title}, which have no scores that teachers override. Leave it out."
+        )
+    data, test_data, valid_data = request.data, request.test_data, request.valid_data
+    return collect(store, data, test_data, valid_data, overrides=request.teacher_overrides, record=record)
 
 
 def new_run_id() -> str:

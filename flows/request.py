@@ -21,6 +21,8 @@ class RunRequest:
     """Files whose students are the test split, for published splits."""
     valid_data: tuple[str, ...] = ()
     """Files whose students are the validation split, likewise."""
+    teacher_overrides: tuple[str, ...] = ()
+    """Folders, files or URLs of the overrides that a service stored."""
     config: str = "small"
     """Name of a configuration of the application, or path of a TOML file."""
     overrides: tuple[str, ...] = ()
@@ -30,12 +32,12 @@ class RunRequest:
 
     def __post_init__(self) -> None:
         # Here, because a request is recorded: in a flow's parameters, a schedule, the store.
-        secrets = [found for name in self.files() if (found := secret_in(name)) is not None]
+        secrets = [found for name in (*self.files(), *self.teacher_overrides) if (found := secret_in(name)) is not None]
         if secrets:
             raise ConfigError("Addresses of logs must hold no secrets:\n" + "\n".join(f"  - {s}" for s in secrets))
 
     def files(self) -> tuple[str, ...]:
-        """Return all files, folders, globs and URLs of logs."""
+        """Return all files, folders, globs and URLs of logs, without those of overrides."""
         return (*self.data, *self.valid_data, *self.test_data)
 
     def absolute(self) -> Self:
@@ -48,6 +50,7 @@ class RunRequest:
             data=tuple(_absolute(name) for name in self.data),
             test_data=tuple(_absolute(name) for name in self.test_data),
             valid_data=tuple(_absolute(name) for name in self.valid_data),
+            teacher_overrides=tuple(_absolute(name) for name in self.teacher_overrides),
             # The name of a configuration is no path, though a file may be called so.
             config=str(Path(self.config).absolute()) if _is_path(self.config) else self.config,
         )

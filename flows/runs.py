@@ -106,6 +106,7 @@ def command_of(request: RunRequest) -> str:
         ("--data", request.data),
         ("--test-data", request.test_data),
         ("--valid-data", request.valid_data),
+        ("--overrides", request.teacher_overrides),
         ("--config", (request.config,)),
         ("--set", request.overrides),
         ("--refresh", request.refresh),

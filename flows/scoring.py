@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -15,6 +15,7 @@ from components.errors import ArtifactMissingError, ConfigError
 from components.ingest.collect import collect, local_files
 from components.stage import StageEvent
 from components.store import Store
+from flows.grades import GradesFile
 from flows.operations import make_runner
 from flows.outputs import check_output, could_not_write
 from flows.releases import take_release
@@ -34,6 +35,8 @@ def score_logs(
     *,
     config: str | None = None,
     overrides: Sequence[str] = (),
+    grades: str | Path | None = None,
+    grades_as: Mapping[str, str] | None = None,
     observe: Callable[[StageEvent], None] = lambda event: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> int:
@@ -48,6 +51,8 @@ def score_logs(
         config: a configuration of the application, or the path of a TOML file, that says how to read the logs; None:
             as the logs were read that the release was made from.
         overrides: `ingest.key=value`.
+        grades: a .csv file of grades that a learning management system imports; None: none.
+        grades_as: `lms`, `assignment` and `grade` of `flows.grades.GradesFile`.
         observe: called with every event of a stage.
         say: shows one line of progress.
 
@@ -63,17 +68,27 @@ def score_logs(
     application = load_application(found.application)
     reading = ingest_config(store, found, application, config, overrides)
     bundle = load_bundle(store.folder(found), settings.read_signing_key(), threads=os.cpu_count() or 1)
+    wanted = None
+    if grades is not None:
+        wanted = GradesFile.checked(grades, application, bundle, **(grades_as or {}))
+        _check_not_read(wanted.path, data, "--grades")
+    if application.kind.unscored:
+        reading = application.kind.part(application.kind.unscored)(reading)
     runner = make_runner(settings, application, store, observe=observe, say=say)
-    logs = runner(application.kind.stage("ingest"), collect(store, data), reading)
+    raw = collect(store, data)
+    logs = runner(application.kind.stage("ingest"), raw, reading)
     say(f"answering {logs.rows} rows")
     table: pl.DataFrame = application.part(application.scorer)(
         store.folder(logs), bundle.codec, bundle.session.run, which
     )
+    made = wanted.table(table, store, raw, reading, bundle) if wanted is not None else ""
     _write(table.with_columns(pl.lit(found.version).alias("release")), out)
+    if wanted is not None:
+        _write(made, wanted.path)
     return table.height
 
 
-def _check_not_read(out: Path, data: Sequence[str]) -> None:
+def _check_not_read(out: Path, data: Sequence[str], option: str = "--out") -> None:
     """Refuse to overwrite a log, by whatever name or link it is given.
 
     Raises:
@@ -81,8 +96,8 @@ def _check_not_read(out: Path, data: Sequence[str]) -> None:
     """
     if out.exists() and any(log.samefile(out) for log in local_files(data) if log.exists()):
         raise ConfigError(
-            f"--out {out} is one of the logs that --data names, and would be overwritten; expected a file that is none "
-            "of them. Name another with --out, outside the folders and patterns of --data."
+            f"{option} {out} is one of the logs that --data names, and would be overwritten; expected a file that is "
+            f"none of them. Name another with {option}, outside the folders and patterns of --data."
         )
 
 
@@ -135,7 +150,7 @@ def _no_logs(store: Store, release: Release) -> ArtifactMissingError:
     )
 
 
-def _write(table: pl.DataFrame, out: Path) -> None:
+def _write(table: pl.DataFrame | str, out: Path) -> None:
     """Write to a name of its own, then rename, so that no half file is ever taken for a whole one.
 
     Raises:
@@ -144,7 +159,9 @@ def _write(table: pl.DataFrame, out: Path) -> None:
     part: Any = out.with_name(f".{out.name}.{uuid.uuid4().hex}.part")  # Any: polars types its targets narrowly
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        if out.suffix == ".csv":
+        if isinstance(table, str):
+            part.write_text(table, encoding="utf-8", newline="")
+        elif out.suffix == ".csv":
             table.write_csv(part)
         else:
             table.write_parquet(part)

@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     """HOMEROOM_CACHE: verified local copies of a remote store's artifacts."""
     keys: Path = Field(default_factory=lambda: user_config_path("homeroom") / "keys")
     """HOMEROOM_KEYS: folder of the secret keys; made with mode 0700 and kept apart from the data."""
+    overrides: Path = Field(default_factory=lambda: user_data_path("homeroom") / "overrides")
+    """HOMEROOM_OVERRIDES: folder in which `homeroom serve` keeps teachers' overrides, one folder per application; it
+    holds students' texts."""
     pseudonym_key: SecretStr | None = None
     """HOMEROOM_PSEUDONYM_KEY: hex; instead of a file in `keys`."""
     signing_key: SecretStr | None = None
@@ -53,7 +56,7 @@ class Settings(BaseSettings):
             raise ValueError(f"HOMEROOM_STORE is {secret}.")
         return value
 
-    @field_validator("cache", "keys", mode="before")
+    @field_validator("cache", "keys", "overrides", mode="before")
     @classmethod
     def _as_place(cls, value: object, info: ValidationInfo) -> object:
         """Expand `~` and make the path absolute: keys that depend on the current folder make other pseudonyms."""
@@ -78,10 +81,16 @@ class Settings(BaseSettings):
 
     def signing_key_file(self) -> Path:
         """Return a file (mode 0600) that holds the signing key, for a server that reads its key from one."""
-        key = self.read_signing_key()
-        if self.signing_key is None:
-            return self.keys / "signing.key"
-        path = self.keys / f"signing-{key.id}.key"
+        return self._file(self.read_signing_key(), self.signing_key, "signing")
+
+    def pseudonym_key_file(self) -> Path:
+        """Return a file that holds the key of pseudonyms, likewise."""
+        return self._file(self.read_pseudonym_key(), self.pseudonym_key, "pseudonym")
+
+    def _file(self, key: SecretKey, given: SecretStr | None, name: str) -> Path:
+        if given is None:
+            return self.keys / f"{name}.key"
+        path = self.keys / f"{name}-{key.id}.key"
         write_key(path, key)
         return path
 

@@ -97,6 +97,7 @@ def application_flow(
     overrides: list[str] | None = None,
     refresh: list[str] | None = None,
     valid_data: list[str] | None = None,
+    teacher_overrides: list[str] | None = None,
 ) -> dict[str, Any]:  # Any: the run's summary, plain JSON
     """Run an application from raw logs to a release; the parameters are those of `homeroom run`."""
     request = RunRequest(
@@ -104,6 +105,7 @@ def application_flow(
         data=tuple(data),
         test_data=tuple(test_data or ()),
         valid_data=tuple(valid_data or ()),
+        teacher_overrides=tuple(teacher_overrides or ()),
         config=config,
         overrides=tuple(overrides or ()),
         refresh=tuple(refresh or ()),

@@ -18,7 +18,18 @@ REQUIREMENTS = (
     "uvicorn",
 )
 """What a server needs; written with the versions that are installed here."""
-COMPONENTS = ("__init__", "app", "artifacts", "bundle", "digests", "errors", "inference", "secrets")
+COMPONENTS = (
+    "__init__",
+    "app",
+    "artifacts",
+    "bundle",
+    "digests",
+    "errors",
+    "inference",
+    "overrides",
+    "pseudonyms",
+    "secrets",
+)
 """Modules of `components` that a server imports."""
 SERVING = (
     "__init__",
@@ -30,6 +41,8 @@ SERVING = (
     "http",
     "live",
     "openapi",
+    "overrides",
+    "pages",
     "requests",
     "service",
     "session",
@@ -66,6 +79,7 @@ include:
   - "release_service.py"
   - "components/*.py"
   - "serving/*.py"
+  - "serving/page/*"
   - "release/**"
 python:
   requirements_txt: "./requirements.txt"
@@ -107,6 +121,7 @@ def write_build_context(
         (target / package).mkdir(parents=True)
         for module in modules:
             shutil.copy(_source() / package / f"{module}.py", target / package / f"{module}.py")
+    shutil.copytree(_source() / "serving" / "page", target / "serving" / "page")
     for path in ("bundle.json", *(f.path for f in manifest.files)):
         place = target / "release" / path
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -16,10 +16,22 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from components.app import GradingCodec
 from serving.bundle import Bundle
 from serving.errors import BadRequestError, NotReadyError, ServingError
 from serving.live import Live
-from serving.openapi import Failure, MarkdownResponse, VersionInfo, describe, documented, types_of
+from serving.openapi import (
+    Failure,
+    GradingInfo,
+    MarkdownResponse,
+    PromptInfo,
+    Stored,
+    VersionInfo,
+    describe,
+    documented,
+    types_of,
+)
+from serving.overrides import Correction, check_origin
 
 log = logging.getLogger("homeroom.serving")
 MOST_IN_LIST = 100
@@ -34,6 +46,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 def add_routes(app: FastAPI, live: Live) -> None:
     """Add the routes of `live`'s release to `app`: /predict, /predict/batch, /version, /card.
+
+    A release with a `GradingCodec` has /grading and /overrides besides.
 
     Args:
         app: is mounted at `/v1`; its title, version and description become the release's.
@@ -69,6 +83,20 @@ def add_routes(app: FastAPI, live: Live) -> None:
 
     async def card(request: Request) -> Response:
         return Response(_loaded(live).card, media_type="text/markdown")
+
+    async def grading(request: Request) -> Response:
+        return Response(grading_info(live).model_dump_json(), media_type=JSON)
+
+    async def override(request: Request) -> Response:
+        check_origin(request)
+        body = await read_body(request, live.body_bytes, live.timeout_s)
+        if live.overrides is None:
+            raise NotReadyError(
+                "This server stores no overrides: it was given no folder for them (HOMEROOM_SERVE_OVERRIDES)."
+            )
+        found, is_new = await live.overrides.store(body)
+        stored = Stored(release=_loaded(live).version, id=found, is_new=is_new)
+        return Response(stored.model_dump_json(), status_code=201 if is_new else 200, media_type=JSON)
 
     def add(path: str, handler: Handler, **options: Any) -> None:  # Any: FastAPI's own keywords, named below
         app.router.add_api_route(
@@ -109,6 +137,40 @@ def add_routes(app: FastAPI, live: Live) -> None:
         methods=["GET"],
         endpoint=documented("card", None, "Return the model card, in Markdown."),
         response_class=MarkdownResponse,
+    )
+    if bundle is None or not isinstance(bundle.codec, GradingCodec):
+        return
+    add(
+        "/grading",
+        grading,
+        methods=["GET"],
+        endpoint=documented(
+            "grading", None, "List the prompts with their rubrics, and say whether overrides are taken."
+        ),
+        response_model=GradingInfo,
+    )
+    add(
+        "/overrides",
+        override,
+        methods=["POST"],
+        endpoint=documented("overrides", Correction, "Store a teacher's score; it is on the disk before the answer."),
+        response_model=Stored,
+        status_code=201,
+    )
+
+
+def grading_info(live: Live) -> GradingInfo:
+    """Return what `/v1/grading` says."""
+    bundle = _loaded(live)
+    assert isinstance(bundle.codec, GradingCodec)
+    return GradingInfo(
+        release=bundle.version,
+        application=bundle.manifest.application,
+        prompts=[PromptInfo.model_validate(prompt) for prompt in bundle.codec.grading_prompts()],
+        overrides=live.overrides is not None,
+        ids=live.overrides is not None and live.overrides.takes_ids,
+        most_in_list=MOST_IN_LIST,
+        body_bytes=live.body_bytes,
     )
 
 

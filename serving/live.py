@@ -7,12 +7,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from components.app import GradingCodec
 from components.errors import PipelineError
+from components.overrides import Journal
 from components.secrets import SecretKey, read_or_make_key
 from serving.batching import Batcher
 from serving.bundle import Bundle, load_bundle
 from serving.errors import BundleError, NotReadyError
 from serving.health import golden_problems
+from serving.overrides import Overrides
 from serving.settings import ServiceSettings
 
 log = logging.getLogger("homeroom.serving")
@@ -29,6 +32,8 @@ class Live:
     """Limit on reading a request and on answering it, each."""
     body_bytes: int
     """Largest body of a request."""
+    overrides: Overrides | None = None
+    """Takes teachers' overrides; None where the release has no scores to correct, or no folder is given for them."""
 
     @property
     def is_ready(self) -> bool:
@@ -45,6 +50,8 @@ class Live:
         """Answer what is waiting and end."""
         if self.batcher is not None and not self.batcher.close(drain_s):
             log.warning("Stopped before all waiting requests were answered")
+        if self.overrides is not None:
+            self.overrides.close()
 
 
 def go_live(settings: ServiceSettings) -> Live:
@@ -54,9 +61,11 @@ def go_live(settings: ServiceSettings) -> Live:
     reason can be read from it.
     """
     bundle: Bundle | None = None
+    overrides: Overrides | None = None
     try:
         bundle = _load(settings)
         problems = golden_problems(bundle)
+        overrides = _overrides(settings, bundle)
         reason = " ".join(problems)
     except PipelineError as error:
         reason = str(error)
@@ -70,7 +79,7 @@ def go_live(settings: ServiceSettings) -> Live:
     batcher = Batcher(
         bundle.codec, bundle.session.run, max_rows=settings.serve_rows, max_waiting=settings.serve_waiting
     )
-    return _live(settings, bundle, batcher, "")
+    return _live(settings, bundle, batcher, "", overrides)
 
 
 def start_live(settings: Callable[[], ServiceSettings]) -> Live:
@@ -85,13 +94,20 @@ def start_live(settings: Callable[[], ServiceSettings]) -> Live:
     return go_live(chosen)
 
 
-def _live(settings: ServiceSettings, bundle: Bundle | None, batcher: Batcher | None, reason: str) -> Live:
+def _live(
+    settings: ServiceSettings,
+    bundle: Bundle | None,
+    batcher: Batcher | None,
+    reason: str,
+    overrides: Overrides | None = None,
+) -> Live:
     return Live(
         bundle=bundle,
         batcher=batcher,
         reason=reason,
         timeout_s=settings.serve_timeout_s,
         body_bytes=settings.serve_body_bytes,
+        overrides=overrides,
     )
 
 
@@ -99,6 +115,23 @@ def _load(settings: ServiceSettings) -> Bundle:
     if settings.release is None:
         raise BundleError("HOMEROOM_RELEASE is not set; set it to the folder of a release, which holds bundle.json.")
     return load_bundle(settings.release, _key(settings), threads=settings.serve_threads, int8=settings.serve_int8)
+
+
+def _overrides(settings: ServiceSettings, bundle: Bundle) -> Overrides | None:
+    """Return what takes overrides. Raises StoreError where they could not be stored: better told now than then."""
+    if settings.serve_overrides is None or not isinstance(bundle.codec, GradingCodec):
+        return None
+    key = None
+    if settings.serve_pseudonym_key is not None:
+        if not settings.serve_pseudonym_key.is_file():
+            raise BundleError(
+                "HOMEROOM_SERVE_PSEUDONYM_KEY names no file; set it to the key that ingest makes pseudonyms with, or "
+                "unset it to take overrides without ids of students."
+            )
+        key = read_or_make_key(settings.serve_pseudonym_key)
+    journal = Journal(settings.serve_overrides)
+    log.info("%d overrides are stored", journal.check())
+    return Overrides(journal, bundle, key)
 
 
 def _key(settings: ServiceSettings) -> SecretKey | None:

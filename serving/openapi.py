@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field, create_model
 from starlette.responses import Response
 
+from components.app import GradingCodec
 from serving.bundle import Bundle
 
 TITLE = "homeroom"
@@ -43,6 +44,41 @@ class VersionInfo(BaseModel):
     reason: str = Field(description="Why the server is not ready; empty when it is.")
 
 
+class ScaleInfo(BaseModel):
+    """A scale: from `low` to `high` in steps of `step`, both ends included."""
+
+    low: float
+    high: float
+    step: float = 1.0
+
+
+class PromptInfo(ScaleInfo):
+    """A prompt (a task) that the release grades, and its rubric's scale."""
+
+    prompt: str = Field(description="Its id, which a request names.")
+    traits: dict[str, ScaleInfo] = {}
+
+
+class GradingInfo(BaseModel):
+    """What the teacher's page needs to know."""
+
+    release: str
+    application: str
+    prompts: list[PromptInfo]
+    overrides: bool = Field(description="Whether POST /v1/overrides stores corrections here.")
+    ids: bool = Field(description="Whether they may name students and responses, of which pseudonyms are stored.")
+    most_in_list: int = Field(description="Most requests in one list to /v1/predict/batch.")
+    body_bytes: int = Field(description="Largest body of a request.")
+
+
+class Stored(BaseModel):
+    """An override is on the disk."""
+
+    release: str
+    id: str
+    is_new: bool = Field(description="False where it was stored before, under the same id.")
+
+
 class MarkdownResponse(Response):
     """Names the media type on the OpenAPI page."""
 
@@ -63,7 +99,12 @@ def describe(app: FastAPI, bundle: Bundle | None) -> None:
         f"`POST /v1/predict` takes one request ({asked}) and returns its answer ({answered}) with the version of the "
         "release that gave it; `POST /v1/predict/batch` takes a list of them. `GET /v1/card` returns the model card: "
         "what the model is for, what it is not for, and how good and how fair it was found to be.\n\n"
-        "Nothing of a request is kept or logged."
+        "Nothing of a request is logged, nor kept"
+        + (
+            ": only `POST /v1/overrides` stores what it is sent, for the next training. `/` is the page for teachers."
+            if isinstance(bundle.codec, GradingCodec)
+            else "."
+        )
     )
 
 

@@ -15,36 +15,14 @@ import bentoml
 from _bentoml_sdk import Service as BentoService
 from fastapi import FastAPI
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import HTMLResponse
-from starlette.routing import Route
 
 from serving.http import add_routes
-from serving.live import start_live
+from serving.live import Live, start_live
 from serving.openapi import describe
+from serving.pages import page_routes
 from serving.settings import ServiceSettings
 
-# BentoML's own page loads Google's tag manager into the reader's browser; this one loads nothing from elsewhere.
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>homeroom</title>
-<link rel="stylesheet" href="./static_content/swagger-ui.css"></head>
-<body><div id="swagger-ui"></div>
-<script src="./static_content/swagger-ui-bundle.js"></script>
-<script src="./static_content/swagger-ui-standalone-preset.js"></script>
-<script>
-window.onload = () => SwaggerUIBundle({
-  url: "./docs.json", dom_id: "#swagger-ui", validatorUrl: null,
-  presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
-});
-</script></body></html>
-"""
-PAGE_POLICY = (
-    "default-src 'none'; connect-src 'self'; img-src 'self' data:; script-src 'self' 'unsafe-inline'; "
-    "style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-"""Has the browser itself refuse whatever a text on the page would load from another host."""
-DESCRIPTION = "Answers with one homeroom release. Nothing of a request is kept or logged."
+DESCRIPTION = "Answers with one homeroom release. Nothing of a request is logged, nor kept but overrides."
 NAME = "homeroom"
 
 
@@ -86,6 +64,7 @@ def make_service(settings: Callable[[], ServiceSettings] = ServiceSettings) -> A
     """
     app = FastAPI(docs_url=None, redoc_url=None)
     describe(app, None)  # until the release is loaded
+    started: list[Live] = []
 
     class Homeroom:
         """Answers with one release."""
@@ -93,6 +72,7 @@ def make_service(settings: Callable[[], ServiceSettings] = ServiceSettings) -> A
         def __init__(self) -> None:
             _show_our_log()
             self.live = start_live(settings)
+            started[:] = [self.live]
             add_routes(app, self.live)
             gc.collect()
             gc.freeze()  # what was made so far stays for good: full collections need not walk through it
@@ -110,12 +90,9 @@ def make_service(settings: Callable[[], ServiceSettings] = ServiceSettings) -> A
         name=NAME, description=DESCRIPTION, logging={"access": {"enabled": False}}, service_class=HomeroomService
     )(Homeroom)
     service.mount_asgi_app(app, path="/v1", name=NAME)
-    service.mount_asgi_app(Starlette(routes=[Route("/", _page)]), path="/", name="page")  # before BentoML's own
+    pages = Starlette(routes=page_routes(lambda: started[0] if started else None))
+    service.mount_asgi_app(pages, path="/", name="page")  # before BentoML's own
     return service
-
-
-async def _page(request: Request) -> HTMLResponse:
-    return HTMLResponse(PAGE, headers={"content-security-policy": PAGE_POLICY})
 
 
 def _show_our_log() -> None:

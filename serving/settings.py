@@ -27,3 +27,7 @@ class ServiceSettings(BaseSettings):
     """After this time a request is answered with 504."""
     serve_body_bytes: int = Field(default=2_000_000, ge=1)
     """Largest body of a request; a larger one is refused with 413."""
+    serve_overrides: Path | None = None
+    """Folder in which teachers' overrides are stored. Without it the service takes none, and its page says so."""
+    serve_pseudonym_key: Path | None = None
+    """File of the key that makes pseudonyms of students at ingest. Without it overrides name no student."""

@@ -13,8 +13,8 @@ from components.ingest.duplicates import without_duplicates
 from components.ingest.faults import QUARANTINE_SCHEMA, Fault, parted
 from components.ingest.layouts.layout import Layout
 from components.ingest.merging import merged_by_order, merged_repeats
-from components.ingest.pseudonyms import pseudonyms
 from components.ingest.rows import JOIN
+from components.pseudonyms import pseudonyms
 from components.schema import INTERACTION_COLUMNS
 from components.secrets import SecretKey
 

@@ -30,6 +30,7 @@ def collect(
     test_uris: Sequence[str] = (),
     valid_uris: Sequence[str] = (),
     *,
+    overrides: Sequence[str] = (),
     record: bool = True,
 ) -> RawFiles:
     """Return a handle on the files behind `uris`, after reading each once for its digest.
@@ -44,6 +45,8 @@ def collect(
             only.
         test_uris: the same for files that are held out whole for testing.
         valid_uris: the same for files whose students choose the best epoch.
+        overrides: folders or files of teachers' overrides (`components/overrides.py`); what they hold now is kept in
+            the store, and is one file of the result.
         record: whether the handle is written to the store; not for a dry run.
 
     Raises:
@@ -51,6 +54,8 @@ def collect(
             given in several roles; all of them listed, with those of the next kind.
         SchemaError: the files can be read, and some are empty or the same as another; all of them listed.
     """
+    from components.ingest.overrides import ROLE, kept, read_journals  # late: it reads through this module
+
     started = datetime.now(UTC).isoformat(timespec="seconds")
     problems: list[str] = []
     contents: list[str] = []
@@ -76,6 +81,7 @@ def collect(
                     problems.append(
                         f"{uri}: given for {PURPOSES[roles[uri]]} and for {PURPOSES[role]}; leave it out of one"
                     )
+    journals = _journals(overrides, problems)
     if not roles and not problems:
         raise StoreError("No files were named: expected at least one file, folder or pattern. Name where the logs are.")
     files: dict[tuple[str, str], tuple[str, int]] = {}
@@ -96,6 +102,12 @@ def collect(
         lines = "\n".join(f"  - {p}" for p in (*problems, *contents))
         text = f"{len(problems) + len(contents)} of the named sources cannot be used:\n{lines}"
         raise StoreError(text) if problems else SchemaError(text)
+    parents: tuple[str, ...] = ()
+    found_overrides = read_journals(journals)
+    if found_overrides.overrides:
+        snapshot, uri, digest = kept(store, found_overrides, record=record)
+        files[ROLE, digest] = (uri, snapshot.ref.bytes)
+        parents = (snapshot.sha256,)
     ordered = sorted(files)
     digests = tuple(digest for _, digest in ordered)
     kinds = tuple(role for role, _ in ordered)
@@ -107,7 +119,7 @@ def collect(
             bytes=sum(size for _, size in files.values()),
             media_type="application/vnd.homeroom.RawFiles",
         ),
-        lineage=Lineage(stage="collect", started_utc=started),
+        lineage=Lineage(stage="collect", started_utc=started, parents=parents),
         uris=tuple(files[key][0] for key in ordered),
         digests=digests,
         roles=kinds,
@@ -155,6 +167,28 @@ def read_chunks(uri: str) -> Iterator[bytes]:
             yield chunk
     if isinstance(size, int) and come < size:
         raise CutShortError(f"{come} of {size} bytes came")
+
+
+def _journals(names: Sequence[str], problems: list[str]) -> list[str]:
+    """Return the journals of overrides behind names; what is wrong with one is added to `problems`."""
+    from components.ingest.overrides import journal_behind  # late, as above
+
+    found = []
+    for name in names:
+        secret = secret_in(name)
+        if secret is not None:
+            problems.append(secret)
+            continue
+        try:
+            uri = journal_behind(name)
+        except Exception as error:  # whatever a remote file system raises is about this name
+            problems.append(f"{name}: {reason_for(error, 'Check the address and your rights.')}")
+            continue
+        if uri is None:
+            problems.append(f"{name}: no file of overrides, and no folder with one (overrides.jsonl)")
+        else:
+            found.append(uri)
+    return found
 
 
 def _expand(name: str) -> list[str]:

@@ -29,6 +29,11 @@ Held-out responses with a human score and the model's: {{ scored }}, of {{ stude
 {{ data.students.train }} students; protocol: `{{ protocol }}`. ONNX differs from torch by at most
 {{ "%.1e"|format(error) }}.
 
+{% if data.overrides -%}
+Of the human scores, {{ data.overrides }} are teachers' overrides of an earlier release's (file of overrides:
+`{{ data.overrides_sha256[:12] }}`). They are not a sample of all responses: teachers correct what looks wrong to them.
+
+{% endif -%}
 {% if scores.humans -%}
 Two raters on the {{ scores.counts.double_scored }} double-scored of these responses: QWK
 {{ number(scores.humans.metrics.qwk) }}; the model on the same: {{ number(scores.humans.metrics.model_qwk) }}.

@@ -13,5 +13,7 @@ WRITING = Chain(
     fairness="components.writing.fairness.stage:fairness",
     export="components.export.stage:export",
     comparison="components.writing.comparison:headline_on_held_out",
+    unscored="components.writing.ingest.config:for_grading",
+    takes_overrides=True,
     card="components.writing.card:FIGURES",
 )

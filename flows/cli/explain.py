@@ -27,9 +27,8 @@ def explain(context: click.Context, /, name: str, application: str, **options: A
     import dataclasses
 
     from components.app import load_application
-    from components.ingest.collect import collect
     from components.stage import StageEvent, WouldRun
-    from flows.operations import latest_request, make_runner
+    from flows.operations import collect_of, latest_request, make_runner
     from flows.pipeline import STAGES, run_until
     from flows.settings import Settings
 
@@ -54,7 +53,7 @@ def explain(context: click.Context, /, name: str, application: str, **options: A
     config = found.configuration(request.config, request.overrides)
     events: list[StageEvent] = []
     runner = make_runner(settings, found, store, refresh=request.refresh, dry=True, observe=events.append)
-    raw = collect(store, request.data, request.test_data, request.valid_data, record=False)
+    raw = collect_of(store, request, found.kind, record=False)
     try:
         run_until(runner, found.kind, name, raw, config)
     except WouldRun as first:

@@ -35,6 +35,13 @@ def run_options(required: bool = True) -> Callable[[F], F]:
             help="Logs of the students that choose the best epoch, likewise.",
         ),
         click.option(
+            "--overrides",
+            "teacher_overrides",
+            multiple=True,
+            metavar="PATH_OR_URL",
+            help="Teachers' overrides that `homeroom serve` stored: a folder, file or URL. May be given several times.",
+        ),
+        click.option(
             "--config",
             default="small",
             show_default=True,
@@ -85,6 +92,7 @@ def request_from(application: str, options: dict[str, Any]) -> RunRequest:
         data=tuple(options["data"]),
         test_data=tuple(options["test_data"]),
         valid_data=tuple(options["valid_data"]),
+        teacher_overrides=tuple(options["teacher_overrides"]),
         config=options["config"],
         overrides=tuple(options["overrides"]),
         refresh=tuple(options["refresh"]),

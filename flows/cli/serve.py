@@ -20,16 +20,24 @@ STOPPING = (signal.SIGTERM, signal.SIGHUP)
     show_default=True,
     help="Port to listen on; 0 takes a free one.",
 )
-def serve(release: str, host: str, port: int) -> None:
+@click.option(
+    "--overrides/--no-overrides",
+    default=True,
+    show_default=True,
+    help="Keep the scores that teachers correct on the page of a grading release, in HOMEROOM_OVERRIDES.",
+)
+def serve(release: str, host: str, port: int, overrides: bool) -> None:
     """Serve RELEASE (a version, its beginning, or an application's name for its current one) until Ctrl-C.
 
     The service is ready (GET /readyz) once it has verified the bundle's digests and signature and has given the golden
-    answers. POST /v1/predict asks; / shows the API. SIGTERM and SIGHUP stop it as Ctrl-C does.
+    answers. POST /v1/predict asks; / is the page for teachers where the release grades, /api shows the API. SIGTERM and
+    SIGHUP stop it as Ctrl-C does.
 
     \b
     Example:
       homeroom serve knowledge_tracing --port 3000
     """
+    from components.app import load_application
     from flows.releases import take_release
     from flows.settings import Settings
     from serving.errors import ServerStartError
@@ -38,8 +46,25 @@ def serve(release: str, host: str, port: int) -> None:
     settings = Settings()
     store = settings.open_store()
     found = take_release(store, release)
-    with _stoppable(), start(store.folder(found), port or None, host, key_file=settings.signing_key_file()) as server:
-        click.echo(f"{found.version} is ready on {server.url} (API: {server.url}/, stop with Ctrl-C)", err=True)
+    takes_overrides = overrides and load_application(found.application).kind.takes_overrides
+    folder = settings.overrides / found.application
+    environment = {
+        "HOMEROOM_SERVE_OVERRIDES": str(folder),
+        "HOMEROOM_SERVE_PSEUDONYM_KEY": str(settings.pseudonym_key_file()),
+    }
+    with (
+        _stoppable(),
+        start(
+            store.folder(found),
+            port or None,
+            host,
+            key_file=settings.signing_key_file(),
+            environment=environment if takes_overrides else None,
+        ) as server,
+    ):
+        click.echo(f"{found.version} is ready on {server.url} (API: {server.url}/api, stop with Ctrl-C)", err=True)
+        if takes_overrides:
+            click.echo(f"Page for teachers: {server.url}/; their overrides are kept in {folder}", err=True)
         try:
             status = server.process.wait()
         except KeyboardInterrupt:

@@ -20,9 +20,8 @@ def stage(name: str, application: str, **options: Any) -> None:
       homeroom stage ingest knowledge_tracing --data answers.csv
     """
     from components.app import load_application
-    from components.ingest.collect import collect
     from flows.cli.progress import Progress
-    from flows.operations import make_runner
+    from flows.operations import collect_of, make_runner
     from flows.pipeline import STAGES, run_until
     from flows.settings import Settings
 
@@ -36,6 +35,6 @@ def stage(name: str, application: str, **options: Any) -> None:
         runner = make_runner(
             settings, found, store, refresh=request.refresh, observe=progress.observe, say=progress.say
         )
-        raw = collect(store, request.data, request.test_data, request.valid_data)
+        raw = collect_of(store, request, found.kind)
         artifact = run_until(runner, found.kind, name, raw, config)
     click.echo(json.dumps(artifact.to_json(), indent=1))

@@ -33,6 +33,8 @@ def lines(summary: Mapping[str, Any]) -> Iterator[str]:
         f"{data['rows']} responses of {data['students']} students to {data['prompts']} prompts ({data['layout']}, "
         f"protocol {data['protocol']}), {data['quarantined']} rows quarantined"
     )
+    if data["overrides"]:
+        yield f"  {data['overrides']} of their scores are teachers' overrides (file {data['overrides_sha256'][:12]})"
     yield from printed(summary["metrics"], summary["confidence"])
     humans = summary["humans"]
     if humans is not None and humans["qwk"]["value"] is not None:

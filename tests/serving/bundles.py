@@ -167,7 +167,7 @@ def module_of(path: Path) -> ModuleType:
     """Import a codec file apart from the application that it belongs to."""
     import sys
 
-    name = f"codec_for_tests_{path.parent.name}"
+    name = f"codec_for_tests_{path.parent.name}_{path.stem}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

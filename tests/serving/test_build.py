@@ -13,6 +13,7 @@ import yaml
 from components.bundle import read_bundle_manifest
 from components.errors import DigestMismatchError
 from serving.build import write_build_context
+from serving.pages import FOLDER
 from tests.serving.bundles import KEY, OTHER_KEY, request_of, write_bundle
 
 
@@ -25,6 +26,12 @@ def context(tmp_path: Path) -> Path:
 
 def test_the_release_is_copied_whole_and_still_signed(context: Path) -> None:
     assert read_bundle_manifest(context / "release", KEY).signature == "verified"
+
+
+def test_the_page_is_carried_whole(context: Path) -> None:
+    names = {path.name for path in (context / "serving" / "page").iterdir()}
+    assert names == {path.name for path in FOLDER.iterdir()}
+    assert {"teacher.html", "style.css", "main.js"} <= names
 
 
 def test_requirements_are_pinned_and_hold_no_torch(context: Path) -> None:

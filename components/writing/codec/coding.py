@@ -4,7 +4,7 @@ Shapes: B rows, L n-grams of a text at most, F features, T tokens at most, G fam
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -124,6 +124,17 @@ class Codec:
     def sentence(self, name: str) -> str:
         """Return a sentence, as edited."""
         return self.sentences.get(name, SENTENCES[name])
+
+    def grading_prompts(self) -> list[dict[str, Any]]:
+        """Return the prompts with their rubrics and traits, for people who look grades over."""
+        return [
+            {
+                "prompt": prompt.name,
+                **asdict(prompt.rubric),
+                "traits": {name: asdict(rubric) for name, rubric in prompt.traits.items()},
+            }
+            for prompt in self.prompts
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return vocabulary and settings as plain JSON values; no student's text is among them."""

@@ -7,7 +7,7 @@ import polars as pl
 
 from components.ingest.attributes import attributes
 from components.ingest.faults import QUARANTINE_SCHEMA, parted
-from components.ingest.pseudonyms import pseudonyms
+from components.pseudonyms import pseudonyms
 from components.secrets import SecretKey
 from components.writing.ingest.config import Resolution, Rubric
 from components.writing.ingest.id_lists import declared
@@ -16,6 +16,11 @@ from components.writing.ingest.merging import merged, one_row_each, without_repe
 from components.writing.ingest.rubrics import outside
 from components.writing.ingest.source import WritingSource
 from components.writing.schema import RATER, TRAIT
+
+OWN_RESPONSE = "own_response"
+"""Column of pseudonyms that rows bring with them, as overrides do; null where they are to be made of the ids."""
+OWN_STUDENT = "own_student"
+"""Likewise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,22 +91,28 @@ def tables(clean: Cleaned, groups: Sequence[pl.DataFrame], key: SecretKey) -> Ta
         key: of the pseudonyms.
     """
     rows = clean.responses
+    if OWN_STUDENT not in rows.columns:
+        rows = rows.with_columns(pl.lit(None, pl.String).alias(name) for name in (OWN_RESPONSE, OWN_STUDENT))
     responses = pl.Series(pseudonyms(key, rows["response"].to_list(), "response"), dtype=pl.String)
     students = pl.Series(pseudonyms(key, rows["student"].to_list()), dtype=pl.String)
+    responses = rows[OWN_RESPONSE].zip_with(rows[OWN_RESPONSE].is_not_null(), responses)
     students = students.zip_with(rows["has_student"], responses)
+    students = rows[OWN_STUDENT].zip_with(rows[OWN_STUDENT].is_not_null(), students)
     raters = [c for c in rows.columns if c.startswith(RATER)]
     columns = [
         "response", "student", "prompt", "text", "score", *sorted(raters, key=lambda c: int(c.removeprefix(RATER))),
         *(TRAIT + name for name in clean.traits), "declared_split", "file", "row",
     ]  # fmt: skip
     named = rows.with_columns(
-        responses.alias("response"), students.alias("student"), pl.col("student").alias("raw")
+        responses.alias("response"),
+        students.alias("student"),
+        pl.when(pl.col(OWN_STUDENT).is_null()).then("student").alias("raw"),
     ).sort("prompt", "response", "file", "row")
     splits = pl.col("declared_split")
     people = (
         named.group_by("student")
         .agg(
-            pl.col("raw").first(),
+            pl.col("raw").drop_nulls().first(),
             pl.when(splits.n_unique() == 1).then(splits.first()).alias("declared_split"),
             splits.n_unique().alias("splits"),
         )

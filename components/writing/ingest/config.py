@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Literal
 
 from components.config import config_class
@@ -206,3 +206,11 @@ SPLIT_WORDS: Mapping[str, str] = {
     "testing": "test",
 }
 """How sources say what a response is for, in lower case."""
+
+
+def for_grading(config: WritingIngestConfig) -> WritingIngestConfig:
+    """Return how responses are read that a release is to grade: as those of its training, but without any score."""
+    mapping = config.mapping
+    if mapping is not None:
+        mapping = replace(mapping, score=None, raters=(), rater=None, traits={}, split=None, split_values={}, groups=())
+    return replace(config, needs_scores=False, mapping=mapping)

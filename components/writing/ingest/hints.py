@@ -37,6 +37,8 @@ HINTS = {
     "rows_of_one_response_disagree": "expected one row per response, or one per response and rater with the same text; "
     "map the column that names the rater, or a column with an id of each response's own",
     "response_also_in_valid_file": "expected responses of validation files in these alone; take them out of the others",
+    "override_prompt_unknown": "expected an override of a prompt that responses answer or ingest.prompts names; give "
+    "the overrides of this application, or the prompt's rubric",
     "response_also_in_test_file": "expected responses of test files in these alone; take them out of the others",
 }
 """Reason -> what is expected and what to do."""

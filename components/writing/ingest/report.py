@@ -9,6 +9,7 @@ from components.ingest.faults import DUPLICATE
 from components.ingest.files import FileCount
 from components.ingest.quarantine import counted
 from components.writing.ingest.assembly import Cleaned, Tables
+from components.writing.ingest.overriding import Overridden
 from components.writing.ingest.texts import odd_texts, repeated_texts
 from components.writing.schema import SPLITS
 
@@ -20,6 +21,7 @@ def report(
     layout: str,
     protocol: str,
     read: Mapping[str, int],
+    overridden: Overridden | None = None,
 ) -> dict[str, JsonValue]:
     """Return the report: everywhere rows_in = rows_kept + rows_quarantined + rows_merged.
 
@@ -32,6 +34,7 @@ def report(
         layout: name of the files' layout.
         protocol: what a row is.
         read: what was counted while reading, for `texts`.
+        overridden: what became of teachers' overrides; they count as rows, merged where they gave a response its score.
     """
     per_file: list[JsonValue] = []
     for file in files:
@@ -79,6 +82,7 @@ def report(
         "students_in_several_splits": made.several_splits,
         "students_with_conflicting_groups": conflicting,
         "texts": texts,
+        "overrides": overridden.to_json() if overridden is not None else None,
         "files": per_file,
     }
 

@@ -11,9 +11,11 @@ from components.artifacts import RawFiles
 from components.errors import SchemaError
 from components.ingest.files import FileCount, RawFile, raw_file
 from components.ingest.heads import Head, read_head
+from components.ingest.overrides import ROLE
 from components.writing.ingest.config import WritingIngestConfig
 from components.writing.ingest.id_lists import IdList, is_id_list, read_id_list
 from components.writing.ingest.layouts.layout import WritingLayout
+from components.writing.ingest.override_files import OverrideFile, read_override_file
 from components.writing.ingest.recognition import LAYOUTS, is_found, layout_if_known
 from components.writing.ingest.responses import Batch
 
@@ -26,6 +28,7 @@ class WritingSource:
     batches: list[Batch]
     """Of all files, in the order of files and rows."""
     lists: list[IdList]
+    overrides: OverrideFile | None
     files: list[FileCount]
 
 
@@ -39,8 +42,13 @@ def read_files(raw: RawFiles, config: WritingIngestConfig, scratch: Path) -> Wri
     lists: list[int] = []
     counts: dict[int, FileCount] = {}
     layout: WritingLayout | None = None
+    overrides: OverrideFile | None = None
     for index in range(len(raw.uris)):
         with raw_file(raw, index, scratch) as file:
+            if file.role == ROLE:
+                overrides = read_override_file(file)
+                counts[index] = _count(file, ROLE, (), rows=len(overrides.overrides))
+                continue
             own_config = replace(config, encoding="utf-8") if file.has_mark else config
             head = read_head(file, own_config.encoding)
             if is_id_list(head, config.mapping.text if config.mapping else None):
@@ -61,8 +69,9 @@ def read_files(raw: RawFiles, config: WritingIngestConfig, scratch: Path) -> Wri
         with raw_file(raw, index, scratch) as file:
             one, blank_lines = read_id_list(file, layout.source_column("response"))
             found.append(one)
-            counts[index] = _count(file, "ids", (), blank_lines)
-    return WritingSource(layout=layout, batches=batches, lists=found, files=[counts[i] for i in sorted(counts)])
+            counts[index] = _count(file, "ids", (), blank_lines=blank_lines)
+    files = [counts[i] for i in sorted(counts)]
+    return WritingSource(layout=layout, batches=batches, lists=found, overrides=overrides, files=files)
 
 
 def _read(
@@ -81,14 +90,14 @@ def _read(
     return _count(file, head.format, batches[first:])
 
 
-def _count(file: RawFile, kind: str, batches: Iterable[Batch], blank_lines: int = 0) -> FileCount:
+def _count(file: RawFile, kind: str, batches: Iterable[Batch], *, rows: int = 0, blank_lines: int = 0) -> FileCount:
     own = list(batches)
     return FileCount(
         index=file.index,
         digest=file.digest,
         role=file.role,
         format=kind,
-        rows_in=sum(batch.rows_in for batch in own),
+        rows_in=sum(batch.rows_in for batch in own) + rows,
         blank_lines=sum(batch.blank_lines for batch in own) + blank_lines,
     )
 
@@ -98,6 +107,8 @@ def _refuse(raw: RawFiles, config: WritingIngestConfig, scratch: Path) -> NoRetu
     names: list[str] = []
     heads: list[Head] = []
     for index in range(len(raw.uris)):
+        if raw.roles[index] == ROLE:
+            continue
         with raw_file(raw, index, scratch) as file:
             head = read_head(file, "utf-8" if file.has_mark else config.encoding)
             if not is_id_list(head, None):

@@ -43,6 +43,8 @@ def ingest(work: Work, raw: RawFiles, config: WritingIngestConfig) -> ScoredWrit
             layout=writing.layout.name,
             protocol=config.protocol,
             pseudonym_key_id=work.pseudonym_key.id,
+            overrides=writing.overridden.used if writing.overridden is not None else 0,
+            overrides_sha256=writing.overridden.digest if writing.overridden is not None else "",
             groups=tuple(c for c in made.students.columns if c not in {"student", "declared_split"}),
         ),
         folder,

@@ -13,6 +13,7 @@ from components.writing.ingest.assembly import Cleaned, Tables, cleaned, tables
 from components.writing.ingest.config import EVERY, WritingIngestConfig
 from components.writing.ingest.hints import HINTS
 from components.writing.ingest.layouts.layout import WritingLayout
+from components.writing.ingest.overriding import Overridden, with_overrides
 from components.writing.ingest.prompts import FEW_RESPONSES, prompts_of
 from components.writing.ingest.report import report
 from components.writing.ingest.rubrics import chosen
@@ -31,6 +32,8 @@ class Writing:
     made: Tables
     prompts: list[JsonValue]
     report: dict[str, JsonValue]
+    overridden: Overridden | None
+    """What became of teachers' overrides, where some were given."""
 
 
 def read_writing(
@@ -65,8 +68,11 @@ def read_writing(
             "delivered."
         )
     rubrics = chosen(config.prompts, source.layout.rubrics)
-    held = {f.index: f.role for f in source.files if f.role != "any" and f.format != "ids"}
+    held = {f.index: f.role for f in source.files if f.role in {"valid", "test"} and f.format != "ids"}
     clean = cleaned(source, config.resolve, rubrics, held)
+    overridden: Overridden | None = None
+    if source.overrides is not None:
+        clean, overridden = with_overrides(clean, source.overrides, key, rubrics, config)
     check_limit(counted(clean.quarantine), rows_in, config.quarantine_limit, HINTS)
     if not clean.responses.height:
         reasons = ", ".join(f"{reason} {count}" for reason, count in counted(clean.quarantine).items())
@@ -81,10 +87,10 @@ def read_writing(
         "with_null_bytes": sum(b.null_bytes for b in source.batches),
         "lines_in_fallback_encoding": sum(b.repaired_lines for b in source.batches),
     }
-    summary = report(source.files, clean, made, source.layout.name, config.protocol, read)
+    summary = report(source.files, clean, made, source.layout.name, config.protocol, read, overridden)
     for line in _said(summary, prompts, config, len(raw.uris)):
         say(line)
-    return Writing(layout=source.layout, clean=clean, made=made, prompts=prompts, report=summary)
+    return Writing(layout=source.layout, clean=clean, made=made, prompts=prompts, report=summary, overridden=overridden)
 
 
 def _published(clean: Cleaned) -> dict[str, None]:
@@ -106,6 +112,13 @@ def _said(
         f"{summary['rows_in']} rows of {files} file(s) in layout {summary['layout']}: {summary['rows_kept']} responses "
         f"to {len(prompts)} prompt(s) kept{merged}, {summary['rows_quarantined']} in quarantine{duplicates}"
     ]
+    overrides = summary["overrides"]
+    if isinstance(overrides, dict):
+        lines.append(
+            f"{overrides['given']} overrides of teachers: {overrides['responses_replaced']} responses have their "
+            f"score, {overrides['responses_added']} were added, {overrides['superseded']} were overridden again, "
+            f"{overrides['set_apart']} are in quarantine"
+        )
     known = [prompt for prompt in prompts if isinstance(prompt, dict)]
     if few := sum(int(str(p["rows_scored"])) < FEW_RESPONSES for p in known) if config.needs_scores else 0:
         lines.append(

@@ -37,6 +37,8 @@ def preprocess(work: Work, writing: ScoredWriting, config: WritingPreprocessConf
             traits=layout.codec.traits,
             arrays=layout.arrays,
             protocol=writing.protocol,
+            overrides=writing.overrides,
+            overrides_sha256=writing.overrides_sha256,
         ),
         out,
     )

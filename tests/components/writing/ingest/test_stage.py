@@ -87,6 +87,7 @@ def test_the_handle_says_what_is_in_it(tmp_path: Path) -> None:
     assert facts == {
         "rows": 6, "students": 3, "prompts": 2, "raters": 2, "traits": ["ideas"], "quarantined": 0,
         "layout": "homeroom", "protocol": "scored_writing", "pseudonym_key_id": KEY.id, "groups": ["g"],
+        "overrides": 0, "overrides_sha256": "",
     }  # fmt: skip
     assert artifact_from_json(json.loads(json.dumps(outcome.writing.to_json()))) == outcome.writing
     report = outcome.report

@@ -60,6 +60,7 @@ def test_asap_aes_has_all_essays_of_all_prompts(aes: Outcome) -> None:
         "rows": 12_978, "students": 12_978, "prompts": 8, "raters": 3, "quarantined": 0, "layout": "asap_aes",
         "traits": ["conventions", "ideas", "organization", "sentence_fluency", "style", "voice", "word_choice"],
         "protocol": "scored_writing", "pseudonym_key_id": "", "groups": [],
+        "overrides": 0, "overrides_sha256": "",
     }  # fmt: skip
     by_prompt = aes.responses.group_by("prompt").agg(
         pl.len(), pl.col("score").min().alias("low"), pl.col("score").max().alias("high"),

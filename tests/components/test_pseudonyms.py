@@ -10,7 +10,7 @@ import pytest
 
 from components.errors import PipelineError
 from components.ingest.config import ColumnMapping, IngestConfig
-from components.ingest.pseudonyms import pseudonyms
+from components.pseudonyms import pseudonyms
 from components.secrets import SecretKey
 from tests.components.ingest.running import KEY, ingest_files
 
