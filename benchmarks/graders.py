@@ -3,9 +3,9 @@
     HOMEROOM_DATA=DATA python -m benchmarks.graders [--grader neural] [--folds 0 1] [--set train.seed=1]
 
 A fold goes through preprocessing, training and prediction as `homeroom run essay_grading --config GRADER` does. Beside
-the grader stands ridge regression on its own surface features, on the same folds: fitted for each prompt to the training
-split, ridge strength and stretch chosen on the validation split. Agreement is the quadratic weighted kappa (QWK) of
-rounded scores; CPU seconds are those of preprocessing, training and predicting.
+the grader stands ridge regression on its own surface features, on the same folds: fitted for each prompt to the
+training split, ridge strength and stretch chosen on the validation split. Agreement is the quadratic weighted kappa
+(QWK) of rounded scores; CPU seconds are those of preprocessing, training and predicting.
 """
 
 import argparse

@@ -18,8 +18,8 @@ class TextLoader:
     """Gives every response of a split once an epoch, those of like length together.
 
     With a seed, for training, the batches are a function of seed and epoch alone. Several ranks then share each of
-    them, text by text: `weight` says how many texts a rank has of its batch, 1 for an equal share, so that the mean loss
-    of its texts times `weight`, averaged over the ranks, is the mean loss of the batch. A rank that is left without a
+    them, text by text: `weight` says how many texts a rank has of its batch, 1 for an equal share; the mean loss of
+    its texts times `weight`, averaged over the ranks, is the mean loss of the batch. A rank that is left without a
     text gets one with weight 0. Without a seed, texts come by falling length and each rank takes every n-th batch.
 
     `state_dict` says how many batches of the epoch were taken; a loader that loads it goes on with the next one.

@@ -18,11 +18,13 @@ from .lexicon import Lexicon
 from .messages import MAX_CHARACTERS, Answer, Request
 from .reading import Reading, read
 from .sentences import SENTENCES, checked
+from .subwords import Subwords
 from .terms import PromptTerms, character_grams, word_grams
 from .text import passages
 
 CODEC = "writing"
-CODEC_VERSION = 1
+CODEC_VERSION = 2
+"""1 without subwords."""
 PADDING = 0
 """Id of padding, among n-grams and among words."""
 UNKNOWN = 1
@@ -60,6 +62,8 @@ class Codec:
         grams: rows hold n-grams (for the kernel grader).
         max_tokens: rows hold at most so many tokens (for a neural grader); 0 for none.
         sentences: what differs from `SENTENCES`.
+        subwords: tokens are subwords of a pre-trained encoder instead of words; as one more than its own numbers, as 0
+            is padding.
     """
 
     prompts: tuple[PromptTerms, ...]
@@ -67,6 +71,7 @@ class Codec:
     grams: bool = True
     max_tokens: int = 0
     sentences: Mapping[str, str] = field(default_factory=dict)
+    subwords: Subwords | None = None
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
     _first_word: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
@@ -117,13 +122,14 @@ class Codec:
         """Return vocabulary and settings as plain JSON values; no student's text is among them."""
         return {
             "codec": CODEC,
-            "version": CODEC_VERSION,
+            "version": CODEC_VERSION if self.subwords is not None else 1,
             "features": list(NAMES),
             "prompts": [prompt.to_json() for prompt in self.prompts],
             "lexicon": self.lexicon.to_json(),
             "grams": self.grams,
             "max_tokens": self.max_tokens,
             "sentences": dict(self.sentences),
+            **({} if self.subwords is None else {"subwords": self.subwords.to_json()}),
         }
 
     @classmethod
@@ -149,6 +155,7 @@ class Codec:
             grams=bool(value["grams"]),
             max_tokens=int(value["max_tokens"]),
             sentences=dict(value["sentences"]),
+            subwords=Subwords.from_json(value["subwords"]) if "subwords" in value else None,
         )
 
     def encode(self, request: Request) -> list[Row]:
@@ -184,12 +191,16 @@ class Codec:
             found = signals(reading, places, standard, self.lexicon, prompt)
             abstained = reason_to_abstain(reading, found, terms.limits)
         ids, values = self._grams(reading, prompt) if self.grams else (_NO_IDS, _NO_VALUES)
+        if self.subwords is None:
+            tokens = np.where(places >= 0, places + FIRST, UNKNOWN)[: self.max_tokens]
+        else:
+            tokens = np.array(self.subwords.ids(reading.text, self.max_tokens), np.int64) + 1
         return Row(
             prompt=prompt,
             ids_L=ids,
             values_L=values,
             features_F=features,
-            tokens_T=np.where(places >= 0, places + FIRST, UNKNOWN)[: self.max_tokens],
+            tokens_T=tokens,
             abstained=abstained,
             left_out=left_out,
         )

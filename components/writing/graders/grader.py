@@ -13,10 +13,13 @@ from components.writing.kernel.estimator import KernelEstimator
 from components.writing.kernel.grader import KernelGrader
 from components.writing.neural.config import NeuralConfig
 from components.writing.neural.grader import NeuralGrader
+from components.writing.transformer.config import TransformerConfig
+from components.writing.transformer.grader import TransformerGrader
 
 KINDS: dict[str, type[tr.LightningModule]] = {
     "kernel": KernelGrader,
     "neural": NeuralGrader,
+    "transformer": TransformerGrader,
 }
 """`train.model.kind`, which a checkpoint's hyperparameters hold too -> class."""
 
@@ -29,6 +32,8 @@ class Grader:
         """Return what is trained on a dataset's folder, or fits itself to it."""
         if isinstance(config.model, NeuralConfig):
             return NeuralGrader.for_training(dataset, config.model)
+        if isinstance(config.model, TransformerConfig):
+            return TransformerGrader.for_training(dataset, config.model)
         return KernelEstimator(config.model)
 
     @classmethod
@@ -42,7 +47,7 @@ class Grader:
         kind = saved.get("hyper_parameters", {}).get("kind", "kernel")
         if kind not in KINDS:
             raise SchemaError(
-                f"The checkpoint is of a {kind!r} grader; expected one of {', '.join(KINDS)}. It was written by a newer "
-                "homeroom: install that one, or train again."
+                f"The checkpoint is of a {kind!r} grader; expected one of {', '.join(KINDS)}. A newer homeroom wrote "
+                "it: install that one, or train again."
             )
         return KINDS[kind].load_from_checkpoint(checkpoint_path, map_location=map_location)

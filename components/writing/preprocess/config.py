@@ -17,8 +17,11 @@ class WritingPreprocessConfig:
     """Share of students held out for evaluation, where the data declare no folds."""
     split_seed: int = 0
     """Another seed gives another split of the same students."""
-    inputs: Literal["grams", "tokens", "both"] = "grams"
-    """`grams`: n-grams with weights, for the kernel grader. `tokens`: numbers of words in order, for a neural one."""
+    inputs: Literal["grams", "tokens", "both", "subwords"] = "grams"
+    """`grams`: n-grams with weights, for the kernel grader. `tokens`: numbers of words in order, for a neural one.
+    `subwords`: those of a pre-trained encoder's tokenizer, for a transformer."""
+    tokenizer: str = ""
+    """For `subwords`: a folder with `tokenizer.json`, that of the encoder."""
     min_word_gram_count: int = 2
     """Words and pairs of words in fewer training responses to a prompt are left out."""
     min_character_gram_count: int = 3

@@ -18,6 +18,7 @@ from components.writing.codec.reading import Reading, passage_hashes, read
 from components.writing.codec.terms import Block, PromptTerms, character_grams, word_grams
 from components.writing.preprocess.config import WritingPreprocessConfig
 from components.writing.preprocess.counts import Counter, Counts, kept
+from components.writing.preprocess.tokenizer import read_tokenizer
 
 LONGER_THAN_ANY = 1.5
 """A text so many times as long as the longest of training is outside of what training saw."""
@@ -91,9 +92,10 @@ def fit_codec(prompts: Sequence[PromptTexts], config: WritingPreprocessConfig) -
     return Codec(
         prompts=tuple(finished),
         lexicon=lexicon,
-        grams=config.inputs != "tokens",
+        grams=config.inputs in {"grams", "both"},
         max_tokens=config.max_tokens if config.inputs != "grams" else 0,
         sentences=dict(config.sentences),
+        subwords=read_tokenizer(config.tokenizer) if config.inputs == "subwords" else None,
     )
 
 
@@ -110,8 +112,8 @@ def _terms(prompt: PromptTexts, language: _Language, config: WritingPreprocessCo
         features[n] = surface_features(reading, references)
         language.add(reading, tokens)
         if n % step == 0:
-            seen.append((replace(reading, words=[]), features[n]))
-        if config.inputs != "tokens":
+            seen.append((replace(reading, text="", words=[]), features[n]))
+        if config.inputs in {"grams", "both"}:
             words.add(word_grams(reading)[0])
             characters.add(character_grams(reading)[0])
     language.tokens.append(tokens.counts())

@@ -1,4 +1,4 @@
-"""The neural grader: where training starts, its loss by hand, trained as the stage does, as ONNX, and as it is served."""
+"""The neural grader: where training starts, its loss by hand, trained as the stage does, as ONNX, and as served."""
 
 import csv
 import json
