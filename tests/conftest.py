@@ -112,7 +112,16 @@ def released_attention(tmp_path_factory: pytest.TempPathFactory) -> Released:
 @pytest.fixture(scope="session")
 def released_essays(tmp_path_factory: pytest.TempPathFactory) -> Released:
     """Return what `released` does, of essay grading on simulated writing."""
-    home = tmp_path_factory.mktemp("released-essays")
+    return _release_essays(tmp_path_factory.mktemp("released-essays"), "small")
+
+
+@pytest.fixture(scope="session")
+def released_neural_essays(tmp_path_factory: pytest.TempPathFactory) -> Released:
+    """Return what `released_essays` does, of the neural grader."""
+    return _release_essays(tmp_path_factory.mktemp("released-neural-essays"), "neural")
+
+
+def _release_essays(home: Path, config: str) -> Released:
     settings = _settings(home)
     store = settings.open_store()
     writing = Runner(store)(simulate_writing, SimulateWritingConfig(students=330, prompts=2, seed=1))
@@ -121,6 +130,7 @@ def released_essays(tmp_path_factory: pytest.TempPathFactory) -> Released:
     request = RunRequest(
         application="essay_grading",
         data=(str(logs),),
+        config=config,
         overrides=(
             "evaluate.resamples=50",
             "fairness.resamples=50",

@@ -19,7 +19,7 @@ from tests.conftest import Released
 pytestmark = pytest.mark.slow
 RELEASES = {
     "knowledge_tracing": ("released", "released_attention"),
-    "essay_grading": ("released_essays",),
+    "essay_grading": ("released_essays", "released_neural_essays"),
 }
 """Fixtures with a release of each application, on synthetic data."""
 EACH = [(name, fixture) for name, fixtures in RELEASES.items() for fixture in fixtures]
