@@ -18,7 +18,7 @@ from components.export.graph import check_axes, load_network, write_onnx
 from components.export.parity import compare, real_batches, require
 from components.inference import open_session
 from components.train.fit import fit
-from components.train.job import Job
+from components.train.job import Job, Result
 from components.writing.codec import Codec, Request
 from components.writing.preprocess.arrays import TextArrays
 from components.writing.preprocess.config import WritingPreprocessConfig
@@ -71,8 +71,9 @@ def test_a_text_gets_the_vector_that_hugging_face_gives(kind: str, tmp_path: Pat
     folder = write_encoder(tmp_path / "encoder", kind)
     made_up.write(tmp_path / "source", made_up.table(30, seed=5))
     (tmp_path / "dataset").mkdir()
-    loose = {"min_train_responses": 5, "min_valid_responses": 1}
-    wanted = WritingPreprocessConfig(inputs="subwords", tokenizer=str(folder), max_tokens=128, **loose)
+    wanted = WritingPreprocessConfig(
+        inputs="subwords", tokenizer=str(folder), max_tokens=128, min_train_responses=5, min_valid_responses=1
+    )
     write_dataset(tmp_path / "source", tmp_path / "dataset", wanted)
     grader = TransformerGrader.for_training(tmp_path / "dataset", config(folder)).eval()
     theirs = transformers.AutoModel.from_pretrained(folder, local_files_only=True).eval()
@@ -92,12 +93,16 @@ def test_a_text_gets_the_vector_that_hugging_face_gives(kind: str, tmp_path: Pat
         assert torch.allclose(found[n], expected[0].mean(0), atol=1e-5)
 
 
-def test_it_trains_with_every_saving_of_memory(trained: Path) -> None:
+def test_it_trains_with_every_saving_of_memory(subwords_folder: Path, trained: Path) -> None:
     with (trained / "history.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 2
     assert float(rows[1]["train_loss"]) < float(rows[0]["train_loss"])
     assert float(rows[-1]["valid_qwk"]) > 0.5
+    batches = -(-len(TextArrays.open(subwords_folder, "train").score_R) // 8)
+    result = Result.read(trained)
+    assert result is not None
+    assert result.optimizer_steps == 2 * -(-batches // 2)  # two epochs, two batches to a step
 
 
 def test_onnx_equals_torch_and_the_codec_answers(subwords_folder: Path, trained: Path, tmp_path: Path) -> None:
