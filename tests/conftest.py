@@ -107,6 +107,12 @@ def released_essays(tmp_path_factory: pytest.TempPathFactory) -> Released:
 
 
 @pytest.fixture(scope="session")
+def released_neural_essays(tmp_path_factory: pytest.TempPathFactory) -> Released:
+    """Return what `released_essays` does, of the neural grader."""
+    return _release(tmp_path_factory.mktemp("released-neural-essays"), "neural", "essay_grading", writing)
+
+
+@pytest.fixture(scope="session")
 def released_answers(tmp_path_factory: pytest.TempPathFactory) -> Released:
     """Return what `released` does, of short answers on simulated ones."""
     return _release(tmp_path_factory.mktemp("released-answers"), "small", "short_answer", answers)

@@ -20,6 +20,7 @@ from components.inference import import_runtime
 BATCH, STEPS = "batch", "steps"
 # Never 1: an example dimension of 1 is silently fixed by torch.onnx.export (2.13).
 EXAMPLE_BATCH, EXAMPLE_STEPS = 3, 5
+MOST = 1 << 20
 
 
 class Exportable(Protocol):
@@ -39,6 +40,11 @@ def axes_of(network: Any, name: str) -> tuple[str, ...]:  # Any: an Exportable m
     """
     axes: tuple[str, ...] = getattr(network, "export_axes", {}).get(name, (BATCH, STEPS))
     return axes
+
+
+def most_steps(network: Any) -> int:  # Any: an Exportable module
+    """Return how many steps the network can take: its `max_steps`, where positions are learned one by one."""
+    return int(getattr(network, "max_steps", MOST))
 
 
 def load_network(application: Application, checkpoint: Path) -> Any:  # Any: the application's module, also Exportable
@@ -69,7 +75,8 @@ def inputs_schema(network: Any) -> str:
 def write_onnx(network: Any, path: Path, *, opset: int, metadata: Mapping[str, str]) -> None:
     """Export `network` to one file with named symbolic axes and metadata."""
     inputs = network.export_inputs(EXAMPLE_BATCH, EXAMPLE_STEPS, seed=0)
-    free = {name: torch.export.Dim(name, min=1, max=1 << 20) for name in (BATCH, STEPS)}
+    most = {BATCH: MOST, STEPS: most_steps(network)}
+    free = {name: torch.export.Dim(name, min=1, max=size) for name, size in most.items()}
     _forget_recurrent_kernels()
     level = logging.getLogger("torch.onnx").level
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it talks about torchvision

@@ -21,13 +21,21 @@ class TrainConfig:
     """Processes (on CPU) or GPUs; more than one trains with DDP. They share each batch, which stays as configured."""
     threads: int = 1
     """CPU threads per process. Small models are slower with more, and sums then differ in the last digits."""
+    accumulate_grad_batches: int = 1
+    """Batches whose gradients are added up for one step: a large batch in little memory."""
     gradient_clip_val: float = 1.0
     """Largest gradient norm; 0 does not clip."""
 
     def __post_init__(self) -> None:
         problems = [
             f"{name}={getattr(self, name)} must be at least {least}"
-            for name, least in (("max_epochs", 1), ("patience", 0), ("devices", 1), ("threads", 1))
+            for name, least in (
+                ("max_epochs", 1),
+                ("patience", 0),
+                ("devices", 1),
+                ("threads", 1),
+                ("accumulate_grad_batches", 1),
+            )
             if getattr(self, name) < least
         ]
         if self.gradient_clip_val < 0:

@@ -70,6 +70,7 @@ def fit(job: Job) -> Result:
         strategy="ddp" if devices * nodes > 1 else "auto",
         precision=config.precision,
         max_epochs=config.max_epochs,
+        accumulate_grad_batches=config.accumulate_grad_batches,
         gradient_clip_val=config.gradient_clip_val or None,
         callbacks=callbacks,
         logger=False,

@@ -1,51 +1,70 @@
-"""Batches of a text dataset for prediction."""
+"""Loaders over a text dataset: for training, validation and prediction."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-import torch
-from torch import Tensor
-
 import trainer as tr
+from components.errors import NotEnoughDataError
+from components.writing.graders.config import GraderTrainConfig
+from components.writing.kernel.config import KernelConfig
+from components.writing.loader import TextLoader
 from components.writing.preprocess.arrays import TextArrays
 
-BATCH = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Batches:
-    """Every response of a split once, those of like length together."""
-
-    arrays: TextArrays
-
-    def __len__(self) -> int:
-        return -(-len(self.arrays.prompt_R) // BATCH)
-
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        ragged = self.arrays.ids if self.arrays.ids is not None else self.arrays.tokens
-        responses = len(self.arrays.prompt_R)
-        order = np.arange(responses) if ragged is None else np.argsort(-ragged.lengths(), kind="stable")
-        for at in range(0, responses, BATCH):
-            batch = self.arrays.batch(order[at : at + BATCH].tolist())
-            yield {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in batch.items()}
+PREDICTION_BATCH = 64
 
 
 class WritingData(tr.LightningDataModule):
-    """A split of a text dataset."""
+    """Loaders over a TextDataset's folder.
 
-    def __init__(self, folder: Path, split: str) -> None:
+    Args:
+        folder: the dataset's files.
+        split: what `predict` answers.
+        batch_texts: in a training batch, of all processes together.
+        seed: of the order of training batches.
+    """
+
+    def __init__(
+        self, folder: Path, split: str = "test", *, batch_texts: int = PREDICTION_BATCH, seed: int = 0
+    ) -> None:
         super().__init__()
         self.folder = folder
         self.split = split
+        self.batch_texts = batch_texts
+        self.seed = seed
+
+    @classmethod
+    def for_training(cls, folder: Path, config: GraderTrainConfig) -> Self:
+        """Return the data of a training.
+
+        Raises:
+            NotEnoughDataError: the dataset has no numbers of words, which every grader that is trained reads.
+        """
+        assert not isinstance(config.model, KernelConfig)  # it is fitted at once and asks for no batches
+        if not (folder / "train" / "tokens.npy").is_file():
+            raise NotEnoughDataError(
+                "The dataset has preprocess.inputs='grams', without words in their order; a neural grader and a "
+                "transformer need them. Use 'tokens' or 'both'."
+            )
+        return cls(folder, batch_texts=config.model.batch_texts, seed=config.seed)
 
     @classmethod
     def for_prediction(cls, folder: Path, split: str) -> Self:
         """Return what gives every response of the split once."""
         return cls(folder, split)
 
-    def predict_dataloader(self) -> Batches:
-        """Return the batches."""
-        return Batches(TextArrays.open(self.folder, self.split))
+    def train_dataloader(self) -> TextLoader:
+        """Return shuffled batches of the training split."""
+        return self._loader("train", self.batch_texts, self.seed)
+
+    def val_dataloader(self) -> TextLoader:
+        """Return batches of the validation split."""
+        return self._loader("valid", PREDICTION_BATCH, None)
+
+    def predict_dataloader(self) -> TextLoader:
+        """Return the batches of the split to predict."""
+        return self._loader(self.split, PREDICTION_BATCH, None)
+
+    def _loader(self, split: str, texts: int, seed: int | None) -> TextLoader:
+        fitter = self.trainer
+        rank, world_size = (fitter.global_rank, fitter.world_size) if fitter is not None else (0, 1)
+        return TextLoader(TextArrays.open(self.folder, split), texts, seed=seed, rank=rank, world_size=world_size)

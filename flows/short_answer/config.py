@@ -1,15 +1,9 @@
 """Training configuration of short answers."""
 
-from dataclasses import field
-
 from components.config import config_class
-from components.train.config import TrainConfig
-from components.writing.kernel.config import KernelConfig
+from components.writing.graders.config import GraderTrainConfig
 
 
 @config_class
-class AnswerTrainConfig(TrainConfig):
-    """Training of short answers; the kernel grader is fitted at once and uses `threads` and `seed` only."""
-
-    model: KernelConfig = field(default_factory=KernelConfig)
-    """The grader."""
+class AnswerTrainConfig(GraderTrainConfig):
+    """Training of short answers: the kernel grader, unless `train.model.kind` names another."""

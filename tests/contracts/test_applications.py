@@ -36,6 +36,15 @@ class TestEssayGrading(ApplicationContract):
         return released_essays
 
 
+class TestNeuralEssays(ApplicationContract):
+    application = "essay_grading"
+    config = "neural"
+
+    @pytest.fixture
+    def release(self, released_neural_essays: Released) -> Released:
+        return released_neural_essays
+
+
 class TestShortAnswer(ApplicationContract):
     application = "short_answer"
 

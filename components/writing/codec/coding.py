@@ -18,11 +18,13 @@ from .lexicon import Lexicon
 from .messages import MAX_CHARACTERS, Answer, Request
 from .reading import Reading, read
 from .sentences import SENTENCES, checked
+from .subwords import Subwords
 from .terms import Pool, PromptTerms, character_grams, word_grams
 from .text import passages
 
 CODEC = "writing"
-CODEC_VERSION = 1
+CODEC_VERSION = 2
+"""1 without subwords."""
 PADDING = 0
 """Id of padding, among n-grams and among words."""
 UNKNOWN = 1
@@ -62,6 +64,8 @@ class Codec:
         max_tokens: rows hold at most so many tokens (for a neural grader); 0 for none.
         sentences: what differs from `SENTENCES`.
         pool: rows also hold the n-grams of all prompts together, for one model over all of them; None: they do not.
+        subwords: tokens are subwords of a pre-trained encoder instead of words; as one more than its own numbers, as 0
+            is padding.
     """
 
     prompts: tuple[PromptTerms, ...]
@@ -70,6 +74,7 @@ class Codec:
     max_tokens: int = 0
     sentences: Mapping[str, str] = field(default_factory=dict)
     pool: Pool | None = None
+    subwords: Subwords | None = None
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
     _first_word: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
@@ -140,7 +145,7 @@ class Codec:
         """Return vocabulary and settings as plain JSON values; no student's text is among them."""
         return {
             "codec": CODEC,
-            "version": CODEC_VERSION,
+            "version": CODEC_VERSION if self.subwords is not None else 1,
             "features": list(NAMES),
             "prompts": [prompt.to_json() for prompt in self.prompts],
             "lexicon": self.lexicon.to_json(),
@@ -148,6 +153,7 @@ class Codec:
             "max_tokens": self.max_tokens,
             "sentences": dict(self.sentences),
             "pool": None if self.pool is None else self.pool.to_json(),
+            **({} if self.subwords is None else {"subwords": self.subwords.to_json()}),
         }
 
     @classmethod
@@ -174,6 +180,7 @@ class Codec:
             max_tokens=int(value["max_tokens"]),
             sentences=dict(value["sentences"]),
             pool=None if value["pool"] is None else Pool.from_json(value["pool"]),
+            subwords=Subwords.from_json(value["subwords"]) if "subwords" in value else None,
         )
 
     def encode(self, request: Request) -> list[Row]:
@@ -209,12 +216,16 @@ class Codec:
             found = signals(reading, places, standard, self.lexicon, prompt)
             abstained = reason_to_abstain(reading, found, terms.limits)
         ids, values = self._grams(reading, prompt) if self.grams else (_NO_IDS, _NO_VALUES)
+        if self.subwords is None:
+            tokens = np.where(places >= 0, places + FIRST, UNKNOWN)[: self.max_tokens]
+        else:
+            tokens = np.array(self.subwords.ids(reading.text, self.max_tokens), np.int64) + 1
         return Row(
             prompt=prompt,
             ids_L=ids,
             values_L=values,
             features_F=features,
-            tokens_T=np.where(places >= 0, places + FIRST, UNKNOWN)[: self.max_tokens],
+            tokens_T=tokens,
             abstained=abstained,
             left_out=left_out,
         )

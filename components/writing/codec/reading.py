@@ -20,6 +20,8 @@ class Reading:
     Shapes: T tokens that count, S distinct words.
     """
 
+    text: str
+    """Normalised; where passages were left out, the other tokens between single spaces."""
     words: list[str]
     """The tokens, in their own case."""
     letters: Letters
@@ -49,7 +51,8 @@ def read(text: str, prompt_passages: Hashes | None = None) -> Reading:
         text: as written.
         prompt_passages: sorted, from `passage_hashes` of the prompt's own text.
     """
-    words = tokens(normalise(text))
+    text = normalise(text)
+    words = tokens(text)
     found = letters(words)
     hashes = token_hashes(found)
     windows = window_hashes(hashes)
@@ -64,6 +67,7 @@ def read(text: str, prompt_passages: Hashes | None = None) -> Reading:
         is_repeated = _covered(again, written) & ~is_copied
         copied, repeated = float(is_copied.mean()), float(is_repeated.mean())
         words = [words[i] for i in (~(is_copied | is_repeated)).nonzero()[0].tolist()]
+        text = " ".join(words)
         found = letters(words)
         hashes = token_hashes(found)
     if len(words):
@@ -72,7 +76,7 @@ def read(text: str, prompt_passages: Hashes | None = None) -> Reading:
     else:
         is_word = np.zeros(0, np.bool_)
     distinct, times = counted(hashes[is_word])
-    return Reading(words, found, hashes, is_word, distinct, times, written, repeated, copied)
+    return Reading(text, words, found, hashes, is_word, distinct, times, written, repeated, copied)
 
 
 def passage_hashes(text: str) -> Hashes:

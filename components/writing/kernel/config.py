@@ -9,6 +9,7 @@ from components.config import config_class
 class KernelConfig:
     """The blend of kernels, and what is tried for each prompt."""
 
+    kind: Literal["kernel"] = "kernel"
     word_weight: float = 0.35
     """Of the likeness in words and pairs of words."""
     character_weight: float = 0.35

@@ -19,8 +19,11 @@ class WritingPreprocessConfig:
     """`response`: a student's responses may lie in different splits. For data whose published split is of answers."""
     split_seed: int = 0
     """Another seed gives another split of the same students."""
-    inputs: Literal["grams", "tokens", "both"] = "grams"
-    """`grams`: n-grams with weights, for the kernel grader. `tokens`: numbers of words in order, for a neural one."""
+    inputs: Literal["grams", "tokens", "both", "subwords"] = "grams"
+    """`grams`: n-grams with weights, for the kernel grader. `tokens`: numbers of words in order, for a neural one.
+    `subwords`: those of a pre-trained encoder's tokenizer, for a transformer."""
+    tokenizer: str = ""
+    """For `subwords`: a folder with `tokenizer.json`, that of the encoder."""
     pool_prompts: bool = False
     """One model over all prompts: for many questions with few answers each, and for questions that have none yet (a
     question and its reference answers are then enough). Otherwise each prompt has a model of its own."""

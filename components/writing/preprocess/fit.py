@@ -19,6 +19,7 @@ from components.writing.codec.references import Reference
 from components.writing.codec.terms import Block, Pool, PromptTerms, character_grams, word_grams
 from components.writing.preprocess.config import WritingPreprocessConfig
 from components.writing.preprocess.counts import Counter, Counts, kept
+from components.writing.preprocess.tokenizer import read_tokenizer
 
 LONGER_THAN_ANY = 1.5
 """A text so many times as long as the longest of training is outside of what training saw."""
@@ -102,10 +103,11 @@ def fit_codec(prompts: Sequence[PromptTexts], config: WritingPreprocessConfig) -
     return Codec(
         prompts=tuple(finished),
         lexicon=lexicon,
-        grams=config.inputs != "tokens",
+        grams=config.inputs in {"grams", "both"},
         max_tokens=config.max_tokens if config.inputs != "grams" else 0,
         sentences=dict(config.sentences),
         pool=_pool(language, sum(len(prompt.responses) for prompt in prompts), config) if config.pool_prompts else None,
+        subwords=read_tokenizer(config.tokenizer) if config.inputs == "subwords" else None,
     )
 
 
@@ -123,8 +125,8 @@ def _terms(prompt: PromptTexts, language: _Language, config: WritingPreprocessCo
         features[n] = surface_features(reading, references, question)
         language.add(reading, tokens)
         if n % step == 0:
-            seen.append((replace(reading, words=[]), features[n]))
-        if config.inputs != "tokens":
+            seen.append((replace(reading, text="", words=[]), features[n]))
+        if config.inputs in {"grams", "both"}:
             of_words, of_characters = word_grams(reading)[0], character_grams(reading)[0]
             words.add(of_words)
             characters.add(of_characters)

@@ -123,7 +123,7 @@ def test_a_batch_answers_as_single_requests_do() -> None:
     assert together == [answer(request) for request in requests]
 
 
-@pytest.mark.parametrize("changed", [{"version": 2}, {"codec": "other"}, {"features": ["log_words"]}])
+@pytest.mark.parametrize("changed", [{"version": 3}, {"codec": "other"}, {"features": ["log_words"]}])
 def test_a_foreign_vocabulary_is_refused(changed: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="vocabulary"):
         Codec.from_json(made_up.codec().to_json() | changed)

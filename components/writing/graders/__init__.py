@@ -1,0 +1,1 @@
+"""The graders of scored writing, of which a configuration chooses one."""

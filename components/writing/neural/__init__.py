@@ -1,0 +1,1 @@
+"""The neural grader: a compact convolution over words, trained from scratch for all prompts at once."""

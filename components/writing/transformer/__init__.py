@@ -1,0 +1,1 @@
+"""A pre-trained Hugging Face encoder, fine-tuned to grade; needs the extra `llm`."""
