@@ -19,6 +19,13 @@ def traced(request: pytest.FixtureRequest) -> Released:
     return found
 
 
+@pytest.fixture(params=["released_essays", "released_neural_essays"])
+def graded(request: pytest.FixtureRequest) -> Released:
+    """Return a release of graders of essays: one fitted at once, one trained."""
+    found: Released = request.getfixturevalue(request.param)
+    return found
+
+
 def served(release: Released, name: str, students: pl.Series) -> pl.DataFrame:
     outcome, settings = release.summary.outcome, release.settings
     store, application = settings.open_store(), load_application(name)
@@ -51,9 +58,9 @@ def test_what_is_served_of_student_logs_equals_what_was_evaluated(traced: Releas
     assert np.abs(both["probability"].to_numpy() - both["served"].to_numpy()).max() <= 1e-5
 
 
-def test_what_is_served_of_essays_equals_what_was_evaluated(released_essays: Released) -> None:
-    kept = evaluated(released_essays)
-    answers = served(released_essays, "essay_grading", kept["student"])
+def test_what_is_served_of_essays_equals_what_was_evaluated(graded: Released) -> None:
+    kept = evaluated(graded)
+    answers = served(graded, "essay_grading", kept["student"])
     both = kept.join(answers.select("response", served="score", raw="raw", why="abstained"), on="response")
     assert both.height == kept.height > 100
     scored = both.filter(pl.col("abstained").is_null())
