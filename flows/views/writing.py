@@ -33,7 +33,7 @@ def lines(summary: Mapping[str, Any]) -> Iterator[str]:
         f"{data['rows']} responses of {data['students']} students to {data['prompts']} prompts ({data['layout']}, "
         f"protocol {data['protocol']}), {data['quarantined']} rows quarantined"
     )
-    if data["overrides"]:
+    if data.get("overrides"):  # older records have none
         yield f"  {data['overrides']} of their scores are teachers' overrides (file {data['overrides_sha256'][:12]})"
     yield from printed(summary["metrics"], summary["confidence"])
     humans = summary["humans"]

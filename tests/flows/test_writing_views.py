@@ -135,7 +135,7 @@ def card_of(scores: dict[str, Any]) -> str:
         students=scores["counts"]["students"],
         scored=scores["counts"]["scored"],
         protocol="scored_writing",
-        data=SimpleNamespace(responses={"train": 300}, students={"train": 299}),
+        data=SimpleNamespace(responses={"train": 300}, students={"train": 299}, overrides=0),
         error=1e-7,
         verdict="pass",
         reasons=(),
