@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, Self
 
 import torch
 import torch.distributed as dist
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from trainer.strategies.shared_page import SharedPage
 
 MOST_MESSAGES = 8
 """Up to so many processes each one sends to each other one, which costs least; more of them use a collective."""
@@ -33,15 +36,32 @@ class Announcements:
 
     Every process comes to the same result after the same step. One object serves one run of training. After a run that
     failed it has to be kept: a connection of Gloo stands still for ever where a message finds its place gone.
+
+    Args:
+        begin: says bits in a round, the first of which is 0.
     """
 
-    def __init__(self, group: dist.ProcessGroup, tag: int) -> None:
-        self._group, self._tag = group, tag
+    def __init__(self, begin: Callable[[int, int], Round]) -> None:
+        self._begin = begin
+        self._rounds = 0
         self._before: Round | None = None
+
+    @classmethod
+    def through_page(cls, page: SharedPage) -> Self:
+        """Return announcements on one machine, in memory that the processes share."""
+        return cls(lambda number, own: _Words(page, number, own))
+
+    @classmethod
+    def through_group(cls, group: dist.ProcessGroup, tag: int) -> Self:
+        """Return announcements through a group of Gloo, in messages with a tag, or in collectives of many processes."""
+        if group.size() <= MOST_MESSAGES:
+            return cls(lambda _, own: _Messages(group, tag, own))
+        return cls(lambda _, own: _Collective(group, own))
 
     def exchange(self, own: int) -> int:
         """Say `own` bits after a step; return the bits to act on now, the same on every process."""
-        now = self._begin(own)
+        now = self._begin(self._rounds, own)
+        self._rounds += 1
         before, _ = self._before.hear() if self._before is not None else (0, 0)
         self._before = now
         bits = before | (now.hear()[1] if own else 0)
@@ -54,10 +74,19 @@ class Announcements:
         if self._before is not None:
             self._before.hear()
 
-    def _begin(self, own: int) -> Round:
-        if self._group.size() <= MOST_MESSAGES:
-            return _Messages(self._group, self._tag, own)
-        return _Collective(self._group, own)
+
+class _Words:
+    """A word in shared memory."""
+
+    def __init__(self, page: SharedPage, number: int, own: int) -> None:
+        self._page, self._number = page, number
+        self._heard: tuple[int, int] | None = None
+        page.write(number, own)
+
+    def hear(self) -> tuple[int, int]:
+        if self._heard is None:
+            self._heard = self._page.read(self._number)  # kept, as later rounds take its place
+        return self._heard
 
 
 class _Messages:

@@ -27,6 +27,7 @@ from trainer.strategies.announcing import Announcements
 from trainer.strategies.communication import CommHook, Communication
 from trainer.strategies.ddp_arguments import check_backend, ddp_options
 from trainer.strategies.same_model import check_same_model
+from trainer.strategies.shared_page import open_page
 from trainer.strategies.strategy import StateDictType, Strategy, read_state_dict_type
 from trainer.strategies.zero import ShardedOptimizer
 from trainer.types import Hook, PlainState, ReduceOp
@@ -313,8 +314,11 @@ class DDP(Strategy):
 
     def announcements(self) -> Announcements:
         """Return what tells requests to the other processes; its messages mix with no earlier one's."""
+        page = open_page(self, self.timeout.total_seconds())
+        if page is not None:
+            return Announcements.through_page(page)
         assert self._control is not None  # connected
-        self._announcements.append(Announcements(self._control, _TAG + 1 + len(self._announcements)))
+        self._announcements.append(Announcements.through_group(self._control, _TAG + 1 + len(self._announcements)))
         return self._announcements[-1]
 
     def _largest(self, held: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ ANSWER_S = 3.0
 CALLED_S = 0.4
 """How long a process whose connection broke waits for one that timed out to call the roll."""
 _CALLED = "called"
+_AGREEING = ("agree", "exchange")
 
 
 def explain_late(
@@ -66,7 +67,7 @@ def operation_of(error: BaseException) -> str:
             return name
         elif "/torch/distributed/fsdp/" in file and not found:
             found = "all_gather of parameters"
-        elif file.endswith("trainer/strategies/ddp.py") and name == "agree" and not found:
+        elif file.endswith(("trainer/strategies/ddp.py", "announcing.py")) and name in _AGREEING and not found:
             found = "the agreement after a batch"
     return found or "an exchange"
 

@@ -16,9 +16,10 @@ from torch.utils.data import IterableDataset
 import trainer as L
 from tests.trainer.models import Regression, regression_loader
 from trainer.errors import SIGTERMException
-from trainer.strategies import DDPStrategy
+from trainer.strategies import DDPStrategy, Strategy, ddp, shared_page
+from trainer.strategies.shared_page import SharedPage
 
-FOLDER = Path(sys.argv[1])
+FOLDER, SEES = Path(sys.argv[1]), sys.argv[2]
 RANK = int(os.environ["RANK"])
 STRATEGY = DDPStrategy(timeout=timedelta(seconds=30))
 """One for all fits: what one leaves behind, the next one finds."""
@@ -96,9 +97,22 @@ def failed() -> int:
     return trainer.global_step
 
 
+def watched(strategy: Strategy, timeout_s: float) -> SharedPage | None:
+    """Open a page, unless this process is to see no other; note whether there is one."""
+    if SEES == "none" and RANK == 1:
+        shared_page._lives = lambda pid: False
+    page = shared_page.open_page(strategy, timeout_s)
+    WAYS.append(page is not None)
+    return page
+
+
+WAYS: list[bool] = []
+ddp.open_page = watched  # type: ignore[attr-defined]  # imported there
+
+
 def main() -> None:
     """Run all."""
-    found = {
+    found: dict[str, Any] = {
         "all": steps(stop_at(3, on=(0, 1))),
         "one": steps(stop_at(3, on=(1,))),
         "notified": notified(),
@@ -107,6 +121,7 @@ def main() -> None:
         "unknown": steps(stop_at(3, on=(0,)), torch.utils.data.DataLoader(Endless(), batch_size=4)),
         "afterwards": steps(stop_at(6, on=(0, 1))),
     }
+    found["ways"] = WAYS
     (FOLDER / f"rank-{RANK}.json").write_text(json.dumps(found))
 
 
