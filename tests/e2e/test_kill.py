@@ -287,21 +287,23 @@ def starter(processes: Forks) -> Starter:
 
 
 @pytest.mark.timeout(900)
-def test_kills_at_any_time(undisturbed: Undisturbed, starter: Starter, tmp_path: Path) -> None:
-    """20 kills, four runs in a row of five each; HOMEROOM_KILL_SEED repeats them."""
+@pytest.mark.parametrize("chains", [1, pytest.param(4, marks=pytest.mark.soak)])
+def test_kills_at_any_time(undisturbed: Undisturbed, starter: Starter, tmp_path: Path, chains: int) -> None:
+    """Runs that are killed five times each; HOMEROOM_KILL_SEED repeats them."""
     seed = int(os.environ.get("HOMEROOM_KILL_SEED", str(time.time_ns() % 1_000_000)))
     print(f"\nHOMEROOM_KILL_SEED={seed}")
     tally = Tally()
     with ThreadPoolExecutor(2) as pool:
         futures = []
-        for number in range(4):
+        for number in range(chains):
             points = [drawn(Random(f"{seed} {number}"))] * CHAIN
             futures.append(pool.submit(chain, starter, undisturbed, tmp_path / str(number), points, tally))
         for future in futures:
             future.result()
     print(tally.show())
-    assert tally.where.total() == 4 * CHAIN
-    assert sum(tally.where[stage] for stage in undisturbed.stage_seconds) > 0, "no kill fell inside a stage"
+    assert tally.where.total() == chains * CHAIN
+    if chains > 1:  # few may all fall between stages
+        assert sum(tally.where[stage] for stage in undisturbed.stage_seconds) > 0, "no kill fell inside a stage"
 
 
 @pytest.mark.timeout(900)

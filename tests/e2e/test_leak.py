@@ -123,7 +123,7 @@ def test_coin_flips_of_simulated_students_are_unpredictable(protocol: str, tmp_p
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("protocol", ["problem", "row_per_skill"])
+@pytest.mark.parametrize("protocol", ["problem", pytest.param("row_per_skill", marks=pytest.mark.soak)])
 def test_coin_flips_of_real_students_are_unpredictable(protocol: str, data_folder: Path, tmp_path: Path) -> None:
     folder = data_folder / "assist2009_pid"
     taught = coin_flips(published_records(folder / "assist2009_pid_train1.csv.gz"), tmp_path / "train.csv", seed=5)

@@ -83,6 +83,7 @@ def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[App
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
     (package / "data.py").write_text(FAKE_DATA)
+    (package / "codec.py").write_text("")  # its digest is part of a stage's key
     (package / "model.py").write_text(FAKE_MODEL)
     monkeypatch.syspath_prepend(str(package.parent))
     importlib.invalidate_caches()

@@ -107,6 +107,7 @@ def test_a_project_like_essay_grading_is_installed_run_changed_and_tested(place:
     assert "9 passed" in place.test(project)
 
 
+@pytest.mark.soak
 def test_a_project_like_knowledge_tracing_passes_the_contract(place: Place, tmp_path: Path) -> None:
     """It trains in a process of its own, with code of its own, and releases its own codec."""
     project = tmp_path / "tracing_lab"

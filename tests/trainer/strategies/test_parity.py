@@ -71,7 +71,9 @@ def test_every_configuration_has_the_losses_of_one_process(
         assert max(rank[name]["memory"] for rank in ranks) <= 1.1 / devices * alone[name]["memory"]
 
 
-@pytest.mark.parametrize("source", ["alone", "fsdp", "mesh"])
+@pytest.mark.parametrize(
+    "source", ["mesh", *(pytest.param(name, marks=pytest.mark.soak) for name in ("alone", "fsdp"))]
+)
 @pytest.mark.multiprocess
 @pytest.mark.slow
 def test_a_checkpoint_goes_on_under_any_strategy_and_number_of_processes(
