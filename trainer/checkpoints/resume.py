@@ -34,11 +34,14 @@ def dump_checkpoint(trainer: Trainer, weights_only: bool) -> PlainState:
 
     All processes take part: each has its own generators and its own place in the data.
     """
-    return trainer.strategy.whole(_collect_checkpoint(trainer, weights_only))
+    return trainer.strategy.whole(_collect_checkpoint(trainer, weights_only, whole=True))
 
 
-def _collect_checkpoint(trainer: Trainer, weights_only: bool) -> PlainState:
-    """Return the same with tensors as they are, split or whole."""
+def _collect_checkpoint(trainer: Trainer, weights_only: bool, *, whole: bool) -> PlainState:
+    """Return the same with tensors as they are, split or whole.
+
+    Not `whole`: the tensors of a process are in its own checkpoint alone.
+    """
     module, datamodule = trainer.lightning_module, trainer.datamodule
     checkpoint: PlainState = {
         FORMAT_KEY: FORMAT,
@@ -53,7 +56,9 @@ def _collect_checkpoint(trainer: Trainer, weights_only: bool) -> PlainState:
         checkpoint["callbacks"] = _callback_states(trainer)
         for hook in callback_hooks(trainer, "on_save_checkpoint"):
             hook(checkpoint)
-        checkpoint["optimizer_states"] = [trainer.strategy.optimizer_state(one) for one in trainer.optimizers]
+        checkpoint["optimizer_states"] = [
+            trainer.strategy.optimizer_state(one, with_values=whole) for one in trainer.optimizers
+        ]
         checkpoint["lr_schedulers"] = [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]
         checkpoint["loops"] = {"train_state": trainer.train_state.state_dict()}
         checkpoint["world_size"] = trainer.world_size
@@ -85,7 +90,7 @@ def write_checkpoint(trainer: Trainer, path: str | Path, weights_only: bool, sto
     if trainer.strategy.saves_sharded:
         from trainer.checkpoints.sharded.saving import save_sharded  # late: it takes a while to import
 
-        save_sharded(trainer, _collect_checkpoint(trainer, weights_only), path, storage_options)
+        save_sharded(trainer, _collect_checkpoint(trainer, weights_only, whole=False), path, storage_options)
         return
     checkpoint = dump_checkpoint(trainer, weights_only)
     problem = ""
@@ -337,7 +342,7 @@ class Resume:
                 if self.is_sharded:
                     from trainer.checkpoints.sharded.tensors import fill_optimizer
 
-                    state = fill_optimizer(state, part)
+                    state = fill_optimizer(state, part, self.trainer.strategy.share_of_state(part, state))
                 self.trainer.strategy.load_optimizer(part, state)
             else:
                 part.load_state_dict(state)

@@ -243,15 +243,20 @@ class DDP(Strategy):
         if self.zero_stage and self.is_distributed and not is_split:
             ShardedOptimizer(optimizer, self.environment.rank, self.environment.world_size)
 
-    def optimizer_state(self, optimizer: Optimizer) -> PlainState:
+    def optimizer_state(self, optimizer: Optimizer, *, with_values: bool = True) -> PlainState:
         """Return an optimizer's state, whole on rank zero where it is split."""
         shares = ShardedOptimizer.of(optimizer)
         if shares is not None:
-            return shares.whole_state(self, self._control)
+            return shares.whole_state(self, self._control, with_values=with_values)
         if _is_zero_redundancy(optimizer):
             optimizer.consolidate_state_dict()  # type: ignore[attr-defined]  # torch's ZeroRedundancyOptimizer
             return {} if self.environment.rank else optimizer.state_dict()
         return optimizer.state_dict()
+
+    def share_of_state(self, optimizer: Optimizer, state: PlainState) -> PlainState:
+        """Return the share of this process, where the state is split."""
+        shares = ShardedOptimizer.of(optimizer)
+        return state if shares is None else shares.own_share(optimizer, state)
 
     def _equalise(self, module: nn.Module) -> None:
         """Give every process rank zero's values, of tensors that have some and are not split."""

@@ -176,9 +176,16 @@ class Strategy(ABC):
     def shard_optimizer(self, optimizer: Optimizer) -> None:  # noqa: B027 - most strategies split nothing
         """Split an optimizer's state over the processes; the optimizer stays the same object."""
 
-    def optimizer_state(self, optimizer: Optimizer) -> PlainState:
-        """Return an optimizer's state for a checkpoint, whole on rank zero; all processes take part."""
+    def optimizer_state(self, optimizer: Optimizer, *, with_values: bool = True) -> PlainState:
+        """Return an optimizer's state for a checkpoint, whole on rank zero; all processes take part.
+
+        Without values, each process has those of its own share; rank zero has the others' tensors on the meta device.
+        """
         return optimizer.state_dict()
+
+    def share_of_state(self, optimizer: Optimizer, state: PlainState) -> PlainState:
+        """Return what this process needs of an optimizer's whole state."""
+        return state
 
     def load_optimizer(self, optimizer: Optimizer, state: PlainState) -> None:
         """Load a whole state into an optimizer."""

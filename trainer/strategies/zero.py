@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
+from trainer.data.transfer import map_tensors
 from trainer.errors import MisconfigurationException, four_parts
 from trainer.strategies.state_parts import gather_parts
 from trainer.types import PlainState
@@ -68,7 +69,7 @@ class ShardedOptimizer:
         self._assign(optimizer)
         for parameter in [one for one in optimizer.state if self._owners.get(one, rank) != rank]:
             del optimizer.state[parameter]  # some make it at once
-        optimizer.register_load_state_dict_pre_hook(self._own_share)
+        optimizer.register_load_state_dict_pre_hook(self.own_share)
         self._replace_step(optimizer)
 
     @staticmethod
@@ -160,7 +161,7 @@ class ShardedOptimizer:
 
     # The state
 
-    def _own_share(self, optimizer: Optimizer, state: PlainState) -> PlainState:
+    def own_share(self, optimizer: Optimizer, state: PlainState) -> PlainState:
         """Return what this process needs of a whole state."""
         self._assign(optimizer)
         order = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -168,10 +169,17 @@ class ShardedOptimizer:
         others = {i for i, one in zip(indices, order, strict=False) if self._owners[one] != self.rank}
         return {**state, "state": {i: held for i, held in state["state"].items() if i not in others}}
 
-    def whole_state(self, strategy: Strategy, group: dist.ProcessGroup | None) -> PlainState:
+    def whole_state(
+        self, strategy: Strategy, group: dist.ProcessGroup | None, *, with_values: bool = True
+    ) -> PlainState:
         """Return the whole state on rank zero, as one process has it, and this process's share on the others.
 
         Shares travel through `group`, on the CPU; all processes take part.
+
+        Args:
+            strategy: of the run.
+            group: of Gloo.
+            with_values: without, tensors of other processes (but for single numbers) are on the meta device.
 
         Raises:
             CheckpointError: on every process, where a share holds something that is not plain.
@@ -180,9 +188,14 @@ class ShardedOptimizer:
         assert optimizer is not None, "the strategy holds it weakly too"
         state = optimizer.state_dict()
         merged: PlainState = dict(state["state"])
-        for share in gather_parts(merged, range(1, self.world_size), strategy, group):
+        sent = merged if with_values else map_tensors(_without_values, merged)
+        for share in gather_parts(sent, range(1, self.world_size), strategy, group):
             merged |= share
         return {**state, "state": dict(sorted(merged.items()))}
+
+
+def _without_values(tensor: Tensor) -> Tensor:
+    return torch.empty_like(tensor, device="meta") if tensor.dim() else tensor
 
 
 def _followed(closure: Callable[[], Any], hide: Callable[[], None]) -> Callable[[], Any]:

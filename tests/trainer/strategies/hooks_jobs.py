@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 import trainer as L
 from tests.trainer.strategies.parity_jobs import BATCHES, DEVICES, GLOBAL_BATCH, Model, data
 from trainer.callbacks import EMAWeightAveraging
+from trainer.checkpoints.sharded.reading import Folder
 from trainer.strategies import DDPStrategy, FSDPStrategy, Strategy
 
 RANK = int(os.environ.get("RANK", "0"))
@@ -70,6 +71,37 @@ def resume(folder: Path) -> dict[str, Any]:
             _, model = fit(folder, strategy, 2, start)
             found[f"{start.stem}/{name}"] = {"losses": model.losses, "weights": weights(model)}
     return found
+
+
+def folders(folder: Path) -> dict[str, Any]:
+    """Save a folder and go on from it: no process holds or reads the optimizer state of another."""
+
+    def zero() -> DDPStrategy:
+        return DDPStrategy(zero_stage=1, state_dict_type="sharded")
+
+    trainer, _ = fit(folder, zero(), 1)
+    own = state_bytes(trainer.optimizers[0])
+    state = trainer.strategy.optimizer_state(trainer.optimizers[0], with_values=False)["state"]
+    values = [value for held in state.values() for value in held.values() if isinstance(value, Tensor) and value.dim()]
+    trainer.save_checkpoint(folder / "zero.ckpt")
+    read: dict[str, int] = {}
+    before = Folder.read
+
+    def noted(self: Folder, targets: Mapping[str, Tensor]) -> None:
+        read.update({key: value.numel() * value.element_size() for key, value in targets.items()})
+        before(self, targets)
+
+    Folder.read = noted  # type: ignore[method-assign]  # the same arguments
+    _, model = fit(folder, zero(), 2, folder / "zero.ckpt")
+    Folder.read = before  # type: ignore[method-assign]  # as it was
+    return {
+        "own": own,
+        "held": sum(value.numel() * value.element_size() for value in values if not value.is_meta),
+        "elsewhere": sum(value.is_meta for value in values),
+        "read": sum(size for key, size in read.items() if key.startswith("optimizer_states")),
+        "weights": weights(model),
+        "unsplit": weights(fit(folder, DDPStrategy(), 2, folder / "zero.ckpt")[1]),
+    }
 
 
 class Manual(Model):

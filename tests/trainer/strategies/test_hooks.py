@@ -73,6 +73,15 @@ def test_each_process_holds_its_share_of_the_optimizer(two: Ranks, alone: dict[s
         assert rank["first"]["losses"] == near(alone["first"]["losses"])
 
 
+def test_a_folder_is_saved_and_read_by_shares(tmp_path: Path) -> None:
+    first, second = (rank["folders"] for rank in results(tmp_path, 2, "folders"))
+    assert first["elsewhere"] > 0
+    assert second["elsewhere"] == 0
+    for rank in (first, second):
+        assert rank["held"] == rank["read"] == rank["own"] > 0
+        assert rank["weights"] == near(rank["unsplit"])
+
+
 def test_checkpoints_are_those_of_one_process(folder: Path, two: Ranks) -> None:
     pairs = {"first.ckpt": "alone.ckpt", "manual-2.ckpt": "manual-1.ckpt"}
     for name, other in pairs.items():

@@ -63,6 +63,7 @@ def take_apart(
         optimizers: those whose states are in the checkpoint.
     """
     tensors: dict[str, Tensor] = {}
+    used: set[str] = set()
     names = {id(parameter): name for name, parameter in named.items()}
     checkpoint = dict(checkpoint)
     if "optimizer_states" in checkpoint:
@@ -74,9 +75,11 @@ def take_apart(
             if not isinstance(value, DTensor) and (place[0] not in SECTIONS or not value.dim()):
                 return value
             key = ".".join(place)
-            while key in tensors:
+            while key in used:
                 key += "~"  # keys such as 1 and "1" in one dict
-            tensors[key] = value.detach()
+            used.add(key)
+            if not value.is_meta or place[0] != "optimizer_states":  # else another process has the values
+                tensors[key] = value.detach()
             return (_MARK, key)
         return _rebuilt(value, place, taken)
 
@@ -191,8 +194,13 @@ def _refused_if_computed(name: str, value: Any) -> Any:
     return value
 
 
-def fill_optimizer(state: PlainState, optimizer: Optimizer) -> PlainState:
-    """Return an optimizer's state whose stored tensors were read, each split as its parameter is.
+def fill_optimizer(whole: PlainState, optimizer: Optimizer, state: PlainState) -> PlainState:
+    """Return a state whose stored tensors were read, each split as its parameter is.
+
+    Args:
+        whole: the state in the checkpoint.
+        optimizer: into which it goes.
+        state: what this process needs of it.
 
     Raises:
         CheckpointError: the state is of other parameters.
@@ -214,7 +222,10 @@ def fill_optimizer(state: PlainState, optimizer: Optimizer) -> PlainState:
                 else torch.empty(stored.shape, dtype=stored.dtype)
             )
         wanted |= mine
-    _read([(stored, read[key]) for key, stored in wanted.items()])
+    anyone: dict[int, StoredTensor] = {}
+    _collect(whole["state"], anyone)  # a process that needs nothing takes part all the same
+    folders = {id(stored.folder): stored.folder for stored in anyone.values()}
+    _read([(stored, read[key]) for key, stored in wanted.items()], folders)
     filled: PlainState = _replaced(state, read)
     return filled
 
