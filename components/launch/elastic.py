@@ -19,6 +19,7 @@ from torch.distributed.elastic.rendezvous import (
 )
 
 from components.launch.job import PREEMPTED_CODE, RankFailure
+from components.launch.leaving import code_of, leave
 from components.launch.notices import Notices
 from components.launch.processes import die_with_parent, now_s
 from components.launch.spec import LaunchSpec
@@ -148,4 +149,11 @@ def _note_the_killed(spec: LaunchSpec, error: ChildFailedError, notices: Notices
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SystemExit as end:
+        leave(code_of(end))
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        leave(1)
+    leave(0)

@@ -4,17 +4,15 @@ Runs the module as `python -m` would; what it raises is kept as a file, so that 
 can be told from those of the others, whose connections broke because of it.
 """
 
-import atexit
 import os
 import runpy
 import sys
-import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any, NoReturn
 
 from components.launch.job import PREEMPTED_CODE, RankFailure
+from components.launch.leaving import code_of, leave
 from components.launch.notices import Notices
 from components.launch.processes import die_with_parent
 
@@ -36,7 +34,7 @@ def main() -> None:
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
-        code = _code_of(end)
+        code = code_of(end)
         # The trainer's SIGTERMException where an exchange broke: the others do not end after the same batch, and
         # nothing was saved.
         is_alone = not getattr(end, "is_common", True) and int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -50,29 +48,7 @@ def main() -> None:
         sys.excepthook(type(error), error, error.__traceback__)
     if code in (0, PREEMPTED_CODE) and not is_alone:
         notices.end_well(place)
-    _leave(code)
-
-
-def _code_of(end: SystemExit) -> int:
-    """Return the exit code that Python gives for `end`, and print what it prints."""
-    if end.code is None or isinstance(end.code, int):
-        return end.code or 0
-    sys.stderr.write(f"{end.code}\n")
-    return 1
-
-
-def _leave(code: int) -> NoReturn:
-    """End this process as Python does, but for taking modules apart.
-
-    While that happens, threads of process groups abort the process now and then (torch 2.13, Gloo): a training that
-    was done would count as failed.
-    """
-    untyped: Any = threading
-    untyped._shutdown()  # waits for threads that are no daemons, and ends executors
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    leave(code)
 
 
 def _note(folder: Path, error: BaseException, detail: str) -> None:
