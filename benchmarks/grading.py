@@ -27,7 +27,7 @@ import numpy.typing as npt
 import polars as pl
 import torch
 
-from benchmarks.step import processor_name
+from benchmarks.machine import processor_name
 from benchmarks.writing_sets import ENDS, FOLDS, TASKS, Essay, data_folder, read_asap_aes, write_scored
 from components.app import Application, answer_requests, load_application
 from components.config import as_plain

@@ -22,8 +22,8 @@ import httpx
 import polars as pl
 import psutil
 
+from benchmarks.machine import processor_name
 from benchmarks.serve import cpu_seconds
-from benchmarks.step import processor_name
 from benchmarks.writing_sets import FOLDS, data_folder
 from components.schema import PREDICTIONS
 from components.writing.schema import RESPONSES
