@@ -131,7 +131,7 @@ def run_fold(
         assert predicted.high is not None
         found.cpu_s = time.process_time() - started
         table = pl.read_parquet(target / "responses.parquet").filter(pl.col("split") == "test")
-        grader = application.part(application.model).load_from_checkpoint(trained / CHECKPOINT)
+        grader = application.part(application.model).load_from_checkpoint(trained / CHECKPOINT).eval()
     score = arrays.score_R.astype(np.float64)
     found.covered = ((score >= predicted.low) & (score <= predicted.high)).astype(float).tolist()
     widths = []

@@ -49,7 +49,7 @@ SOME = ("ddp/blocks", "fsdp/recurrent", "fsdp-hybrid/tied", "fsdp-keep/blocks", 
     ("devices", "names"),
     [
         (2, tuple(CONFIGS)[::4]),
-        (4, (*SOME, *parity_mp.SOME, *parity_pipe.SOME)),
+        (4, (*SOME, *parity_mp.SOME, *parity_pipe.SOME)[::2]),
         pytest.param(2, tuple(CONFIGS), marks=pytest.mark.soak),
         pytest.param(4, tuple(CONFIGS), marks=pytest.mark.soak),
     ],
