@@ -1,34 +1,40 @@
 """Which protocol the rows follow, and how many of them repeat the problem before, whose answer shows theirs.
 
-See `components/evaluate/repeats.py`, which scores a model with and without such rows.
+`components/evaluate/repeats.py` scores a model with and without such rows. It knows problems of the vocabulary alone
+and takes any two others for a repeat; here the logs' own ids are compared, so the share is lower where many are rare.
 """
 
 from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from components.artifacts import JsonValue
-from components.evaluate.repeats import PROBLEM, ROW_PER_SKILL, repeats_of
-from components.evaluate.sequences import Split
+from components.evaluate.repeats import PROBLEM, ROW_PER_SKILL
 from components.leakage.findings import Check, Finding, Outcome
 
 MEASURE = "repeated_problem_share"
 
 
-def check_protocol(protocol: str, splits: Mapping[str, Split], otherwise: Literal["stop", "warn"]) -> Check:
+def check_protocol(
+    protocol: str, repeats: Mapping[str, npt.NDArray[np.bool_]], otherwise: Literal["stop", "warn"]
+) -> Check:
     """Return the share of the scored rows of each split that repeat the problem of the student's row before.
 
     Under `problem`, a row is an answered problem with all its skills: a repeat is another attempt and shows nothing.
     Under `row_per_skill` it is the same answer once more. Without problem ids nobody can tell, whatever the share.
+
+    Args:
+        protocol: of the logs.
+        repeats: for each split, of each scored row.
+        otherwise: the outcome where rows show the next answer, or nobody can tell.
     """
     counts: dict[str, JsonValue] = {}
     repeated, rows = 0, 0
-    for name, split in splits.items():
-        scored = np.asarray(split.scored)
-        found = int((repeats_of(split) & scored).sum())
-        counts[name] = {"scored": int(scored.sum()), "repeats": found}
-        repeated, rows = repeated + found, rows + int(scored.sum())
+    for name, own in repeats.items():
+        counts[name] = {"scored": len(own), "repeats": int(own.sum())}
+        repeated, rows = repeated + int(own.sum()), rows + len(own)
     share = repeated / rows if rows else 0.0
     outcome: Outcome
     if protocol == PROBLEM:

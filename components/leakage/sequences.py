@@ -51,8 +51,17 @@ def check_sequences(logs: Path, folder: Path, data: SequenceDataset, config: Lea
     by_time = data.split == "time"
     own = [number_S[_windows_of(split, name, len(names))] for name, split in splits.items()]
     checks = [check_students(own, config.students, by_time=by_time)]
-    times = interactions["time_ms"]
-    timed = [_timed(split, name, times, lengths_S) for name, split in splits.items()]
+    rows = {name: _rows_of(split, name, lengths_S) for name, split in splits.items()}
+    times, time = interactions["time_ms"], interactions["time_ms"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    timed = [
+        Timed(
+            student_N=split.student(),
+            position_N=np.asarray(split.position).astype(np.int64),
+            time_N=time[rows[name]],
+            scored_N=np.asarray(split.scored),
+        )
+        for name, split in splits.items()
+    ]
     checks.append(check_time(timed, data.begins_ms, config.time))
     del timed
     answered = interactions.select(
@@ -68,7 +77,11 @@ def check_sequences(logs: Path, folder: Path, data: SequenceDataset, config: Lea
         for number, split in enumerate(splits.values()):
             side_S[np.asarray(split.window_student)] = number
     checks.append(check_copies(copies, side_S, config))
-    checks.append(check_protocol(data.protocol, splits, config.protocol))
+    repeat = interactions.select(
+        ((pl.col("item") == pl.col("item").shift()) & (pl.col("student") == pl.col("student").shift())).fill_null(False)
+    )["item"].to_numpy()
+    repeats = {name: repeat[rows[name][np.asarray(split.scored)]] for name, split in splits.items()}
+    checks.append(check_protocol(data.protocol, repeats, config.protocol))
     return checks
 
 
@@ -128,7 +141,8 @@ def _windows_of(split: Split, name: str, students: int) -> npt.NDArray[np.int32]
     return own
 
 
-def _timed(split: Split, name: str, times: pl.Series, lengths_S: npt.NDArray[np.int64]) -> Timed:
+def _rows_of(split: Split, name: str, lengths_S: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the row of `interactions` of each step."""
     student_N = split.student()
     position_N = np.asarray(split.position).astype(np.int64)
     beyond = int((position_N >= lengths_S[student_N]).sum())
@@ -138,10 +152,4 @@ def _timed(split: Split, name: str, times: pl.Series, lengths_S: npt.NDArray[np.
             "dataset was made from, or run preprocess again."
         )
     starts_S = np.cumsum(lengths_S) - lengths_S
-    row_N = starts_S[student_N] + position_N
-    return Timed(
-        student_N=student_N,
-        position_N=position_N,
-        time_N=times.cast(pl.Float64).fill_null(float("nan")).to_numpy()[row_N],
-        scored_N=np.asarray(split.scored),
-    )
+    return starts_S[student_N] + position_N

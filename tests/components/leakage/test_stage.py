@@ -198,14 +198,17 @@ def test_rows_that_show_the_next_answer_are_counted_and_named(bench: Bench) -> N
     found = bench.run(leakage, logs, data, LeakageConfig())
     report = bench.report(found)
     assert found.verdict == "warn"
+    items = pl.read_parquet(bench.store.folder(logs) / INTERACTIONS)["item"].to_list()
+    names = pl.read_parquet(bench.store.folder(data) / STUDENTS)["student"].to_list()
     expected = 0
     for name in ("train", "valid", "test"):
         folder = bench.store.folder(data) / name
-        items, scored = np.load(folder / "items.npy").tolist(), np.load(folder / "scored.npy").tolist()
-        position = np.load(folder / "position.npy").tolist()
-        own = sum(scored[n] and position[n] > 0 and items[n] == items[n - 1] for n in range(1, len(items)))
-        assert report["checks"]["protocol"]["splits"][name] == {"scored": sum(scored), "repeats": own}
-        expected += own
+        own = [names[w] for w in np.load(folder / "window_student.npy")[::2]]  # 40 and 30 of 70 answers
+        answers = [[items[int(student, 16) * STEPS + n] for n in range(STEPS)] for student in own]
+        # a window's first is not scored
+        repeats = sum(its[n] == its[n - 1] for its in answers for n in range(STEPS) if n not in {0, 40})
+        assert report["checks"]["protocol"]["splits"][name] == {"scored": 68 * len(own), "repeats": repeats}
+        expected += repeats
     share = report["findings"][-1]
     assert share["value"] == pytest.approx(expected / share["n"])
     assert expected > 0
