@@ -57,7 +57,7 @@ OF_GRADER = {
     "neural": {"QWK": (0.76, 1.0)},
 }
 ROBUST = (0.90, 1.0)
-WITHOUT_GOAL = frozenset({"keywords strewn in"})
+WITHOUT_GOAL = frozenset({"the model's words strewn in"})
 """With the model's own best words at random places: whoever can do that knows the model; shown for what it is."""
 # Sentences of our own, of the length of a short essay when repeated; what is tested is the language, not the story.
 LANGUAGES = {
@@ -211,8 +211,9 @@ def _repeating(text: str) -> Callable[[Essay], str]:
 def tricked(graded: Graded, chosen: Sequence[Essay], train: Sequence[Essay], source: random.Random) -> dict[str, float]:
     """Return in which share of cases each trick gains at most `MOST_GAIN_SD`, or is refused."""
     spread = {p: statistics.pstdev(e.score for e in train if e.prompt == p) for p in ENDS}
-    words = strongest_words if graded.codec.grams else telling_words
-    keywords = {p: words(graded, [e for e in train if e.prompt == p]) for p in ENDS}
+    by_prompt = {p: [e for e in train if e.prompt == p] for p in ENDS}
+    told = {p: telling_words(own) for p, own in by_prompt.items()}
+    known = {p: strongest_words(graded, own) for p, own in by_prompt.items()} if graded.codec.grams else told
 
     def shuffled(text: str) -> str:
         parts = [text[start:end].strip() for start, end in passages(text, 1_000)]
@@ -220,9 +221,11 @@ def tricked(graded: Graded, chosen: Sequence[Essay], train: Sequence[Essay], sou
         return " ".join(parts)
 
     tricks: dict[str, Callable[[Essay], str]] = {
-        "keywords appended": lambda e: f"{e.text} {' '.join(keywords[e.prompt])}",
-        "keywords as a list": lambda e: f"{e.text} {', '.join(keywords[e.prompt])}.",
-        "keywords strewn in": lambda e: strewn(e.text, keywords[e.prompt], source),
+        "keywords appended": lambda e: f"{e.text} {' '.join(told[e.prompt])}",
+        "keywords as a list": lambda e: f"{e.text} {', '.join(told[e.prompt])}.",
+        "the model's words appended": lambda e: f"{e.text} {' '.join(known[e.prompt])}",
+        "the model's words as a list": lambda e: f"{e.text} {', '.join(known[e.prompt])}.",
+        "the model's words strewn in": lambda e: strewn(e.text, known[e.prompt], source),
         "all repeated": lambda e: f"{e.text}\n{e.text}",
         "half repeated twice": lambda e: f"{e.text}\n{e.text[: len(e.text) // 2]}\n{e.text[: len(e.text) // 2]}",
         "prompt copied behind": lambda e: f"{e.text}\n{TASKS[e.prompt]}",
@@ -245,7 +248,7 @@ def tricked(graded: Graded, chosen: Sequence[Essay], train: Sequence[Essay], sou
 
 
 def strongest_words(graded: Graded, train: Sequence[Essay]) -> list[str]:
-    """Return the words that add most to a score: worse than any pupil's guess."""
+    """Return the words that add most to a score: who knows these knows the model."""
     effects: dict[str, list[float]] = {}
     index = graded.codec.index_of(train[0].prompt)
     first = graded.codec.gram_range(index)[0]
@@ -260,8 +263,8 @@ def strongest_words(graded: Graded, train: Sequence[Essay]) -> list[str]:
     return sorted(effects, key=lambda word: -effects[word][0])[:KEYWORDS]
 
 
-def telling_words(graded: Graded, train: Sequence[Essay]) -> list[str]:
-    """Return the words whose presence goes with high scores most: for a model without weights for single words."""
+def telling_words(train: Sequence[Essay]) -> list[str]:
+    """Return the words whose presence goes with high scores most, as whoever has the essays can find them."""
     held = [{w.lower() for w in essay.text.split() if w.isalpha() and len(w) > 3} for essay in train]
     score = np.array([essay.score for essay in train])
     found = {}
