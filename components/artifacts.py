@@ -281,7 +281,7 @@ class SequenceDataset(Artifact):
 
     Files: `codec.json`; per split in train, valid, test: `<split>/<array>.npy` (`scored` among them: which steps count
     in figures), `<split>/starts.npy`, `<split>/lengths.npy`, `<split>/window_student.npy`; `students.parquet` (row ->
-    student pseudonym).
+    student pseudonym). Where answers are weighed by group: `train/group_weight.npy`, `reweighing.json`.
     """
 
     application: str
@@ -304,7 +304,8 @@ class TextDataset(Artifact):
     """Encoded texts as arrays by split, and the codec's vocabulary.
 
     Files: `codec.json`; `responses.parquet` (response, student, prompt, split, ratings; in the order of the arrays);
-    per split in train, valid, test: `<split>/<array>.npy`, among them prompt, features, score, scaled, traits.
+    per split in train, valid, test: `<split>/<array>.npy`, among them prompt, features, score, scaled, traits. Where
+    responses are weighed by group: `train/group_weight.npy`, `reweighing.json`.
     """
 
     application: str

@@ -34,6 +34,7 @@ def evaluate(work: Work, data: SequenceDataset, model: Checkpoint, config: Evalu
     from components.evaluate.repeats import rows_without_repeats
     from components.evaluate.report import Report
     from components.evaluate.sequences import read_split
+    from components.mitigation.reweighing import reweighing_of
     from components.parquet import write_parquet
 
     folder = work.folder(data)
@@ -88,7 +89,7 @@ def evaluate(work: Work, data: SequenceDataset, model: Checkpoint, config: Evalu
         }
     )
     write_parquet(predictions, out / PREDICTIONS)
-    text = json.dumps(report.to_json(config), indent=2, allow_nan=False)
+    text = json.dumps(report.to_json(config) | reweighing_of(folder), indent=2, allow_nan=False)
     (out / METRICS).write_text(text + "\n", encoding="utf-8")
     draft = Evaluation(
         ref=PENDING,

@@ -1,8 +1,10 @@
 """Configuration of preprocessing."""
 
+from dataclasses import field
 from typing import Literal
 
 from components.config import config_class
+from components.mitigation.config import ReweighConfig
 
 
 @config_class
@@ -27,6 +29,8 @@ class PreprocessConfig:
     """Skills met less often in training count as unknown."""
     max_skills: int = 8
     """Most skills of one step that are kept."""
+    reweigh: ReweighConfig = field(default_factory=ReweighConfig)
+    """Weights of training answers by group of students; off by default."""
 
     def __post_init__(self) -> None:
         problems = []

@@ -14,6 +14,7 @@ import polars as pl
 
 from components import schema
 from components.errors import NotEnoughDataError
+from components.mitigation.reweighing import check_attribute, weights_of, write_weights
 from components.parquet import write_parquet
 from components.preprocess.config import PreprocessConfig
 from components.preprocess.encoder import SequenceEncoder
@@ -40,6 +41,7 @@ def write_dataset(source: Path, target: Path, encoder: SequenceEncoder, config: 
 
     Raises:
         NotEnoughDataError: there is no student to train on, to validate on or to test on, or no step to predict there.
+        ConfigError: answers are to be weighed by an attribute that students do not have.
     """
     interactions = pl.read_parquet(source / schema.INTERACTIONS)
     skill_sets = pl.read_parquet(source / schema.SKILL_SETS).sort("skill_set")
@@ -75,6 +77,8 @@ def write_dataset(source: Path, target: Path, encoder: SequenceEncoder, config: 
         np.save(folder / "lengths.npy", sizes)
         np.save(folder / "window_student.npy", part.students_S[sequence].astype(np.int32))
         steps[name], windows[name], counts[name] = len(part.rows_N), len(starts), len(part.students_S)
+    if config.reweigh.by:
+        _weigh(interactions, students, order, divided.parts[TRAIN], target, config)
     write_parquet(pl.DataFrame({"student": order}), target / "students.parquet")
     return Layout(
         codec=codec.to_json(),
@@ -84,6 +88,28 @@ def write_dataset(source: Path, target: Path, encoder: SequenceEncoder, config: 
         students=counts,
         begins_ms=divided.begins_ms,
     )
+
+
+def _weigh(
+    interactions: pl.DataFrame,
+    students: pl.DataFrame,
+    order: pl.Series,
+    train: Part,
+    target: Path,
+    config: PreprocessConfig,
+) -> None:
+    """Write the weights of training answers by group and by whether they are right."""
+    check_attribute(students.columns, config.reweigh)
+    own = pl.DataFrame({"student": order}).join(
+        students.select("student", pl.col(config.reweigh.by).cast(pl.String).alias("group")),
+        on="student",
+        how="left",
+        maintain_order="left",
+    )
+    group_N = own["group"].gather(np.repeat(train.students_S, train.lengths_S)).to_list()
+    right = interactions.select((pl.coalesce(pl.col("correct").cast(pl.Float32), "score") >= 0.5).fill_null(False))
+    label_N = right.to_series().to_numpy()[train.rows_N].astype(np.int64)
+    write_weights(target, weights_of(group_N, label_N, config.reweigh), config.reweigh, SPLITS[TRAIN])
 
 
 def _scored(part: Part, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

@@ -19,6 +19,12 @@ ONNX differs from torch by at most {{ "%.1e"|format(error) }}.
 {%- if scores.without_repeats %}; without them AUC is
 {{ "%.4f"|format(scores.without_repeats.metrics.auc) }}{% endif %}.
 {%- endif %}
+{%- if scores.reweighing is defined %}
+
+Training rows were weighed by `{{ scores.reweighing.attribute }}` (`{{ scores.reweighing.method }}`,
+{{ scores.reweighing.groups }} groups, weights {{ scores.reweighing.smallest_weight }} to
+{{ scores.reweighing.largest_weight }}). The attribute is used for training alone; the service does not ask for it.
+{%- endif %}
 
 Fairness verdict: **{{ verdict }}**{% if reasons %}: {{ reasons|join("; ") }}{% endif %}. By group: `fairness.json`.
 """

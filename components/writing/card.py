@@ -51,6 +51,12 @@ No prompt has enough responses with two ratings: nothing says how well two human
 {% else %}Inside the limits that it was accepted by
 {%- if scores.limits.not_judged %}, as far as they could be judged: {{ scores.limits.not_judged|join("; ") }}
 {%- endif %}.
-{% endif %}
+{% endif %}{%- if scores.reweighing is defined %}
+
+Training rows were weighed by `{{ scores.reweighing.attribute }}` (`{{ scores.reweighing.method }}`,
+{{ scores.reweighing.groups }} groups, weights {{ scores.reweighing.smallest_weight }} to
+{{ scores.reweighing.largest_weight }}). The attribute is used for training alone; the service does not ask for it.
+{%- endif %}
+
 Fairness verdict: **{{ verdict }}**{% if reasons %}: {{ reasons|join("; ") }}{% endif %}. By group: `fairness.json`.
 """

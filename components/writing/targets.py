@@ -30,7 +30,8 @@ class Targets:
     """1 where a target does not vary, or is not learned."""
     has_trait_PK: npt.NDArray[np.bool_]
     ridge_PMF: Floats
-    """Ridge regression of the standardised targets on the standardised features; 0 where a target is not learned."""
+    """Ridge regression of the standardised targets on the standardised features; 0 where a target is not learned. Texts
+    that are weighed by group count by their weight; means and spreads are those of the texts as they are."""
 
     @classmethod
     def of(cls, folder: Path, ridge: float) -> Self:
@@ -53,7 +54,8 @@ class Targets:
                 target = target_NM[rows, m]
                 centre[p, m], spread[p, m] = target.mean(), target.std() or 1.0
                 x = standard_NF[rows]
+                counted = x * train.weight_R[rows, None]
                 weights[p, m] = np.linalg.solve(
-                    x.T @ x + ridge * np.eye(x.shape[1]), x.T @ ((target - centre[p, m]) / spread[p, m])
+                    counted.T @ x + ridge * np.eye(x.shape[1]), counted.T @ ((target - centre[p, m]) / spread[p, m])
                 )
         return cls(codec=codec, centre_PM=centre, spread_PM=spread, has_trait_PK=has, ridge_PMF=weights)

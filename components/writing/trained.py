@@ -149,14 +149,18 @@ class TrainedGrader(tr.LightningModule, ABC):
         return found.squeeze(1).float()
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """Return the mean over texts of the squared error of the score and, where they are known, of the traits."""
+        """Return the mean over texts of the squared error of the score and, where they are known, of the traits.
+
+        Where texts are weighed by group, each counts by its weight.
+        """
         prompt_B = batch["prompt"]
         given_BM = torch.cat([batch["score"].unsqueeze(1), batch["traits"]], 1)
         wanted_BM = (given_BM - self.centre_PM[prompt_B]) / self.spread_PM[prompt_B]
         is_known_BK = torch.isfinite(wanted_BM[:, 1:]) & self.has_trait_PK[prompt_B]
         errors_BM = (self.standard_targets(batch) - torch.nan_to_num(wanted_BM)).square()
         traits_B = (errors_BM[:, 1:] * is_known_BK).sum(1) / is_known_BK.sum(1).clamp(min=1)
-        loss = (errors_BM[:, 0] + self.trait_weight * traits_B).mean()
+        losses_B = errors_BM[:, 0] + self.trait_weight * traits_B
+        loss = (losses_B * batch["group_weight"] if "group_weight" in batch else losses_B).mean()
         self.log("train_loss", loss, on_step=False, on_epoch=True)
         return loss * batch["weight"] if "weight" in batch else loss  # several processes share the batch
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Self
 
 import trainer as tr
+from components.mitigation.reweighing import ARRAY as GROUP_WEIGHT
 from components.sequences.loader import WindowLoader
 from components.sequences.windows import Windows
 from flows.knowledge_tracing.config import KnowledgeTracingTrainConfig
@@ -40,8 +41,9 @@ class KnowledgeTracingData(tr.LightningDataModule):
         return cls(folder, batch_steps=PREDICTION_BATCH_STEPS, seed=0, predict_split=split)
 
     def train_dataloader(self) -> WindowLoader:
-        """Shuffled batches of the training students."""
-        return self._loader("train", self.batch_steps, self.seed)
+        """Shuffled batches of the training students; with `group_weight` where answers are weighed."""
+        is_weighed = (self.folder / "train" / f"{GROUP_WEIGHT}.npy").is_file()
+        return self._loader("train", self.batch_steps, self.seed, (*ARRAYS, GROUP_WEIGHT) if is_weighed else ARRAYS)
 
     def val_dataloader(self) -> WindowLoader:
         """Batches of the validation students."""

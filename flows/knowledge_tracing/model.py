@@ -82,7 +82,10 @@ class DeepKnowledgeTracing(tr.LightningModule):
         return torch.sigmoid(self.logits(items, skills, responses))
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """Return the mean log loss over real steps, plus the pull of difficulties to zero."""
+        """Return the mean log loss over real steps, plus the pull of difficulties to zero.
+
+        Where answers are weighed by group, each counts by its weight.
+        """
         items_BT, skills_BTK, mask_BT = batch["items"], batch["skills"], batch["mask"]
         share = self.config.unknown_share
         if share > 0.0:
@@ -92,6 +95,8 @@ class DeepKnowledgeTracing(tr.LightningModule):
             skills_BTK = torch.where(hide_BT1 & (skills_BTK > 0), UNKNOWN, skills_BTK)
         logits_BT = self.logits(items_BT, skills_BTK, batch["responses"])
         losses_BT = F.binary_cross_entropy_with_logits(logits_BT, batch["responses"], reduction="none")
+        if "group_weight" in batch:
+            losses_BT = losses_BT * batch["group_weight"]
         loss = (losses_BT * mask_BT).sum() / mask_BT.sum()
         self.log("train_loss", loss, on_step=False, on_epoch=True)
         if "weight" in batch:  # several processes share the batch

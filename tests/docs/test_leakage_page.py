@@ -19,7 +19,7 @@ def test_its_configurations_are_the_defaults_and_whole() -> None:
     blocks = [tomllib.loads(block)["leakage"] for block in re.findall(r"```toml\n(.*?)```", PAGE.text, re.S)]
     for kind, block in zip((LeakageConfig, WritingLeakageConfig), blocks, strict=True):
         assert make_config(kind, block) == kind()
-        assert set(block) == {field.name for field in dataclasses.fields(kind)}
+        assert set(block) == {field.name for field in dataclasses.fields(kind())}
 
 
 def test_every_finding_is_explained() -> None:

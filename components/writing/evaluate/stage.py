@@ -26,6 +26,7 @@ def evaluate(work: Work, data: TextDataset, model: Checkpoint, config: WritingEv
         GateStoppedError: a limit is crossed and `on_fail` is `stop`; the evaluation is in the store all the same.
     """
     # Late, so that a run that only finds finished results loads neither torch nor polars.
+    from components.mitigation.reweighing import reweighing_of
     from components.parquet import write_parquet
     from components.writing.evaluate.baselines import baselines_of
     from components.writing.evaluate.dataset import read_split
@@ -57,7 +58,7 @@ def evaluate(work: Work, data: TextDataset, model: Checkpoint, config: WritingEv
 
     out = work.output()
     write_parquet(table, out / PREDICTIONS)
-    text = json.dumps(report.to_json(config), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(report.to_json(config) | reweighing_of(folder), indent=2, ensure_ascii=False, allow_nan=False)
     (out / METRICS).write_text(text + "\n", encoding="utf-8")
     done = work.publish(
         Evaluation(

@@ -64,21 +64,21 @@ class Targets:
     """What is learned of N training texts beside traits: the score, standardised, and who has which label."""
 
     columns_NT: Floats
-    """T = 1 + C, or 1 where no labels are decided on; each column has mean 0."""
+    """T = 1 + C, or 1 where no labels are decided on; each column has (weighted) mean 0."""
     centre: float
     spread: float
     shares_C: Floats
     """How often each label is given."""
 
     @classmethod
-    def of(cls, score_N: Floats, rubric: Rubric, config: KernelConfig) -> "Targets":
-        """Return the targets of these scores."""
-        centre, spread = float(score_N.mean()), float(score_N.std())
+    def of(cls, score_N: Floats, rubric: Rubric, config: KernelConfig, weight_N: Floats | None = None) -> "Targets":
+        """Return the targets of these scores; with weights, means are weighted."""
+        centre, spread = float(np.average(score_N, weights=weight_N)), float(score_N.std())
         columns = [((score_N - centre) / (spread or 1.0))[:, None]]
         shares = np.zeros(0)
         if config.decision == "label":
             given = np.eye(len(points_of(rubric)))[places_of(score_N, rubric)]
-            shares = given.mean(axis=0)
+            shares = np.average(given, axis=0, weights=weight_N)
             columns.append(given - shares)
         return cls(columns_NT=np.hstack(columns), centre=centre, spread=spread, shares_C=shares)
 

@@ -6,6 +6,8 @@ standardised features f, scores s of N training texts (mean m, standard deviatio
 a weight per n-gram, the Gaussian with its training texts' features. Raw scores are stretched about the mean, as ridge
 predictions keep nearer to it than human scores do, and rounding to a rubric would leave its ends unused.
 
+Texts that are weighed by group (`components/mitigation`) have errors that count w times: (K + ridge diag(1 / w))^-1.
+
 Shapes: N training and V validation texts of a prompt, T targets (the score first), E ridge strengths.
 """
 
@@ -111,9 +113,13 @@ def _fit_prompt(codec: Codec, index: int, train: TextArrays, valid: TextArrays, 
     held_kernel = product(held_grams, grams) + config.feature_weight * gaussian(held_features, features, gamma)
 
     score, held_score = train.score_R[rows].astype(np.float64), valid.score_R[held].astype(np.float64)
-    targets = Targets.of(score, terms.rubric, config)
-    values, vectors = np.linalg.eigh(kernel)
+    weight_N = train.weight_R[rows]
+    targets = Targets.of(score, terms.rubric, config, weight_N)
+    # (K + ridge / w)^-1 = r (r K r + ridge)^-1 r with r the root of w: the same vectors for every ridge strength
+    root_N1 = np.sqrt(weight_N)[:, None]
+    values, vectors = np.linalg.eigh(root_N1 * kernel * root_N1.T)
     values = np.maximum(values, 0.0)
+    vectors = root_N1 * vectors
     turned_NT = vectors.T @ targets.columns_NT
     held_turned = held_kernel @ vectors
     best = chosen(
@@ -122,7 +128,7 @@ def _fit_prompt(codec: Codec, index: int, train: TextArrays, valid: TextArrays, 
     dual_NT = vectors @ (turned_NT / (values + best.ridge)[:, None])
     dual_NT[:, 0] *= targets.spread * best.stretch
     raw = targets.centre + held_kernel @ dual_NT[:, 0]
-    traits_NK, centre_K, has = fit_traits(kernel, train.traits_RK[rows].astype(np.float64), best.ridge)
+    traits_NK, centre_K, has = fit_traits(kernel, train.traits_RK[rows].astype(np.float64), best.ridge, weight_N)
     return FittedPrompt(
         rows=rows,
         features_NF=features,
@@ -136,7 +142,9 @@ def _fit_prompt(codec: Codec, index: int, train: TextArrays, valid: TextArrays, 
     )
 
 
-def fit_traits(kernel: Floats, traits_NK: Floats, ridge: float) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+def fit_traits(
+    kernel: Floats, traits_NK: Floats, ridge: float, weight_N: Floats
+) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
     """Return dual weights (N, K) and means (K,) of traits, and which are learned: from the texts that have them."""
     count = traits_NK.shape[1]
     dual_NK, centre_K, has = np.zeros(traits_NK.shape), np.zeros(count), np.zeros(count, np.bool_)
@@ -146,9 +154,9 @@ def fit_traits(kernel: Floats, traits_NK: Floats, ridge: float) -> tuple[Floats,
             continue
         has[k] = True
         target = traits_NK[scored, k]
-        centre_K[k] = target.mean()
-        inner = kernel[np.ix_(scored, scored)] + ridge * np.eye(len(scored))
-        dual_NK[scored, k] = np.linalg.solve(inner, target - target.mean())
+        centre_K[k] = np.average(target, weights=weight_N[scored])
+        inner = kernel[np.ix_(scored, scored)] + np.diag(ridge / weight_N[scored])
+        dual_NK[scored, k] = np.linalg.solve(inner, target - centre_K[k])
     return dual_NK, centre_K, has
 
 

@@ -73,11 +73,12 @@ def fit_pool(
             held_kernel[np.ix_(held_at, at)] += share * product(grams_of(ends, valid, held_at, config), grams)
 
     score, held_score = train.score_R[rows].astype(np.float64), valid.score_R.astype(np.float64)
-    targets = Targets.of(score, rubric, config)
+    weight_N = train.weight_R[rows]
+    targets = Targets.of(score, rubric, config, weight_N)
 
     def dual(ridge: float) -> Floats:
         inner = kernel.copy()
-        inner[np.diag_indices_from(inner)] += ridge
+        inner[np.diag_indices_from(inner)] += ridge / weight_N
         found: Floats = linalg.solve(inner, targets.columns_NT, assume_a="pos", overwrite_a=True)
         return found
 
@@ -85,7 +86,7 @@ def fit_pool(
     dual_NT = dual(best.ridge)
     dual_NT[:, 0] *= targets.spread * best.stretch
     raw = targets.centre + held_kernel @ dual_NT[:, 0]
-    traits_NK, centre_K, has = fit_traits(kernel, train.traits_RK[rows].astype(np.float64), best.ridge)
+    traits_NK, centre_K, has = fit_traits(kernel, train.traits_RK[rows].astype(np.float64), best.ridge, weight_N)
     dual_NT = np.hstack([dual_NT[:, :1], traits_NK, dual_NT[:, 1:]])
     centre_T = np.concatenate([[targets.centre], centre_K, targets.shares_C])
     intervals = fit_intervals(raw, held_score, config.confidence, config.regions)

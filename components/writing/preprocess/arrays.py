@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from components.mitigation.reweighing import ARRAY
 from components.writing.codec import PADDING
 
 
@@ -50,6 +51,15 @@ class TextArrays:
     ids: Ragged | None
     values: Ragged | None
     tokens: Ragged | None
+    group_weight_R: npt.NDArray[np.float32] | None = None
+    """How much a training response counts, where responses are weighed by group."""
+
+    @property
+    def weight_R(self) -> npt.NDArray[np.float64]:
+        """How much each response counts; 1 where none is weighed."""
+        if self.group_weight_R is None:
+            return np.ones(len(self.prompt_R))
+        return self.group_weight_R.astype(np.float64)
 
     @classmethod
     def open(cls, folder: Path, split: str) -> Self:
@@ -71,10 +81,14 @@ class TextArrays:
             ids=ragged("ids", "ids"),
             values=ragged("values", "ids"),
             tokens=ragged("tokens", "tokens"),
+            group_weight_R=np.load(place / f"{ARRAY}.npy") if (place / f"{ARRAY}.npy").is_file() else None,
         )
 
     def batch(self, rows: Sequence[int]) -> dict[str, npt.NDArray[Any]]:  # Any: each array has its own dtype
-        """Return what the codec's `batch` gives for these responses, and `index`, `score` and `traits` beside it."""
+        """Return what the codec's `batch` gives for these responses, and `index`, `score` and `traits` beside it.
+
+        Where responses are weighed, `group_weight` too.
+        """
         at = np.asarray(rows, np.int64)
         found: dict[str, npt.NDArray[Any]] = {
             "features": self.features_RF[at],
@@ -83,6 +97,8 @@ class TextArrays:
             "score": self.score_R[at],
             "traits": self.traits_RK[at],
         }
+        if self.group_weight_R is not None:
+            found[ARRAY] = self.group_weight_R[at]
         if self.ids is not None and self.values is not None:
             found["ids"] = self.ids.padded(rows, np.int64)
             found["values"] = self.values.padded(rows, np.float32)

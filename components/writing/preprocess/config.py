@@ -4,6 +4,7 @@ from dataclasses import field
 from typing import Literal
 
 from components.config import config_class
+from components.mitigation.config import ReweighConfig
 from components.writing.codec.sentences import checked
 
 
@@ -47,6 +48,8 @@ class WritingPreprocessConfig:
     """A prompt with fewer cannot be learned; with `pool_prompts`, all prompts together."""
     min_valid_responses: int = 5
     """A prompt with fewer in the validation (or test) split cannot be judged; with `pool_prompts`, likewise."""
+    reweigh: ReweighConfig = field(default_factory=ReweighConfig)
+    """Weights of training responses by group of students, within each prompt; off by default."""
     sentences: dict[str, str] = field(default_factory=dict)
     """What the service says in other words than its own: see `components/writing/codec/sentences.py`."""
 

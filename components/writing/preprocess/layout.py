@@ -14,13 +14,14 @@ import numpy.typing as npt
 import polars as pl
 
 from components.errors import NotEnoughDataError
+from components.mitigation.reweighing import check_attribute, classes_of, weights_of, write_weights
 from components.parquet import write_parquet
 from components.preprocess.split import SPLITS, TRAIN
 from components.writing.codec import FEATURES, Codec, Row, Rubric
 from components.writing.preprocess.config import WritingPreprocessConfig
 from components.writing.preprocess.fit import PromptTexts, fit_codec
 from components.writing.preprocess.split import divide
-from components.writing.schema import PROMPTS, RATER, RESPONSES, TRAIT
+from components.writing.schema import PROMPTS, RATER, RESPONSES, STUDENTS, TRAIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ def write_dataset(source: Path, target: Path, config: WritingPreprocessConfig) -
 
     Raises:
         NotEnoughDataError: a prompt has too few responses in a split.
+        ConfigError: responses are to be weighed by an attribute that students do not have.
     """
     table = pl.read_parquet(source / RESPONSES).filter(pl.col("score").is_not_null())
     prompts = _prompts(source)
@@ -72,6 +74,8 @@ def write_dataset(source: Path, target: Path, config: WritingPreprocessConfig) -
             )
         )
         responses[name], students[name] = part.height, part["student"].n_unique()
+    if config.reweigh.by:
+        _weigh(table.filter(pl.col("side") == TRAIN), source, target, config)
     write_parquet(pl.concat(kept), target / RESPONSES)
     return Layout(
         codec=codec,
@@ -80,6 +84,20 @@ def write_dataset(source: Path, target: Path, config: WritingPreprocessConfig) -
         students=students,
         crossing=divided.crossing,
     )
+
+
+def _weigh(train: pl.DataFrame, source: Path, target: Path, config: WritingPreprocessConfig) -> None:
+    """Write the weights of training responses by group and score, within each prompt unless prompts are pooled."""
+    students = pl.read_parquet(source / STUDENTS)
+    check_attribute(students.columns, config.reweigh)
+    groups = students.select("student", pl.col(config.reweigh.by).cast(pl.String).alias("group"))
+    group_N = train.join(groups, on="student", how="left", maintain_order="left")["group"].to_list()
+    blocks = pl.Series([0] * train.height) if config.pool_prompts else train["prompt"].rank("dense")
+    block_N, score_N = blocks.to_numpy().astype(np.int64), train["score"].to_numpy()
+    label_N = np.zeros(train.height, np.int64)
+    for block in np.unique(block_N):
+        label_N[block_N == block] = classes_of(score_N[block_N == block])
+    write_weights(target, weights_of(group_N, label_N, config.reweigh, block_N), config.reweigh, SPLITS[TRAIN])
 
 
 def _prompts(source: Path) -> dict[str, dict[str, Any]]:  # Any: plain JSON of prompts.json
