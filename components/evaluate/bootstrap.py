@@ -150,8 +150,8 @@ def interval_of(drawn: npt.NDArray[np.float64], *, confidence: float, clusters: 
     return Interval(low=float(low), high=float(high), undefined=undefined)
 
 
-def _running_sum(values: Counts | Floats) -> Counts | npt.NDArray[np.float64]:
-    """Return (N + 1,) sums of the first 0, 1, ... N values."""
+def _running_sum(values: Counts | Floats) -> Counts:
+    """Return (N + 1,) sums of the first 0, 1, ... N values, in their own type (typed as whole numbers)."""
     out = np.zeros(len(values) + 1, values.dtype)
     np.cumsum(values, out=out[1:])
-    return out
+    return out  # type: ignore[return-value]  # fractions only where rows have weights

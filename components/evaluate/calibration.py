@@ -80,7 +80,7 @@ def reliability_of(label: Floats, probability: Floats, student: npt.NDArray[np.i
 
     def mean(values: Floats) -> npt.NDArray[np.float64]:
         total = np.bincount(places, weights=values.astype(np.float64), minlength=BINS)
-        return np.divide(total, rows, out=np.full(BINS, np.nan), where=rows > 0)
+        return np.asarray(np.divide(total, rows, out=np.full(BINS, np.nan), where=rows > 0))
 
     return Reliability(
         rows=rows.astype(np.int64),

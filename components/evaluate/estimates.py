@@ -109,7 +109,7 @@ def measured(
 
 
 def drawn_in_parts(students: int, resamples: int, seed: int, *, width: int) -> Iterator[Counts]:
-    """Yield (r, S) how often each student was drawn, some resamples at a time; `width` is the weights each one takes."""
+    """Yield (r, S) how often each student was drawn, some resamples at a time; `width`: weights that each takes."""
     at_once = max(1, WEIGHTS_AT_ONCE // max(1, width, students))
     part = []
     for counts in resampled_students(students, resamples, seed):

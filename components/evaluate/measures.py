@@ -4,6 +4,7 @@ All but AUC are functions of sums over rows, so that a resample of whole student
 (`components/evaluate/estimates.py`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,13 +63,12 @@ MEANINGS = (
     {AUC: "area under the ROC curve, ties one half"}
     | {name: r.meaning for name, r in RATIOS.items()}
     | {
-        BALANCED: "mean of the shares predicted right of the right, and predicted wrong of the wrong answers; a constant "
-        "has 0.5",
-        ECE: "expected calibration error: |mean probability - mean label| of each tenth of the probability, weighted by "
+        BALANCED: "mean of the shares predicted right of the right and wrong of the wrong answers; a constant has 0.5",
+        ECE: "expected calibration error: |mean probability - mean label| in tenths of the probability, weighted by "
         "rows (Naeini, Cooper & Hauskrecht 2015)",
     }
 )
-CLASSES: dict[str, tuple[str, ...]] = (
+CLASSES: Mapping[str, tuple[str, ...]] = (
     {AUC: ("right", "wrong")}
     | {name: r.classes for name, r in RATIOS.items()}
     | {BALANCED: ("right", "wrong"), ECE: ()}
@@ -101,9 +101,7 @@ def ratios_of(sums: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64
     return out
 
 
-def measures_of(
-    sums: npt.NDArray[np.float64], errors: npt.NDArray[np.float64]
-) -> dict[str, npt.NDArray[np.float64]]:
+def measures_of(sums: npt.NDArray[np.float64], errors: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
     """Return name -> (...) every measure but AUC.
 
     Args:

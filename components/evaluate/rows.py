@@ -72,5 +72,5 @@ class ScoredRows:
 
 def weighted(values: Floats, weight: Floats | None) -> npt.NDArray[np.float64]:
     """Return (N, M) values times each row's weight (N,), if there is one."""
-    values = np.asarray(values, np.float64)
-    return values if weight is None else values * weight.astype(np.float64)[:, None]
+    plain = values.astype(np.float64)
+    return plain if weight is None else np.asarray(plain * weight.astype(np.float64)[:, None], np.float64)

@@ -26,6 +26,7 @@ from components.fairness.summary import SUMMARIES, Summary, SummaryOf, Usable, s
 UNKNOWN = "unknown"
 """Group of the students whose attribute is not known."""
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """One group. Where it is too small, the counts are None and there are no estimates."""

@@ -1,4 +1,4 @@
-"""What is measured in each group of students: the measures of `components/evaluate/measures.py`, under their old name."""
+"""What is measured in each group of students: `components/evaluate/measures.py` under its old name."""
 
 from components.evaluate.measures import AUC as AUC
 from components.evaluate.measures import CLASSES as CLASSES
