@@ -124,6 +124,16 @@ def curves_json(
     return {**roc, "reliability": bins, "distribution": shares}
 
 
+def distribution_json(
+    values: Floats, student: npt.NDArray[np.integer], *, min_rows: int, min_students: int
+) -> list[JsonValue]:
+    """Return the share of (N,) values in each tenth of [0, 1]; None where it is hidden, as in `curves_json`."""
+    found = reliability_of(values, values, student)
+    shown = shown_parts(found.rows, found.students, min_rows=min_rows, min_students=min_students)
+    total = max(1, int(found.rows.sum()))
+    return [round(int(found.rows[b]) / total, DECIMALS) if shown[b] else None for b in range(BINS)]
+
+
 def _share(running: npt.NDArray[np.integer], upto: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
     """Return 0 and, for each point, the share of the total that the first `upto` rows have."""
     sums = np.append(np.zeros(1, running.dtype), running)

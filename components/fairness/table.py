@@ -10,17 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from components.artifacts import JsonValue
-from components.errors import ConfigError, SchemaError
+from components.errors import SchemaError
 from components.evaluate.curves import curves_json
 from components.evaluate.estimates import estimates_of, measured
 from components.evaluate.measures import AUC, BALANCED
 from components.evaluate.usefulness import useless_of
 from components.fairness.config import FairnessConfig
-from components.fairness.groups import UNKNOWN, Comparison, ScoredRows, compare_groups, numbered
+from components.fairness.groups import Comparison, ScoredRows, compare_groups, numbered
+from components.fairness.intersections import Values, cells_of, students_kept
 from components.fairness.pairs import PairOfGroups, pairs_of
-from components.fairness.suppression import SEPARATOR, hidden_cells, set_aside
-
-Values = Sequence[str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,67 +66,18 @@ def tables_of(
             "The rows have weights; curves and areas between them are of rows that count once. Leave the weights out, "
             "or compare groups by `compare_groups`."
         )
-    wrong = {name: len(values) for name, values in attributes.items() if len(values) != rows.students}
-    if wrong:
-        raise SchemaError(
-            f"The rows are of {rows.students} students; attributes have values for {wrong}. Give one value for each "
-            "student, None where it is not known."
-        )
-    names = {name: parts_of(name, list(attributes)) for name in wanted}
-    single = {
-        name: numbered(attributes[name])[1] for name in dict.fromkeys(p for parts in names.values() for p in parts)
-    }
+    sizes = {"min_students": config.min_students, "min_scored": config.min_scored}
     answers = np.bincount(rows.student, minlength=rows.students)
-    left_out = set_aside(single, answers, min_students=config.min_students, min_scored=config.min_scored)
-    kept_S = np.flatnonzero(~left_out & (np.bincount(rows.student, minlength=len(left_out)) > 0))
-    number = np.full(len(left_out), -1)
-    number[kept_S] = np.arange(len(kept_S))
+    kept = students_kept(attributes, wanted, answers, **sizes)
+    number = np.full(len(answers), -1)
+    number[kept] = np.arange(len(kept))
     its = rows.at(number[rows.student] >= 0)
     its = ScoredRows(student=number[its.student], label=its.label, probability=its.probability)
     found = {}
-    for name, parts in names.items():
-        columns = [[attributes[part][s] for s in kept_S.tolist()] for part in parts]
-        if len(parts) == 1:
-            found[name] = _attribute(its, columns[0], (), config)
-        else:
-            values, hidden = intersection(its, columns[0], columns[1], config)
-            found[name] = _attribute(its, values, hidden, config)
+    for name in wanted:
+        values, hidden = cells_of(name, attributes, kept, answers, **sizes)
+        found[name] = _attribute(its, values, hidden, config)
     return Tables(attributes=found, useless=_useless(its, config))
-
-
-def parts_of(name: str, known: Sequence[str]) -> tuple[str, ...]:
-    """Return the attributes of a name: itself, or the two that it is the intersection of.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    if name in known:
-        return (name,)
-    parts = tuple(name.split(SEPARATOR))
-    if len(parts) == 2 and parts[0] != parts[1] and all(part in known for part in parts):
-        return parts
-    raise ConfigError(
-        f"fairness.attributes names {name!r}; expected one of {list(known)}, or two of them with '{SEPARATOR}' between "
-        "for their intersection."
-    )
-
-
-def intersection(
-    rows: ScoredRows, first: Values, second: Values, config: FairnessConfig
-) -> tuple[list[str | None], list[str]]:
-    """Return each student's cell of two attributes, and the cells to hide beyond those that are too small."""
-    a_names, a = numbered(first)
-    b_names, b = numbered(second)
-    shape = len(a_names), len(b_names)
-    answers = np.bincount(rows.student, minlength=len(a))
-    students, scored = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    np.add.at(students, (a, b), 1)
-    np.add.at(scored, (a, b), answers)
-    hidden = hidden_cells(students, scored, min_students=config.min_students, min_scored=config.min_scored)
-    titles = [[f"{x}{SEPARATOR}{y}" for y in b_names] for x in a_names]
-    cells = [titles[i][j] for i, j in zip(a.tolist(), b.tolist(), strict=True)]
-    both = [None if cell == f"{UNKNOWN}{SEPARATOR}{UNKNOWN}" else cell for cell in cells]
-    return both, [titles[i][j] for i, j in zip(*np.nonzero(hidden), strict=True)]
 
 
 def _attribute(rows: ScoredRows, values: Values, hidden: Sequence[str], config: FairnessConfig) -> Attribute:
