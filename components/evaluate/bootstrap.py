@@ -46,6 +46,7 @@ class GroupedAuc:
         student: (N,) student index, below the length of the counts given later.
         group: (N,) index of the row's group, in [0, groups); None puts all rows into one.
         groups: how many groups.
+        weight: (N,) above 0; None: every row counts once.
     """
 
     def __init__(
@@ -55,6 +56,8 @@ class GroupedAuc:
         student: npt.NDArray[np.integer],
         group: npt.NDArray[np.integer] | None = None,
         groups: int = 1,
+        *,
+        weight: Floats | None = None,
     ) -> None:
         values, rank = np.unique(probability, return_inverse=True)
         key = rank.astype(np.int64)
@@ -64,6 +67,10 @@ class GroupedAuc:
         key, right, student = key[order], right[order], student[order]
         negatives, positives = key[~right], key[right]
         self._negative_student, self._positive_student = student[~right], student[right]
+        self._weights = None
+        if weight is not None:
+            ordered = weight.astype(np.float64)[order]
+            self._weights = ordered[~right], ordered[right]
         # A positive row beats the negatives before `low` and ties with those from `low` to `high`.
         self._low = np.searchsorted(negatives, positives, "left")
         self._high = np.searchsorted(negatives, positives, "right")
@@ -75,10 +82,13 @@ class GroupedAuc:
     def __call__(self, counts: Counts) -> npt.NDArray[np.float64]:
         """Return (groups,) AUC with each student's rows counted `counts[student]` times; NaN where a class is missing.
 
-        Whole numbers up to the last division, so the result does not depend on the order of the sum.
+        Without weights, whole numbers up to the last division: the result does not depend on the order of the sum.
         """
-        below = _running_sum(counts[self._negative_student])
-        weight = counts[self._positive_student]
+        lost: Counts | Floats = counts[self._negative_student]
+        weight: Counts | Floats = counts[self._positive_student]
+        if self._weights is not None:
+            lost, weight = lost * self._weights[0], weight * self._weights[1]
+        below = _running_sum(lost)
         beaten = below[self._low]
         twice = beaten + below[self._high] if self._has_ties else beaten * 2
         positives = np.diff(_running_sum(weight)[self._positive_edges])
@@ -140,8 +150,8 @@ def interval_of(drawn: npt.NDArray[np.float64], *, confidence: float, clusters: 
     return Interval(low=float(low), high=float(high), undefined=undefined)
 
 
-def _running_sum(values: Counts) -> Counts:
-    """Return (N + 1,) sums of the first 0, 1, ... N values."""
-    out = np.zeros(len(values) + 1, np.int64)
+def _running_sum(values: Counts | Floats) -> Counts:
+    """Return (N + 1,) sums of the first 0, 1, ... N values, in their own type (typed as whole numbers)."""
+    out = np.zeros(len(values) + 1, values.dtype)
     np.cumsum(values, out=out[1:])
-    return out
+    return out  # type: ignore[return-value]  # fractions only where rows have weights

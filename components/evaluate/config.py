@@ -20,6 +20,9 @@ class EvaluateConfig:
     seed: int = 0
     min_scored: int = 100
     """Fewer scored answers than this are no evaluation: the stage raises."""
+    min_students: int = 10
+    """A skill or a part of a curve with fewer students or scored answers reads `too_few`: so small a part's figures
+    point at persons. The same number of right and of wrong answers is asked for an AUC by skill."""
     min_auc: float = 0.0
     """Limit on the AUC's point estimate; 0 is off."""
     max_log_loss: float = 0.0
@@ -40,6 +43,8 @@ class EvaluateConfig:
             problems.append(f"seed is {self.seed}; expected 0 or more. Any whole number will do.")
         if self.min_scored < 2:
             problems.append(f"min_scored is {self.min_scored}; expected at least 2: AUC needs a pair of answers.")
+        if self.min_students < 2:
+            problems.append(f"min_students is {self.min_students}; expected at least 2: one student is a person.")
         if not 0.0 <= self.min_auc < 1.0:
             problems.append(f"min_auc is {self.min_auc}; expected 0 (off) up to, not including, 1, e.g. 0.7.")
         if self.max_log_loss < 0.0:

@@ -1,7 +1,7 @@
 """What `metrics.json` says: the model and its baselines on the same rows, the protocol, repeated rows, limits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from components.artifacts import JsonValue
 from components.evaluate.bootstrap import Interval
@@ -28,6 +28,8 @@ class Report:
     """Over the scored rows that repeat none; None where there are none to leave out, or too few are left."""
     steps: int
     windows: int
+    detail: Mapping[str, JsonValue] = field(default_factory=dict)
+    """Of `components/evaluate/detail.py`: ECE, curves, the table by skill."""
 
     def crossed(self, config: EvaluateConfig) -> list[str]:
         """Return one sentence for each limit that a point estimate crosses. The intervals decide nothing here."""
@@ -65,6 +67,7 @@ class Report:
             "split_by": self.split_by,
             "begins_ms": [*self.begins_ms],
             **rows,
+            **self.detail,
             "counts": {
                 "steps": self.steps,
                 "windows": self.windows,

@@ -29,10 +29,12 @@ def evaluate(work: Work, data: SequenceDataset, model: Checkpoint, config: Evalu
 
     from components.evaluate.baselines import baselines_of
     from components.evaluate.comparison import compared
+    from components.evaluate.detail import detail_json, names_of
     from components.evaluate.metrics import check_range, is_right
     from components.evaluate.predict import predict_split
     from components.evaluate.repeats import rows_without_repeats
     from components.evaluate.report import Report
+    from components.evaluate.rows import ScoredRows
     from components.evaluate.sequences import read_split
     from components.mitigation.reweighing import reweighing_of
     from components.parquet import write_parquet
@@ -67,6 +69,15 @@ def evaluate(work: Work, data: SequenceDataset, model: Checkpoint, config: Evalu
     without = None
     if kept is not None and repeated and len(np.unique(is_right(label[kept]))) == 2:
         without = compared(label, probability, student, baselines, kept, config)
+    work.say("resampling by skill")
+    _, numbered = np.unique(student[rows], return_inverse=True)
+    codec = json.loads((folder / "codec.json").read_text(encoding="utf-8"))
+    detail = detail_json(
+        ScoredRows(student=numbered.astype(np.int64), label=label[rows], probability=probability[rows]),
+        np.asarray(split.skills[rows]),
+        names_of(codec, int(split.skills.max(initial=0)) + 1),
+        config,
+    )
     report = Report(
         protocol=data.protocol,
         split_by=data.split,
@@ -76,6 +87,7 @@ def evaluate(work: Work, data: SequenceDataset, model: Checkpoint, config: Evalu
         without_repeats=without,
         steps=split.steps,
         windows=len(split.starts),
+        detail=detail,
     )
 
     out = work.output()

@@ -6,47 +6,25 @@ whoever has both files and a table of unrounded numbers could subtract; `groups.
 that reason.)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from components.evaluate.bootstrap import GroupedAuc, interval_of, resampled_students, student_sums
-from components.evaluate.metrics import is_right
+from components.errors import SchemaError
+from components.evaluate.estimates import Estimate as Estimate
+from components.evaluate.estimates import estimate_of, measured
+from components.evaluate.measures import CLASSES
+from components.evaluate.rows import ScoredRows as ScoredRows
 from components.fairness.config import FairnessConfig
 from components.fairness.gaps import Departure, Difference, departures_of, differences_of
-from components.fairness.measures import AUC, CLASSES, COLUMNS, MEANINGS, ratios_of, row_values
+from components.fairness.summary import MAX_GROUPS as MAX_GROUPS
+from components.fairness.summary import SUMMARIES, Summary, SummaryOf, Usable, summaries_of
 
 UNKNOWN = "unknown"
 """Group of the students whose attribute is not known."""
-MAX_GROUPS = 100
-"""Between more groups than this (of a free text, say) no differences are computed."""
-
-Status = Literal["ok", "too_few", "not_estimable"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoredRows:
-    """Held-out predictions that count, N rows of S students."""
-
-    student: npt.NDArray[np.int64]
-    """(N,) index of the student, each of 0 ... S - 1 at least once."""
-    label: npt.NDArray[np.float32]
-    """(N,) in [0, 1]."""
-    probability: npt.NDArray[np.float32]
-    """(N,) in [0, 1]."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """A measure in one group. `value` is None unless `status` is `ok`."""
-
-    status: Status
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,44 +47,52 @@ class Comparison:
     """Indices are into `groups`. Empty where fewer than two groups have an estimate, or more than `MAX_GROUPS`."""
     departures: Mapping[str, tuple[Departure, ...]] = field(default_factory=dict)
     """Of the measures that all students together have as 0: each group's value, the farthest first. Empty as above."""
+    summary: Mapping[str, Summary] = field(default_factory=dict)
+    """One number over all groups for each of `components/fairness/summary.py`."""
 
     def estimable(self, measure: str) -> int:
         """Return how many groups have an estimate of `measure`."""
         return sum(g.status == "ok" and g.estimates[measure].status == "ok" for g in self.groups)
 
 
-def compare_groups(rows: ScoredRows, values: Sequence[str | None], config: FairnessConfig) -> Comparison:
+def compare_groups(
+    rows: ScoredRows, values: Sequence[str | None], config: FairnessConfig, *, hidden: Collection[str] = ()
+) -> Comparison:
     """Return the comparison of the groups that one attribute makes.
 
     Args:
         rows: the scored predictions.
         values: (S,) each student's value of the attribute; None is the group `unknown`.
         config: sizes, resamples, confidence, seed.
+        hidden: groups that are shown as little as one that is too small; see `components/fairness/suppression.py`.
+
+    Raises:
+        SchemaError: the arrays do not fit together, or hold what is no probability, label or weight.
     """
+    rows.check()
+    if len(rows.label) and rows.students != len(values):
+        raise SchemaError(
+            f"The rows are of {rows.students} students, the attribute has {len(values)} values. Give one value for "
+            "each student, None where it is not known."
+        )
+    rows = rows.counted()
     names, group = numbered(values)
-    students = len(group)
-    sums = student_sums(row_values(rows.label, rows.probability), rows.student, students)
-    point = grouped(sums, group, len(names))
-    count = dict(zip(COLUMNS, point.T, strict=True))
-    in_group = np.bincount(group, minlength=len(names))
-    shown = (in_group >= config.min_students) & (count["rows"] >= config.min_scored)
-    auc = GroupedAuc(is_right(rows.label), rows.probability, rows.student, group[rows.student], len(names))
-
-    value = ratios_of(point) | {AUC: auc(np.ones(students, np.int64))}
-    drawn = {measure: np.empty((config.resamples, len(names))) for measure in value}
-    for b, times in enumerate(resampled_students(students, config.resamples, config.seed)):
-        resampled = ratios_of(grouped(sums * times[:, None], group, len(names))) | {AUC: auc(times)}
-        for measure, result in resampled.items():
-            drawn[measure][b] = result
-
-    rarest = {m: np.min([count[c] for c in CLASSES[m]] or [np.full(len(names), np.inf)], axis=0) for m in MEANINGS}
+    found = measured(
+        rows, group[rows.student], len(names), resamples=config.resamples, seed=config.seed, students=len(values)
+    )
+    shown = (found.students >= config.min_students) & (found.rows >= config.min_scored)
+    shown &= ~np.isin(names, list(hidden))
     return assembled(
         names,
-        Sizes(students=in_group, scored=count["rows"].astype(np.int64), shown=shown),
-        value={m: value[m] for m in MEANINGS},
-        drawn=drawn,
-        enough={m: rarest[m] >= config.min_rarer_class for m in MEANINGS},
+        Sizes(students=found.students, scored=found.rows, shown=shown),
+        value=found.value,
+        drawn=found.drawn,
+        enough={
+            m: np.full(len(names), not CLASSES[m]) | (found.rarer[m] >= config.min_rarer_class) for m in found.value
+        },
         confidence=config.confidence,
+        noise=found.noise,
+        summaries=SUMMARIES,
     )
 
 
@@ -128,6 +114,8 @@ def assembled(
     enough: Mapping[str, npt.NDArray[np.bool_]],
     confidence: float,
     from_zero: Sequence[str] = (),
+    noise: Mapping[str, npt.NDArray[np.float64]] | None = None,
+    summaries: Mapping[str, SummaryOf] | None = None,
 ) -> Comparison:
     """Return the comparison of G groups from each measure's values and resampled values.
 
@@ -139,7 +127,10 @@ def assembled(
         enough: measure -> (G,) False where so few rows decide on it that it reads `too_few`.
         confidence: of the intervals.
         from_zero: measures that are 0 over all students, whose departures from it are wanted.
+        noise: measure -> (B, G) of those whose interval is value -+ noise; see `components/evaluate/estimates.py`.
+        summaries: name -> which one number over all groups is wanted.
     """
+    noise = noise or {}
     found = []
     for g, name in enumerate(names):
         if not sizes.shown[g]:
@@ -147,14 +138,32 @@ def assembled(
             continue
         students = int(sizes.students[g])
         estimates = {
-            m: _estimate(value[m][g], drawn[m][:, g], bool(enough[m][g]), students=students, confidence=confidence)
+            m: estimate_of(
+                float(value[m][g]),
+                drawn[m][:, g],
+                enough=bool(enough[m][g]),
+                students=students,
+                confidence=confidence,
+                noise=noise[m][:, g] if m in noise else None,
+            )
             for m in value
         }
         found.append(Group(name=name, status="ok", students=students, scored=int(sizes.scored[g]), estimates=estimates))
+    usable = {
+        m: Usable(
+            groups=tuple(_usable(found, m)),
+            shown=sum(g.status == "ok" for g in found),
+            too_few=any(g.status == "ok" and g.estimates[m].status == "too_few" for g in found),
+        )
+        for m in value
+    }
     return Comparison(
         groups=tuple(found),
         differences={m: _differences(found, m, value[m], drawn[m], sizes.students, confidence) for m in value},
         departures={m: _departures(found, m, value[m], drawn[m], sizes.students, confidence) for m in from_zero},
+        summary=summaries_of(
+            summaries or {}, usable, value=value, drawn=drawn, students=sizes.students, confidence=confidence
+        ),
     )
 
 
@@ -164,24 +173,6 @@ def numbered(values: Sequence[str | None]) -> tuple[list[str], npt.NDArray[np.in
     names = sorted(set(named), key=lambda n: (n == UNKNOWN, n))
     index = {name: i for i, name in enumerate(names)}
     return names, np.fromiter((index[n] for n in named), np.int64, len(named))
-
-
-def grouped(sums: npt.NDArray[np.floating], group: npt.NDArray[np.int64], groups: int) -> npt.NDArray[np.float64]:
-    """Return (G, M), the sum of (S, M) over the students of each group."""
-    return np.stack([np.bincount(group, weights=c, minlength=groups) for c in sums.T], axis=1)
-
-
-def _estimate(
-    value: float, drawn: npt.NDArray[np.float64], enough: bool, *, students: int, confidence: float
-) -> Estimate:
-    if np.isnan(value):
-        return Estimate(status="not_estimable")
-    if not enough:
-        return Estimate(status="too_few")
-    interval = interval_of(drawn, confidence=confidence, clusters=students)
-    if interval.low is None:
-        return Estimate(status="not_estimable")
-    return Estimate(status="ok", value=float(value), low=interval.low, high=interval.high)
 
 
 def _usable(groups: Sequence[Group], measure: str) -> list[int]:

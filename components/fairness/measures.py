@@ -1,81 +1,9 @@
-"""What is measured in each group of students: ratios of sums over rows, and AUC."""
+"""What is measured in each group of students: `components/evaluate/measures.py` under its old name."""
 
-from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
-import numpy.typing as npt
-
-from components.evaluate.metrics import THRESHOLD, Floats, is_right, losses_of
-
-COLUMNS = (
-    "rows", "right", "wrong", "label", "probability", "hit", "log_loss", "brier", "positive", "true_pos", "false_pos"
-)  # fmt: skip
-"""Columns of `row_sums`: `right` and `wrong` are the two classes, `positive` a probability of at least `THRESHOLD`."""
-AUC = "auc"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ratio:
-    """A measure that is one sum over rows divided by another."""
-
-    numerator: tuple[str, ...]
-    """The first column, less the second where there are two."""
-    denominator: str
-    classes: tuple[Literal["right", "wrong"], ...] = ()
-    """Classes that need enough rows."""
-    meaning: str
-
-
-RATIOS = {
-    "accuracy": Ratio(numerator=("hit",), denominator="rows", meaning="share of right predictions"),
-    "calibration": Ratio(
-        numerator=("probability", "label"),
-        denominator="rows",
-        meaning="mean probability - mean label; above 0 the model expects too much of the group",
-    ),
-    "base_rate": Ratio(numerator=("label",), denominator="rows", meaning="mean label"),
-    "mean_probability": Ratio(numerator=("probability",), denominator="rows", meaning="mean probability"),
-    "selection_rate": Ratio(numerator=("positive",), denominator="rows", meaning="share predicted right"),
-    "true_positive_rate": Ratio(
-        numerator=("true_pos",),
-        denominator="right",
-        classes=("right",),
-        meaning="share predicted right of the right answers (equal opportunity; Hardt, Price & Srebro 2016)",
-    ),
-    "false_positive_rate": Ratio(
-        numerator=("false_pos",),
-        denominator="wrong",
-        classes=("wrong",),
-        meaning="share predicted right of the wrong answers",
-    ),
-    "log_loss": Ratio(numerator=("log_loss",), denominator="rows", meaning="mean log loss, nats"),
-    "brier": Ratio(numerator=("brier",), denominator="rows", meaning="mean squared difference"),
-}
-MEANINGS = {AUC: "area under the ROC curve, ties one half"} | {name: r.meaning for name, r in RATIOS.items()}
-CLASSES: dict[str, tuple[str, ...]] = {AUC: ("right", "wrong")} | {name: r.classes for name, r in RATIOS.items()}
-
-
-def row_values(label: Floats, probability: Floats) -> npt.NDArray[np.float64]:
-    """Return (N, len(COLUMNS)): what each row adds to each column's sum."""
-    right, positive = is_right(label), probability >= THRESHOLD
-    hit, log_loss, brier = losses_of(label, probability).T
-    columns = (
-        np.ones(len(label)), right, ~right, label, probability, hit, log_loss, brier, positive, right & positive,
-        ~right & positive,
-    )  # fmt: skip
-    return np.stack([np.asarray(c, np.float64) for c in columns], axis=1)
-
-
-def ratios_of(sums: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
-    """Return name -> (G,) ratio from sums (G, len(COLUMNS)); NaN where the denominator is 0."""
-    by_name = dict(zip(COLUMNS, sums.T, strict=True))
-    out = {}
-    for name, ratio in RATIOS.items():
-        top = by_name[ratio.numerator[0]]
-        if len(ratio.numerator) == 2:
-            top = top - by_name[ratio.numerator[1]]
-        bottom = by_name[ratio.denominator]
-        out[name] = np.full(len(bottom), np.nan)
-        np.divide(top, bottom, out=out[name], where=bottom > 0)
-    return out
+from components.evaluate.measures import AUC as AUC
+from components.evaluate.measures import CLASSES as CLASSES
+from components.evaluate.measures import COLUMNS as COLUMNS
+from components.evaluate.measures import MEANINGS as MEANINGS
+from components.evaluate.measures import RATIOS as RATIOS
+from components.evaluate.measures import ratios_of as ratios_of
+from components.evaluate.measures import row_values as row_values

@@ -3,12 +3,14 @@
 Of groups that are too small only how many there are: the name of a group of one may be the name of that one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from components.artifacts import JsonValue
 from components.fairness.gate import GateConfig, Judgement
 from components.fairness.groups import Comparison, Estimate, Group
+from components.fairness.pairs import PairOfGroups
+from components.fairness.summary import Summary
 
 DECIMALS = 3
 """More would let a hidden group be worked out from totals; see `components/fairness/groups.py`."""
@@ -35,6 +37,8 @@ def report_json(
     meanings: Mapping[str, str],
     sizes: Mapping[str, int],
     more: Mapping[str, Mapping[str, JsonValue]] | None = None,
+    curves: Mapping[str, Mapping[str, Mapping[str, JsonValue]]] | None = None,
+    useless: str | None = None,
 ) -> dict[str, JsonValue]:
     """Return the contents of `groups.json`.
 
@@ -46,12 +50,15 @@ def report_json(
         meanings: measure -> what it is, in words.
         sizes: the configuration's least sizes by name.
         more: attribute -> what else is said of it.
+        curves: attribute -> group -> its curves; see `components/evaluate/curves.py`.
+        useless: the sentence that names the model as useless, if it is.
     """
     measures: dict[str, JsonValue] = {**meanings}
     limits: dict[str, JsonValue] = {**config.gap_limits, **config.departure_limits}
     return {
         "format": 1,
         "verdict": judgement.verdict,
+        "useless": useless,
         "reasons": [*judgement.reasons],
         "protocol": protocol,
         "measures": measures,
@@ -66,15 +73,53 @@ def report_json(
         },
         "attributes": {
             name: {
-                "groups": [_group(g) for g in comparison.groups if g.status == "ok"],
+                "groups": [
+                    _group(g) | _curves((curves or {}).get(name, {}).get(g.name))
+                    for g in comparison.groups
+                    if g.status == "ok"
+                ],
                 "too_few": sum(g.status != "ok" for g in comparison.groups),
                 "gaps": _gaps(comparison, config.gap_limits),
                 "departures": _departures(comparison, config.departure_limits),
+                "summary": {of: _summary(one) for of, one in comparison.summary.items()},
                 **(more or {}).get(name, {}),
             }
             for name, comparison in comparisons.items()
         },
     }
+
+
+def details_json(pairs: Sequence[PairOfGroups]) -> dict[str, JsonValue]:
+    """Return the pairs of an attribute's groups."""
+    return {"pairs": [_pair(pair) for pair in pairs]}
+
+
+def _pair(pair: PairOfGroups) -> dict[str, JsonValue]:
+    its = pair.abroca
+    said: dict[str, JsonValue] = {"status": its.status}
+    if its.value is not None and its.low is not None and its.high is not None and its.p is not None:
+        said |= {
+            "value": round(its.value, DECIMALS + 1),
+            "low": round(its.low, DECIMALS + 1),
+            "high": round(its.high, DECIMALS + 1),
+            "p": round(its.p, DECIMALS + 1),
+            "resamples": its.resamples,
+        }
+    return {"first": pair.first, "second": pair.second, "abroca": said}
+
+
+def _summary(summary: Summary) -> dict[str, JsonValue]:
+    numbers = {"value": summary.value, "low": summary.low, "high": summary.high}
+    return {
+        "status": summary.status,
+        "groups": summary.groups,
+        "of": summary.shown,
+        **{name: round(number, DECIMALS) for name, number in numbers.items() if number is not None},
+    }
+
+
+def _curves(found: Mapping[str, JsonValue] | None) -> dict[str, JsonValue]:
+    return {} if found is None else {"curves": {**found}}
 
 
 def _group(group: Group) -> dict[str, JsonValue]:

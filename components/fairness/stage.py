@@ -9,6 +9,10 @@ from components.schema import PREDICTIONS, STUDENTS
 from components.stage import PENDING, Work, stage
 
 GROUPS = "groups.json"
+ABROCA = (
+    "area between two groups' ROC curves (Gardner, Brooks & Baker 2019); p: of the randomisation test by student, "
+    "chance only makes it larger"
+)
 
 
 @stage("fairness", libraries=("numpy", "scipy", "polars"))
@@ -27,21 +31,25 @@ def fairness(work: Work, logs: StudentLogs, evaluation: Evaluation, config: Fair
     import polars as pl
 
     from components.fairness.gate import judge
-    from components.fairness.groups import ScoredRows, compare_groups
+    from components.fairness.groups import ScoredRows
     from components.fairness.measures import MEANINGS
-    from components.fairness.report import report_json
+    from components.fairness.report import details_json, report_json
+    from components.fairness.summary import SUMMARIES
+    from components.fairness.suppression import SEPARATOR
+    from components.fairness.table import Tables, tables_of
 
     attributes = config.attributes or logs.groups
-    absent = [a for a in attributes if a not in logs.groups]
+    parts = list(dict.fromkeys(p for a in attributes for p in ([a] if a in logs.groups else a.split(SEPARATOR))))
+    absent = [p for p in parts if p not in logs.groups]
     if absent:
         raise ConfigError(
             f"fairness.attributes names {absent}, which the logs do not have; they have {list(logs.groups)}. Name some "
             "of these, or leave attributes empty for all."
         )
-    comparisons = {}
-    if attributes:
-        predictions = pl.read_parquet(work.folder(evaluation) / PREDICTIONS).filter("scored")
-        students = pl.read_parquet(work.folder(logs) / STUDENTS, columns=["student", *attributes])
+    tables = Tables(attributes={}, useless=None)
+    predictions = pl.read_parquet(work.folder(evaluation) / PREDICTIONS).filter("scored")
+    if predictions.height:
+        students = pl.read_parquet(work.folder(logs) / STUDENTS, columns=["student", *parts])
         tested = predictions.select("student").unique().sort("student").join(students, on="student", how="left")
         unknown = tested.join(students, on="student", how="anti").height
         if unknown:
@@ -56,20 +64,32 @@ def fairness(work: Work, logs: StudentLogs, evaluation: Evaluation, config: Fair
             label=joined["label"].to_numpy(),
             probability=joined["probability"].to_numpy(),
         )
-        for attribute in attributes:
-            work.say(f"comparing groups by {attribute}")
-            comparisons[attribute] = compare_groups(rows, tested[attribute].cast(pl.String).to_list(), config)
+        work.say(f"comparing groups by {', '.join(attributes) or 'nothing: the logs have no attribute'}")
+        tables = tables_of(rows, {p: tested[p].cast(pl.String).to_list() for p in parts}, attributes, config)
 
+    comparisons = tables.comparisons
     judgement = judge(comparisons, config)
     out = work.output()
     sizes = {name: getattr(config, name) for name in ("min_students", "min_scored", "min_rarer_class")}
-    report = report_json(comparisons, judgement, config, protocol=evaluation.protocol, meanings=MEANINGS, sizes=sizes)
+    report = report_json(
+        comparisons,
+        judgement,
+        config,
+        protocol=evaluation.protocol,
+        meanings=MEANINGS | {name: one.meaning for name, one in SUMMARIES.items()} | {"abroca": ABROCA},
+        sizes=sizes,
+        more={name: details_json(found.pairs) for name, found in tables.attributes.items()},
+        curves={name: found.curves for name, found in tables.attributes.items()},
+        useless=tables.useless,
+    )
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     (out / GROUPS).write_text(text + "\n", encoding="utf-8")
     done = work.publish(
         FairnessReport(ref=PENDING, lineage=work.lineage, verdict=judgement.verdict, reasons=judgement.reasons),
         out,
     )
+    if tables.useless is not None:
+        work.say(f"warning: {tables.useless}")
     for line in judgement.reasons:
         work.say(f"fairness: {line}")
     if judgement.verdict == "fail" and config.on_fail == "stop":

@@ -6,18 +6,27 @@ differences of standardised means add up to 0 over all whom they were standardis
 would give the hidden one's away.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from components.artifacts import JsonValue
+from components.evaluate.curves import distribution_json
 from components.fairness.groups import MAX_GROUPS, Comparison, Sizes, assembled, numbered
 from components.writing.agreement import Pair
 from components.writing.fairness.config import WritingFairnessConfig
 from components.writing.fairness.explained import MEANINGS as EXPLAINED
 from components.writing.fairness.explained import Explained, explained_by
-from components.writing.fairness.measures import FROM_ZERO, WritingRows, measures_of, row_values
+from components.writing.fairness.measures import (
+    FROM_ZERO,
+    OF_TWO_RATERS,
+    SUMMARIES,
+    WritingRows,
+    measures_of,
+    row_values,
+)
 from components.writing.scale import RowScales
 from components.writing.sums import drawn_sums, whole_sums
 
@@ -31,15 +40,20 @@ class WritingComparison:
     groups: Comparison
     explained: dict[str, Explained]
     """`osa`, `osd`, `csd`, over the groups that are large enough to be shown."""
+    curves: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
+    """Group -> `distribution` and `human_distribution`, for the groups that are shown."""
 
 
-def compare_groups(rows: WritingRows, values: Sequence[str | None], config: WritingFairnessConfig) -> WritingComparison:
+def compare_groups(
+    rows: WritingRows, values: Sequence[str | None], config: WritingFairnessConfig, *, hidden: Collection[str] = ()
+) -> WritingComparison:
     """Return the comparison of the groups that one attribute makes.
 
     Args:
         rows: the held-out responses.
         values: (S,) each student's value of the attribute; None is the group `unknown`.
         config: sizes, resamples, confidence, seed.
+        hidden: groups that are shown as little as one that is too small; see `components/fairness/suppression.py`.
     """
     names, group = numbered(values)
     prompts, groups = len(rows.scales), len(names)
@@ -60,10 +74,11 @@ def compare_groups(rows: WritingRows, values: Sequence[str | None], config: Writ
     scored, double = (Pair(whole[..., place]).n.sum(axis=0) for place in (places[0], places[2]))
     students = np.bincount(group, minlength=groups)
     shown = (students >= config.min_students) & (scored >= config.min_scored)
+    shown &= ~np.isin(names, list(hidden))
     whole[:, ~shown], drawn[:, :, ~shown] = 0.0, 0.0
     used = Pair(whole[..., places[0]]).n >= config.min_prompt_scored
     point = measures_of(whole, places, rows.scales, used)
-    enough = {m: double >= config.min_scored if m == "human_qwk" else np.ones(groups, np.bool_) for m in point}
+    enough = {m: double >= config.min_scored if m in OF_TWO_RATERS else np.ones(groups, np.bool_) for m in point}
     comparison = assembled(
         names,
         Sizes(students=students, scored=scored.astype(np.int64), shown=shown),
@@ -72,8 +87,24 @@ def compare_groups(rows: WritingRows, values: Sequence[str | None], config: Writ
         enough=enough,
         confidence=config.confidence,
         from_zero=FROM_ZERO,
+        summaries=SUMMARIES,
     )
-    return WritingComparison(groups=comparison, explained=_explained(rows, own, shown))
+    return WritingComparison(
+        groups=comparison,
+        explained=_explained(rows, own, shown),
+        curves={names[g]: _curves(rows, own == g, config) for g in np.flatnonzero(shown).tolist()},
+    )
+
+
+def _curves(rows: WritingRows, own: npt.NDArray[np.bool_], config: WritingFairnessConfig) -> dict[str, JsonValue]:
+    """Return the distributions of a group's predictions and human scores over tenths of the rubric's range."""
+    at = own & rows.is_graded
+    scales = RowScales.of(rows.scales, rows.prompt[at])
+    sizes = {"min_rows": config.min_scored, "min_students": config.min_students}
+    return {
+        name: distribution_json(np.clip((values[at] - scales.low) / scales.width, 0.0, 1.0), rows.student[at], **sizes)
+        for name, values in (("distribution", rows.raw), ("human_distribution", rows.score))
+    }
 
 
 def _explained(rows: WritingRows, group: npt.NDArray[np.int64], shown: npt.NDArray[np.bool_]) -> dict[str, Explained]:

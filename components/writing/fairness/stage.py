@@ -29,24 +29,26 @@ def fairness(work: Work, logs: ScoredWriting, evaluation: Evaluation, config: Wr
 
     from components.fairness.gate import judge
     from components.fairness.report import DECIMALS, report_json
+    from components.fairness.suppression import SEPARATOR
     from components.writing.fairness.explained import MEANINGS as EXPLAINED
-    from components.writing.fairness.groups import WritingComparison, compare_groups
-    from components.writing.fairness.measures import MEANINGS
+    from components.writing.fairness.measures import MEANINGS, SUMMARIES
     from components.writing.fairness.rows import rows_of
+    from components.writing.fairness.table import WritingTables, tables_of
     from components.writing.scale import prompt_scales
 
     attributes = config.attributes or logs.groups
-    absent = [a for a in attributes if a not in logs.groups]
+    parts = list(dict.fromkeys(p for a in attributes for p in ([a] if a in logs.groups else a.split(SEPARATOR))))
+    absent = [p for p in parts if p not in logs.groups]
     if absent:
         raise ConfigError(
             f"fairness.attributes names {absent}, which the source does not have; it has {list(logs.groups)}. Name "
             "some of these, or leave attributes empty for all."
         )
-    compared: dict[str, WritingComparison] = {}
-    if attributes:
-        source = work.folder(logs)
-        predictions = pl.read_parquet(work.folder(evaluation) / PREDICTIONS).filter(pl.col("score").is_not_null())
-        students = pl.read_parquet(source / STUDENTS, columns=["student", *attributes])
+    tables = WritingTables(attributes={}, useless=None)
+    source = work.folder(logs)
+    predictions = pl.read_parquet(work.folder(evaluation) / PREDICTIONS).filter(pl.col("score").is_not_null())
+    if predictions.height:
+        students = pl.read_parquet(source / STUDENTS, columns=["student", *parts])
         tested = predictions.select("student").unique().sort("student").join(students, on="student", how="left")
         unknown = tested.join(students, on="student", how="anti").height
         if unknown:
@@ -56,10 +58,10 @@ def fairness(work: Work, logs: ScoredWriting, evaluation: Evaluation, config: Wr
             )
         scales = prompt_scales(json.loads((source / PROMPTS).read_text(encoding="utf-8")))
         rows = rows_of(predictions, tested["student"], scales)
-        for attribute in attributes:
-            work.say(f"comparing groups by {attribute}")
-            compared[attribute] = compare_groups(rows, tested[attribute].cast(pl.String).to_list(), config)
+        work.say(f"comparing groups by {', '.join(attributes) or 'nothing: the source has no attribute'}")
+        tables = tables_of(rows, {p: tested[p].cast(pl.String).to_list() for p in parts}, attributes, config)
 
+    compared = tables.attributes
     comparisons = {name: found.groups for name, found in compared.items()}
     judgement = judge(comparisons, config)
     report = report_json(
@@ -67,7 +69,7 @@ def fairness(work: Work, logs: ScoredWriting, evaluation: Evaluation, config: Wr
         judgement,
         config,
         protocol=evaluation.protocol,
-        meanings=MEANINGS,
+        meanings=MEANINGS | {name: one.meaning for name, one in SUMMARIES.items()},
         sizes={name: getattr(config, name) for name in ("min_students", "min_scored", "min_prompt_scored")},
         more={
             name: {
@@ -82,6 +84,8 @@ def fairness(work: Work, logs: ScoredWriting, evaluation: Evaluation, config: Wr
             }
             for name, found in compared.items()
         },
+        curves={name: found.curves for name, found in compared.items()},
+        useless=tables.useless,
     )
     out = work.output()
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
@@ -90,6 +94,8 @@ def fairness(work: Work, logs: ScoredWriting, evaluation: Evaluation, config: Wr
         FairnessReport(ref=PENDING, lineage=work.lineage, verdict=judgement.verdict, reasons=judgement.reasons),
         out,
     )
+    if tables.useless is not None:
+        work.say(f"warning: {tables.useless}")
     for line in judgement.reasons:
         work.say(f"fairness: {line}")
     if judgement.verdict == "fail" and config.on_fail == "stop":

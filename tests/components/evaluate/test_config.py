@@ -27,3 +27,8 @@ def test_every_field_out_of_range_is_named_with_its_value_and_remedy() -> None:
 def test_only_held_out_splits_can_be_evaluated() -> None:
     with pytest.raises(ConfigError, match="split"):
         make_config(EvaluateConfig, {"split": "train"})
+
+
+def test_one_student_is_no_least_number() -> None:
+    with pytest.raises(ValueError, match=r"min_students is 1; expected at least 2"):
+        EvaluateConfig(min_students=1)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pytest
-from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
 from components.app import Application
 from components.artifacts import Checkpoint, Evaluation, SequenceDataset
@@ -352,3 +352,68 @@ def test_importing_the_stage_loads_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(sorted({{'torch', 'polars', 'sklearn', 'prefect'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_calibration_curves_and_skills_stand_beside_the_metrics(
+    runner: Runner,
+    store: Store,
+    dataset: SequenceDataset,
+    checkpoint_of: MakeCheckpoint,
+    probability: npt.NDArray[np.float32],
+) -> None:
+    config = EvaluateConfig(min_scored=50)
+    report, table = read(store, runner(evaluate, dataset, checkpoint_of(probability), config))
+    rows = table.filter("scored")
+    y, p = rows["label"].to_numpy(), rows["probability"].to_numpy().astype(np.float64)
+    bins = np.minimum((p * 10).astype(int), 9)
+    ece = sum(abs((p - y)[bins == b].sum()) for b in range(10)) / len(y)
+    assert report["ece"]["value"] == pytest.approx(ece, abs=1e-4)
+    assert report["ece"]["low"] <= report["ece"]["value"] <= report["ece"]["high"]
+    assert report["balanced_accuracy"]["value"] == pytest.approx(balanced_accuracy_score(y, p >= 0.5), abs=1e-4)
+    assert report["useless"] is None
+    assert report["curves"]["roc"][0] == [0, 0]
+    assert report["curves"]["roc"][-1] == [1, 1]
+    shown = [b for b in report["curves"]["reliability"] if "n" in b]
+    for one in shown:
+        inside = bins == round(one["low"] * 10)
+        assert one["n"] == inside.sum()
+        assert one["mean_label"] == round(float(y[inside].mean()), 3)
+    folder = store.folder(dataset) / "test"
+    scored = np.load(folder / "scored.npy")
+    skills = np.load(folder / "skills.npy")[scored]
+    known = np.unique(skills[skills > 0])
+    assert len(report["skills"]) + report["skills_too_few"] == len(known)
+    assert report["skills"]
+    for one in report["skills"]:
+        has = (skills == int(one["skill"])).any(axis=1)  # the fake codec names no skills: indices stand for them
+        assert one["scored"] == has.sum()
+        assert one["students"] == len(set(rows["student"].to_numpy()[has]))
+        assert one["students"] >= 10
+        assert one["measures"]["accuracy"]["value"] == pytest.approx(np.mean(y[has] == (p[has] >= 0.5)), abs=1e-4)
+        if one["measures"]["auc"]["status"] == "ok":
+            assert one["measures"]["auc"]["value"] == pytest.approx(roc_auc_score(y[has], p[has]), abs=1e-4)
+    sizes = [one["scored"] for one in report["skills"]]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_a_constant_model_is_called_useless_in_the_evaluation(
+    runner: Runner, store: Store, dataset: SequenceDataset, checkpoint_of: MakeCheckpoint
+) -> None:
+    steps = len(np.load(store.folder(dataset) / "test" / "responses.npy"))
+    config = EvaluateConfig(min_scored=50)
+    report, _ = read(store, runner(evaluate, dataset, checkpoint_of(np.full(steps, 0.7, np.float32)), config))
+    assert report["useless"].startswith("The model is useless: it gives every answer the same probability.")
+
+
+def test_skills_of_few_students_show_nothing_and_all_do_where_a_person_would_be_seen(
+    runner: Runner,
+    store: Store,
+    dataset: SequenceDataset,
+    checkpoint_of: MakeCheckpoint,
+    probability: npt.NDArray[np.float32],
+) -> None:
+    config = EvaluateConfig(min_scored=50, min_students=21)  # 20 students are held out
+    report, _ = read(store, runner(evaluate, dataset, checkpoint_of(probability), config))
+    assert report["skills"] == []
+    assert report["skills_too_few"] > 0
+    assert report["curves"]["distribution"] == [None] * 10

@@ -197,3 +197,40 @@ def test_the_law_school_gap_between_groups_is_found_as_scikit_learn_counts_it(
     assert 1 - shown["Non-White"]["measures"]["false_positive_rate"]["value"] == pytest.approx(0.525, abs=0.05)
     assert report["attributes"]["race"]["gaps"]["selection_rate"]["value"] == pytest.approx(0.194, abs=0.02)
     assert report["attributes"]["race"]["gaps"]["selection_rate"]["told_apart"] is True
+
+
+def test_the_file_has_pairs_curves_summaries_and_intersections(
+    store: Store, tmp_path: Path, simulate: Simulate
+) -> None:
+    rows = simulate(120, 20, 6)
+    logs, evaluation = publish(
+        store, tmp_path / "in", rows, {"gender": ["f", "m"] * 60, "band": ["a"] * 60 + ["b"] * 60}
+    )
+    config = FairnessConfig(resamples=30, attributes=("gender", "gender & band"))
+    report = read(store, Runner(store)(fairness, logs, evaluation, config))
+    assert list(report["attributes"]) == ["gender", "gender & band"]
+    assert report["useless"] is None
+    for found in report["attributes"].values():
+        assert found["summary"]["equalized_odds_difference"]["status"] == "ok"
+        assert all(p["abroca"]["status"] == "ok" for p in found["pairs"])
+        for group in found["groups"]:
+            assert group["curves"]["roc"][-1] == [1, 1]
+            assert len(group["curves"]["reliability"]) == len(group["curves"]["distribution"]) == 10
+    assert len(report["attributes"]["gender & band"]["groups"]) == 4
+    for name in report["attributes"]["gender"]["summary"]:
+        assert name in report["measures"]
+    with pytest.raises(ConfigError, match=r"names \['age'\].*they have \['gender', 'band'\]"):
+        Runner(store)(fairness, logs, evaluation, FairnessConfig(attributes=("gender & age",)))
+
+
+def test_a_useless_model_is_named_in_the_report_and_the_log_also_without_groups(
+    store: Store, tmp_path: Path, simulate: Simulate
+) -> None:
+    rows = simulate(60, 20, 7)
+    flat = ScoredRows(student=rows.student, label=rows.label, probability=np.full(1_200, 0.75, np.float32))
+    lines: list[str] = []
+    for number, groups in enumerate(({"gender": ["f", "m"] * 30}, {})):
+        logs, evaluation = publish(store, tmp_path / f"in{number}", flat, groups)
+        report = read(store, Runner(store, say=lines.append)(fairness, logs, evaluation, QUICK))
+        assert report["useless"].startswith("The model is useless: it gives every answer the same probability.")
+    assert sum("warning: The model is useless" in line for line in lines) == 2

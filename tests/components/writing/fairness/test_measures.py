@@ -9,6 +9,7 @@ from scipy.stats import pearsonr
 from sklearn.metrics import cohen_kappa_score
 
 from components.writing.fairness.measures import MEANINGS, WritingRows, measures_of, row_values
+from components.writing.prmse import prmse_of, prmse_values
 from components.writing.scale import Scale
 from components.writing.sums import whole_sums
 
@@ -39,6 +40,14 @@ def test_with_one_prompt_every_measure_is_rsmtools(grade: Grade) -> None:
         expected = {
             "qwk": kappa,
             "human_qwk": raters,
+            "qwk_continuous": 2
+            * np.cov(h[own], m[own], ddof=0)[0, 1]
+            / (h[own].var() + m[own].var() + (h[own].mean() - m[own].mean()) ** 2),
+            "human_pearson": pearsonr(*rows.ratings[own].T).statistic,
+            "exact": np.mean(h[own] == rows.rounded[own]),
+            "human_exact": np.mean(rows.ratings[own, 0] == rows.ratings[own, 1]),
+            "rmse": np.sqrt(np.mean((m[own] - h[own]) ** 2)) / 6,
+            "prmse": prmse_of(prmse_values(m[own], rows.ratings[own]).sum(axis=0))["prmse"],
             "pearson": pearsonr(h[own], m[own]).statistic,
             "adjacent": np.mean(np.abs(h[own] - rows.rounded[own]) <= 1),
             "mean_error": np.mean(m[own] - h[own]) / 6,

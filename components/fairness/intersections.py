@@ -1,0 +1,99 @@
+"""Intersections of two attributes as attributes of their own, named `a & b`."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from components.errors import ConfigError, SchemaError
+from components.fairness.groups import UNKNOWN, numbered
+from components.fairness.suppression import SEPARATOR, hidden_cells, set_aside
+
+Values = Sequence[str | None]
+
+
+def parts_of(name: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Return the attributes of a name: itself, or the two that it is the intersection of.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if name in known:
+        return (name,)
+    parts = tuple(name.split(SEPARATOR))
+    if len(parts) == 2 and parts[0] != parts[1] and all(part in known for part in parts):
+        return parts
+    raise ConfigError(
+        f"fairness.attributes names {name!r}; expected one of {list(known)}, or two of them with '{SEPARATOR}' between "
+        "for their intersection."
+    )
+
+
+def students_kept(
+    attributes: Mapping[str, Values],
+    wanted: Sequence[str],
+    answers_S: npt.NDArray[np.integer],
+    *,
+    min_students: int,
+    min_scored: int,
+) -> npt.NDArray[np.int64]:
+    """Return the students that tables are made of: those with an answer whom `set_aside` does not leave out.
+
+    Args:
+        attributes: attribute -> (S,) each student's value.
+        wanted: names of attributes or intersections.
+        answers_S: scored rows of each student.
+        min_students: what a group must have.
+        min_scored: what a group must have.
+
+    Raises:
+        ConfigError: as `parts_of` says.
+        SchemaError: an attribute has values for another number of students.
+    """
+    wrong = {name: len(values) for name, values in attributes.items() if len(values) != len(answers_S)}
+    if wrong:
+        raise SchemaError(
+            f"The rows are of {len(answers_S)} students; attributes have values for {wrong}. Give one value for each "
+            "student, None where it is not known."
+        )
+    used = dict.fromkeys(part for name in wanted for part in parts_of(name, list(attributes)))
+    groups = {part: numbered(attributes[part])[1] for part in used}
+    left_out = set_aside(groups, answers_S, min_students=min_students, min_scored=min_scored)
+    return np.flatnonzero(~left_out & (answers_S > 0))
+
+
+def cells_of(
+    name: str,
+    attributes: Mapping[str, Values],
+    kept: npt.NDArray[np.int64],
+    answers_S: npt.NDArray[np.integer],
+    *,
+    min_students: int,
+    min_scored: int,
+) -> tuple[list[str | None], list[str]]:
+    """Return the value of each student kept, and the groups to hide beyond those that are too small.
+
+    Args:
+        name: of an attribute, or of an intersection.
+        attributes: as in `students_kept`.
+        kept: of `students_kept`.
+        answers_S: as in `students_kept`.
+        min_students: what a group must have.
+        min_scored: what a group must have.
+    """
+    columns = [[attributes[part][s] for s in kept.tolist()] for part in parts_of(name, list(attributes))]
+    if len(columns) == 1:
+        return columns[0], []
+    a_names, a = numbered(columns[0])
+    b_names, b = numbered(columns[1])
+    students, scored = np.zeros((2, len(a_names), len(b_names)), np.int64)
+    np.add.at(students, (a, b), 1)
+    np.add.at(scored, (a, b), answers_S[kept])
+    hidden = hidden_cells(students, scored, min_students=min_students, min_scored=min_scored)
+    titles = [[f"{x}{SEPARATOR}{y}" for y in b_names] for x in a_names]
+    cells = [titles[i][j] for i, j in zip(a.tolist(), b.tolist(), strict=True)]
+    nothing = f"{UNKNOWN}{SEPARATOR}{UNKNOWN}"
+    return (
+        [None if cell == nothing else cell for cell in cells],
+        [UNKNOWN if titles[i][j] == nothing else titles[i][j] for i, j in zip(*np.nonzero(hidden), strict=True)],
+    )
