@@ -16,7 +16,7 @@ import numpy.typing as npt
 from components.evaluate.bootstrap import GroupedAuc, interval_of, resampled_students, student_sums
 from components.evaluate.metrics import is_right
 from components.fairness.config import FairnessConfig
-from components.fairness.gaps import Departure, Difference, departures_of, differences_of
+from components.fairness.gaps import Departure, Difference, Sample, departures_of, differences_of
 from components.fairness.measures import AUC, CLASSES, COLUMNS, MEANINGS, ratios_of, row_values
 
 UNKNOWN = "unknown"
@@ -69,6 +69,10 @@ class Comparison:
     """Indices are into `groups`. Empty where fewer than two groups have an estimate, or more than `MAX_GROUPS`."""
     departures: Mapping[str, tuple[Departure, ...]] = field(default_factory=dict)
     """Of the measures that all students together have as 0: each group's value, the farthest first. Empty as above."""
+    levels: Mapping[str, tuple[Departure, ...]] = field(default_factory=dict)
+    """Of the measures whose level in each group has a limit: each group's value, the lowest first. Empty as above."""
+    samples: Mapping[str, Sample] = field(default_factory=dict, compare=False, repr=False)
+    """Measure -> the resampled values of the groups with an estimate, for `components/fairness/family.py`."""
 
     def estimable(self, measure: str) -> int:
         """Return how many groups have an estimate of `measure`."""
@@ -151,10 +155,21 @@ def assembled(
             for m in value
         }
         found.append(Group(name=name, status="ok", students=students, scored=int(sizes.scored[g]), estimates=estimates))
+    samples = {}
+    for m in value:
+        usable = [i for i, g in enumerate(found) if g.status == "ok" and g.estimates[m].status == "ok"]
+        if 2 <= len(usable) <= MAX_GROUPS:  # one group alone is compared with itself
+            samples[m] = Sample(
+                groups=tuple(usable),
+                values=value[m][usable],
+                drawn=drawn[m][:, usable],
+                students=sizes.students[usable],
+            )
     return Comparison(
         groups=tuple(found),
-        differences={m: _differences(found, m, value[m], drawn[m], sizes.students, confidence) for m in value},
-        departures={m: _departures(found, m, value[m], drawn[m], sizes.students, confidence) for m in from_zero},
+        differences={m: differences_of(samples[m], confidence) if m in samples else () for m in value},
+        departures={m: departures_of(samples[m], confidence) if m in samples else () for m in from_zero},
+        samples=samples,
     )
 
 
@@ -182,41 +197,3 @@ def _estimate(
     if interval.low is None:
         return Estimate(status="not_estimable")
     return Estimate(status="ok", value=float(value), low=interval.low, high=interval.high)
-
-
-def _usable(groups: Sequence[Group], measure: str) -> list[int]:
-    return [i for i, g in enumerate(groups) if g.status == "ok" and g.estimates[measure].status == "ok"]
-
-
-def _differences(
-    groups: Sequence[Group],
-    measure: str,
-    values: npt.NDArray[np.float64],
-    drawn: npt.NDArray[np.float64],
-    in_group: npt.NDArray[np.int64],
-    confidence: float,
-) -> tuple[Difference, ...]:
-    usable = _usable(groups, measure)
-    if not 2 <= len(usable) <= MAX_GROUPS:
-        return ()
-    return tuple(
-        Difference(higher=usable[d.higher], lower=usable[d.lower], value=d.value, low=d.low, high=d.high)
-        for d in differences_of(values[usable], drawn[:, usable], in_group[usable], confidence)
-    )
-
-
-def _departures(
-    groups: Sequence[Group],
-    measure: str,
-    values: npt.NDArray[np.float64],
-    drawn: npt.NDArray[np.float64],
-    in_group: npt.NDArray[np.int64],
-    confidence: float,
-) -> tuple[Departure, ...]:
-    usable = _usable(groups, measure)
-    if not 2 <= len(usable) <= MAX_GROUPS:  # one group alone is compared with itself
-        return ()
-    return tuple(
-        Departure(group=usable[d.group], value=d.value, low=d.low, high=d.high)
-        for d in departures_of(values[usable], drawn[:, usable], in_group[usable], confidence)
-    )

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from components.artifacts import JsonValue
-from components.fairness.gate import GateConfig, Judgement
+from components.fairness.gate import Judgement
 from components.fairness.groups import Comparison, Estimate, Group
-
-DECIMALS = 3
-"""More would let a hidden group be worked out from totals; see `components/fairness/groups.py`."""
+from components.fairness.limits import DECIMALS, GateConfig
+from components.gate.decision import findings_to_json
 
 
 class ReportConfig(GateConfig, Protocol):
@@ -49,20 +48,23 @@ def report_json(
     """
     measures: dict[str, JsonValue] = {**meanings}
     limits: dict[str, JsonValue] = {**config.gap_limits, **config.departure_limits}
+    levels: dict[str, JsonValue] = {**config.level_limits}
     return {
         "format": 1,
         "verdict": judgement.verdict,
         "reasons": [*judgement.reasons],
+        "findings": findings_to_json(judgement.findings),
         "protocol": protocol,
         "measures": measures,
         "limits": limits,
+        "least_of_groups": levels,
         "sizes": {**sizes},
         "bootstrap": {
             "unit": "student",
             "resamples": config.resamples,
             "confidence": config.confidence,
             "seed": config.seed,
-            "gaps": "simultaneous over all pairs of groups",
+            "gaps": "simultaneous over all pairs of groups; of what has a limit, over all limits and attributes",
         },
         "attributes": {
             name: {

@@ -3,7 +3,7 @@
 import json
 
 from components.artifacts import Evaluation, FairnessReport, StudentLogs
-from components.errors import ConfigError, GateStoppedError, SchemaError
+from components.errors import GateStoppedError, SchemaError
 from components.fairness.config import FairnessConfig
 from components.schema import PREDICTIONS, STUDENTS
 from components.stage import PENDING, Work, stage
@@ -18,7 +18,7 @@ def fairness(work: Work, logs: StudentLogs, evaluation: Evaluation, config: Fair
     `groups.json`: see `components/fairness/report.py`.
 
     Raises:
-        ConfigError: an attribute that the logs do not have.
+        ConfigError: an attribute that the logs do not have and that is neither required nor optional.
         SchemaError: predictions of students whom the logs do not know.
         GateStoppedError: the verdict is `fail` and `on_fail` is `stop`; the report is in the store all the same.
     """
@@ -26,18 +26,13 @@ def fairness(work: Work, logs: StudentLogs, evaluation: Evaluation, config: Fair
     import numpy as np
     import polars as pl
 
-    from components.fairness.gate import judge
+    from components.fairness.family import jointly
+    from components.fairness.gate import attributes_to_compare, judge
     from components.fairness.groups import ScoredRows, compare_groups
     from components.fairness.measures import MEANINGS
     from components.fairness.report import report_json
 
-    attributes = config.attributes or logs.groups
-    absent = [a for a in attributes if a not in logs.groups]
-    if absent:
-        raise ConfigError(
-            f"fairness.attributes names {absent}, which the logs do not have; they have {list(logs.groups)}. Name some "
-            "of these, or leave attributes empty for all."
-        )
+    attributes, missing = attributes_to_compare(config, logs.groups)
     comparisons = {}
     if attributes:
         predictions = pl.read_parquet(work.folder(evaluation) / PREDICTIONS).filter("scored")
@@ -60,7 +55,8 @@ def fairness(work: Work, logs: StudentLogs, evaluation: Evaluation, config: Fair
             work.say(f"comparing groups by {attribute}")
             comparisons[attribute] = compare_groups(rows, tested[attribute].cast(pl.String).to_list(), config)
 
-    judgement = judge(comparisons, config)
+    comparisons = jointly(comparisons, config)
+    judgement = judge(comparisons, config, missing)
     out = work.output()
     sizes = {name: getattr(config, name) for name in ("min_students", "min_scored", "min_rarer_class")}
     report = report_json(comparisons, judgement, config, protocol=evaluation.protocol, meanings=MEANINGS, sizes=sizes)

@@ -83,9 +83,14 @@ def worst_of(findings: Iterable[Finding]) -> Outcome:
     return max((finding.outcome for finding in findings), key=OUTCOMES.index, default="stop")
 
 
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings by outcome, the worst first, else in their order."""
+    return sorted(findings, key=lambda f: -OUTCOMES.index(f.outcome))
+
+
 def findings_to_json(findings: Iterable[Finding]) -> list[JsonValue]:
     """Return the findings as plain JSON values, the worst first."""
-    return [f.to_json() for f in sorted(findings, key=lambda f: -OUTCOMES.index(f.outcome))]
+    return [f.to_json() for f in worst_first(findings)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +123,7 @@ class Decision:
     def reasons(self, *outcomes: Outcome) -> list[str]:
         """Return the reasons of the findings with these outcomes (all of them where none is named), worst first."""
         wanted = outcomes or OUTCOMES
-        return [
-            f.reason
-            for f in sorted(self.findings, key=lambda f: -OUTCOMES.index(f.outcome))
-            if f.outcome in wanted
-        ]
+        return [f.reason for f in worst_first(self.findings) if f.outcome in wanted]
 
     def gate_json(self) -> dict[str, JsonValue]:
         """Return what a run's summary says of the gate."""

@@ -3,7 +3,7 @@
 import json
 
 from components.artifacts import Evaluation, FairnessReport, ScoredWriting
-from components.errors import ConfigError, GateStoppedError, SchemaError
+from components.errors import GateStoppedError, SchemaError
 from components.schema import PREDICTIONS, STUDENTS
 from components.stage import PENDING, Work, stage
 from components.writing.fairness.config import WritingFairnessConfig
@@ -20,28 +20,24 @@ def fairness(work: Work, logs: ScoredWriting, evaluation: Evaluation, config: Wr
     `components/writing/fairness/explained.py`.
 
     Raises:
-        ConfigError: an attribute that the source does not have.
+        ConfigError: an attribute that the source does not have and that is neither required nor optional.
         SchemaError: predictions of students or prompts that ingest did not publish.
         GateStoppedError: the verdict is `fail` and `on_fail` is `stop`; the report is in the store all the same.
     """
     # Late, so that a run that only finds finished results loads no polars.
     import polars as pl
 
-    from components.fairness.gate import judge
-    from components.fairness.report import DECIMALS, report_json
+    from components.fairness.family import jointly
+    from components.fairness.gate import attributes_to_compare, judge
+    from components.fairness.limits import DECIMALS
+    from components.fairness.report import report_json
     from components.writing.fairness.explained import MEANINGS as EXPLAINED
     from components.writing.fairness.groups import WritingComparison, compare_groups
     from components.writing.fairness.measures import MEANINGS
     from components.writing.fairness.rows import rows_of
     from components.writing.scale import prompt_scales
 
-    attributes = config.attributes or logs.groups
-    absent = [a for a in attributes if a not in logs.groups]
-    if absent:
-        raise ConfigError(
-            f"fairness.attributes names {absent}, which the source does not have; it has {list(logs.groups)}. Name "
-            "some of these, or leave attributes empty for all."
-        )
+    attributes, missing = attributes_to_compare(config, logs.groups)
     compared: dict[str, WritingComparison] = {}
     if attributes:
         source = work.folder(logs)
@@ -60,8 +56,8 @@ def fairness(work: Work, logs: ScoredWriting, evaluation: Evaluation, config: Wr
             work.say(f"comparing groups by {attribute}")
             compared[attribute] = compare_groups(rows, tested[attribute].cast(pl.String).to_list(), config)
 
-    comparisons = {name: found.groups for name, found in compared.items()}
-    judgement = judge(comparisons, config)
+    comparisons = jointly({name: found.groups for name, found in compared.items()}, config)
+    judgement = judge(comparisons, config, missing)
     report = report_json(
         comparisons,
         judgement,
