@@ -32,7 +32,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from benchmarks.step import processor_name
+from benchmarks.machine import processor_name
 from components.evaluate.bootstrap import resampled_students
 from components.evaluate.estimates import measured
 from components.evaluate.measures import MEANINGS

@@ -36,7 +36,9 @@ class Chain:
     export: str
     deploy: str = "components.deploy.stage:deploy"
     comparison: str
-    """A function like `headline_on_held_out` of `components/sequences/comparison.py`."""
+    """A function like `answers_on_held_out` of `components/sequences/comparison.py`."""
+    headline_of: str
+    """A function like `headline_of` of the same: the headline of such answers, also by group."""
     unscored: str = ""
     """A function from the ingest configuration of training data to that of data which a release is to answer."""
     takes_overrides: bool = False

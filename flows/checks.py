@@ -54,6 +54,7 @@ def all_checks(settings: Settings, *, schedules: bool = False, fix: bool = False
     yield from check_import_names()
     yield from check_applications()
     yield check_store(settings)
+    yield check_overrides(settings)
     yield from check_keys(settings)
     yield check_prefect()
     if os.environ.get("PREFECT_API_URL"):
@@ -122,6 +123,31 @@ def check_store(settings: Settings) -> Check:
         remedy=""
         if conditional
         else "Two runs at once could overwrite each other's releases: use a store that honours If-None-Match.",
+    )
+
+
+def check_overrides(settings: Settings) -> Check:
+    """No release serves by an override of the gate that has expired."""
+    from components.gate.override import today_utc
+    from serving.registry import ReleaseRegistry
+
+    name, today = "gate overrides", today_utc()
+    try:
+        store = settings.open_store()
+        pointers = [path for path in store.list_records("releases") if path.endswith("/current.json")]
+        serving = [ReleaseRegistry(store).current(path.split("/")[1]) for path in pointers]
+    except PipelineError as error:
+        return Check(name=name, ok=False, finding=str(error))
+    given = {one.version: one.override for one in serving if one is not None and one.override is not None}
+    expired = [version for version, override in given.items() if not override.counts_on(today)]
+    said = "; ".join(f"{version}: {override.sentence(today)}" for version, override in given.items())
+    return Check(
+        name=name,
+        ok=not expired,
+        finding=said or "no release serves by one",
+        remedy="Go back (`homeroom releases APP --rollback`), run again with better data, or give a new override."
+        if expired
+        else "",
     )
 
 

@@ -14,6 +14,7 @@ from components.store import Store
 from components.upkeep.garbage import Ages, Garbage, Kept, delete_garbage, find_garbage
 from flows.request import RunRequest
 
+_DECISION = re.compile(r"records/releases/[^/]+/decisions/")
 _RELEASE_RECORD = re.compile(r"records/releases/([^/]+)/(known|history|current)")
 
 
@@ -191,6 +192,8 @@ def _runs(store: Store) -> Iterator[_Run]:
 
 def _releases(store: Store) -> Iterator[_ReleaseRecord]:
     for entry in store.place.entries("records/releases"):
+        if _DECISION.match(entry.path):
+            continue  # what was decided on a release stays, whatever becomes of the release
         match = _RELEASE_RECORD.match(entry.path)
         path = entry.path.removeprefix("records/")
         record = store.read_record(path)

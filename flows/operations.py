@@ -96,11 +96,9 @@ def run_request(
         decision = promote_if_better(
             store,
             application,
-            outcome.release,
-            outcome.logs,
-            outcome.evaluation,
+            outcome,
             signing_key=settings.read_signing_key(),
-            max_drop=getattr(config.deploy, f"max_{application.kind.headline}_drop"),
+            config=config.deploy,
         )
         folder = (store.local_root or store.cache) / "runs" / run
         summary = RunSummary(

@@ -1,82 +1,102 @@
-"""Whether a new release takes over: it and the champion answer the same held-out students, as the service would."""
+"""Whether a release takes over: what the gate finds, how it does beside the champion, and a person's word on it.
+
+Fails closed: what cannot be judged is a stop. Every decision is recorded beside the release (`components/gate`).
+"""
+
+import json
+from dataclasses import replace
+from typing import Any
 
 from components.app import Application
-from components.artifacts import Artifact, Evaluation, Release
-from components.chain import HeldOut
-from components.errors import ArtifactMissingError, DigestMismatchError, PipelineError, StoreError
+from components.artifacts import Release
+from components.errors import ArtifactMissingError, ConfigError, DigestMismatchError, GateStoppedError, StoreError
+from components.gate.decision import Decision, Finding, findings_of
+from components.gate.override import Override, today_utc
+from components.gate.records import DecisionRecords
 from components.secrets import SecretKey
 from components.store import Store
+from flows.judging import error_finding, findings_on
+from flows.pipeline import Outcome
 from serving.errors import BundleError, ReleaseNotFoundError
-from serving.registry import ReleaseRegistry
-from serving.release import FAIL, Decision, decide
+from serving.registry import Pointer, ReleaseRegistry
 
 GONE = (ArtifactMissingError, DigestMismatchError, ReleaseNotFoundError, BundleError)
 """What says that a release cannot serve any more; any other error may pass."""
+FAIL = "fail"
+"""The verdict on groups that stopped a release of homeroom before there were findings."""
+BUNDLED = ("metrics.json", "fairness.json", "leakage.json")
+"""The files of a release that have findings."""
+MOST_TOLD = 3
 
 
 def promote_if_better(
     store: Store,
     application: Application,
-    release: Release,
-    logs: Artifact,
-    evaluation: Evaluation,
+    outcome: Outcome,
     *,
     signing_key: SecretKey,
-    max_drop: float,
+    config: Any,  # the application's configuration of a release
 ) -> Decision:
-    """Decide whether `release` takes over from the application's champion, and let it.
+    """Decide whether the release of a run takes over from the application's champion, and let it.
 
     The champion's recorded figures come from the students of its own day. So both releases answer the students that
-    `evaluation` held out, from the same logs, and those answers are compared. Where the split changed, some of these
-    students may have been the champion's own training students: that favours the champion.
+    the run's evaluation held out, from the same logs, and those answers are compared, students resampled in pairs.
+    Where the split changed, some of these students may have been the champion's own training students: that favours
+    the champion.
 
     A release that served before and was replaced, by a later one or by a rollback, does not come back by itself.
 
     Two runs of an application decide one after the other, where one machine's locks reach.
     """
     with store.locked(f"promotion-{application.name}", lambda: None):
-        return _promote_if_better(store, application, release, logs, evaluation, signing_key, max_drop)
+        return _promote_if_better(store, application, outcome, signing_key, config)
 
 
 def _promote_if_better(
     store: Store,
     application: Application,
-    release: Release,
-    logs: Artifact,
-    evaluation: Evaluation,
+    outcome: Outcome,
     signing_key: SecretKey,
-    max_drop: float,
+    config: Any,  # as above
 ) -> Decision:
-    registry, headline = ReleaseRegistry(store), application.kind.headline
+    release, registry, records = outcome.release, ReleaseRegistry(store), DecisionRecords(store)
+    draft = Decision(
+        application=application.name,
+        version=release.version,
+        promote=False,
+        reason="",
+        findings=findings_on(store, outcome),
+    )
     try:
+        last = records.latest(application.name, release.version)
         champion = registry.current(application.name)
     except StoreError as error:
         registry.register(release)
-        return Decision(promote=False, reason=str(error))
+        return replace(draft, reason=str(error), findings=(*draft.findings, error_finding("registry", str(error))))
+    if last is not None:
+        draft = replace(draft, override=last.override)
     if champion is not None and champion.version == release.version:
-        return Decision(promote=True, reason="it is the current release already")
-    if any(entry.version == release.version for entry in registry.history(application.name)):
-        return Decision(
-            promote=False,
-            reason="it served before and was replaced; "
-            f"`homeroom releases {application.name} --promote {release.version}` makes it serve again",
+        return _as_before(
+            records, draft, last, promote=True, reason=f"it is the current release already{_expired(last)}"
         )
-    if champion is None or release.verdict == FAIL:
-        decision = decide(release.verdict, evaluation.metrics, None, max_drop, metric=headline)
+    if any(entry.version == release.version for entry in registry.history(application.name)):
+        reason = (
+            "it served before and was replaced; "
+            f"`homeroom releases {application.name} --promote {release.version}` makes it serve again"
+        )
+        return _as_before(records, draft, last, promote=False, reason=reason)
+    beside = _beside(store, application, outcome, champion, signing_key, config)
+    decision = replace(
+        draft, findings=(*draft.findings, *beside), champion=None if champion is None else champion.version
+    )
+    stops = decision.reasons("stop")
+    if decision.outcome == "stop":
+        more = f"; and {len(stops) - MOST_TOLD} more" if len(stops) > MOST_TOLD else ""
+        decision = replace(decision, reason=f"the gate stops it: {'; '.join(stops[:MOST_TOLD])}{more}")
     else:
-        try:
-            other = registry.find(champion.version)
-            new, old = _same_students(store, application, (release, other), logs, evaluation, signing_key)
-        except GONE as error:
-            decision = Decision(promote=True, reason=f"the champion cannot serve any more ({type(error).__name__})")
-        except PipelineError as error:
-            decision = Decision(
-                promote=False,
-                reason=f"it could not be compared with the current release ({type(error).__name__}); the next run "
-                f"tries again, and `homeroom releases {application.name} --promote {release.version}` does without",
-            )
-        else:
-            decision = decide(release.verdict, {headline: new}, {headline: old}, max_drop, metric=headline)
+        said = "; ".join(f.reason for f in beside)
+        decision = replace(decision, promote=True, reason=f"{said}; the gate says {decision.outcome}")
+    decision = records.add(decision)
     if decision.promote:
         registry.promote(release, decision.reason)
     else:
@@ -84,21 +104,153 @@ def _promote_if_better(
     return decision
 
 
-def _same_students(
+def _as_before(
+    records: DecisionRecords, draft: Decision, last: Decision | None, *, promote: bool, reason: str
+) -> Decision:
+    """Return what stands about a release that serves or served; it is recorded where nothing was."""
+    beside = () if last is None else tuple(f for f in last.findings if f.check == "non_inferiority")
+    decision = replace(
+        draft,
+        promote=promote,
+        reason=reason,
+        findings=(*draft.findings, *beside),
+        champion=None if last is None else last.champion,
+    )
+    return records.add(decision) if last is None else replace(decision, decided=last.decided)
+
+
+def _beside(
     store: Store,
     application: Application,
-    releases: tuple[Release, Release],
-    logs: Artifact,
-    evaluation: Evaluation,
+    outcome: Outcome,
+    champion: Pointer | None,
     signing_key: SecretKey,
-) -> tuple[float, float]:
-    """Return the headline metric of both releases on the answers that `evaluation` scored."""
-    from serving.bundle import load_bundle  # late: most runs have nothing to compare
+    config: Any,  # as above
+) -> list[Finding]:
+    """Return the findings beside the champion. Never raises: what cannot be compared is a stop."""
 
-    held_out = HeldOut(logs=store.folder(logs), evaluation=store.folder(evaluation))
-    compare = application.kind.part(application.kind.comparison)
-    found = []
-    for release in releases:
-        bundle = load_bundle(store.folder(release), signing_key)
-        found.append(float(compare(application, held_out, bundle.codec, bundle.session.run)))
-    return found[0], found[1]
+    def finding(outcome: Any, reason: str) -> list[Finding]:  # Any: an Outcome of the gate
+        measure = application.kind.headline
+        return [Finding(check="non_inferiority", subject="all", measure=measure, outcome=outcome, reason=reason)]
+
+    if champion is None:
+        return finding("pass", "nothing serves yet")
+    try:
+        from flows.comparing import findings_beside  # late: most runs have nothing to compare
+
+        other = ReleaseRegistry(store).find(champion.version)
+        return findings_beside(store, application, outcome, other, signing_key=signing_key, config=config)
+    except GONE as error:
+        return finding("warn", f"the champion cannot serve any more ({type(error).__name__})")
+    except Exception as error:  # whatever it is, nothing is known of the difference
+        return finding(
+            "stop",
+            f"it could not be compared with the current release ({type(error).__name__}); the next run tries again, "
+            f"and `homeroom releases {application.name} --promote {outcome.release.version}` with an override does "
+            "without",
+        )
+
+
+def promote_by_hand(store: Store, release: Release, reason: str, override: Override | None = None) -> Decision:
+    """Make a release serve because a person says so, where the gate lets it or an override is given.
+
+    Args:
+        store: has the release.
+        release: to serve.
+        reason: for the record.
+        override: lets a stopped release through; recorded with the decision and with the release.
+
+    Raises:
+        GateStoppedError: the gate stops it, and no override counts (any more).
+        ConfigError: an override is given, and the gate does not stop it.
+        StoreError: the decision on it, or the release itself, cannot be read.
+    """
+    with store.locked(f"promotion-{release.application}", lambda: None):
+        records = DecisionRecords(store)
+        decision = records.latest(release.application, release.version) or judged_by_itself(store, release)
+        decision = replace(_let_through(decision, override), promote=True, reason=f"by hand: {reason}")
+        store.verify(release)
+        decision = records.add(decision)
+        ReleaseRegistry(store).promote(release, reason, override=_in_force(decision))
+        return decision
+
+
+def roll_back(
+    store: Store, application: str, reason: str, to: str | None = None, override: Override | None = None
+) -> Decision | None:
+    """Make an earlier release serve again, unless the gate stops it and its override counts no more.
+
+    Returns the decision on it, None for a release of a homeroom that had no gate; arguments and errors as in
+    `promote_by_hand` and `ReleaseRegistry.rollback`.
+    """
+    with store.locked(f"promotion-{application}", lambda: None):
+        registry, records = ReleaseRegistry(store), DecisionRecords(store)
+        release = registry.before(application, to)
+        decision = records.latest(application, release.version)
+        if decision is not None:
+            decision = _let_through(decision, override)
+            if override is not None:
+                decision = records.add(replace(decision, promote=True, reason=f"rolled back to: {reason}"))
+        elif override is not None:
+            raise ConfigError(f"{release.version} was never stopped; leave --override-by and --until out.")
+        registry.rollback(
+            application, reason, release.version, override=None if decision is None else _in_force(decision)
+        )
+        return decision
+
+
+def judged_by_itself(store: Store, release: Release) -> Decision:
+    """Return a decision on a release that no run decided on, from the findings that it carries.
+
+    A release of a homeroom without findings has its verdict on groups.
+    """
+    folder = store.folder(release)
+    reports = {name: json.loads((folder / name).read_text("utf-8")) for name in BUNDLED if (folder / name).is_file()}
+    found: list[Finding] = []
+    for name, report in reports.items():
+        if "findings" in report:
+            found += findings_of(report) or [error_finding(name, "it has no findings, so nothing was judged")]
+    if not found:
+        found.append(
+            Finding(
+                check="groups",
+                subject="all",
+                measure="",
+                outcome="stop" if release.verdict == FAIL else "warn",
+                reason=f"it was made before there were findings; its verdict on groups is {release.verdict}",
+            )
+        )
+    beside = "it was not compared with what serves"
+    found.append(Finding(check="non_inferiority", subject="all", measure="", outcome="warn", reason=beside))
+    return Decision(
+        application=release.application, version=release.version, promote=False, reason=beside, findings=tuple(found)
+    )
+
+
+def _let_through(decision: Decision, override: Override | None) -> Decision:
+    """Return the decision with the override, or as it is where none is needed. Raises as `promote_by_hand`."""
+    if override is not None:
+        if decision.outcome != "stop":
+            raise ConfigError(
+                f"The gate does not stop {decision.version} (it says {decision.outcome}), so that there is nothing to "
+                "override. Leave --override-by and --until out."
+            )
+        return replace(decision, override=override)
+    if decision.lets_through(today_utc()):
+        return decision
+    raise GateStoppedError(
+        f"The gate stops {decision.version}{_expired(decision)}: {'; '.join(decision.reasons('stop'))}. `homeroom "
+        f"releases {decision.application} --decision {decision.version}` shows all of it. Make a better release; or, "
+        'where somebody answers for it: --override-by NAME --reason "..." --until YYYY-MM-DD.'
+    )
+
+
+def _in_force(decision: Decision) -> Override | None:
+    """Return the override that a release serves by."""
+    return decision.override if decision.outcome == "stop" else None
+
+
+def _expired(decision: Decision | None) -> str:
+    if decision is None or decision.lets_through(today_utc()) or decision.override is None:
+        return ""
+    return f" (its {decision.override.sentence(today_utc())})"

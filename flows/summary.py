@@ -8,11 +8,11 @@ from typing import Any, Protocol, cast
 from components.app import load_application
 from components.artifacts import Artifact
 from components.chain import Chain
+from components.gate.decision import Decision
 from components.stage import StageEvent
 from flows.pipeline import Outcome
 from flows.request import RunRequest
 from flows.views.metrics import by_name
-from serving.release import Decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,7 @@ class RunSummary:
                 "promoted": self.decision.promote,
                 "reason": self.decision.reason,
             },
+            "gate": self.decision.gate_json(),
             "report": self.report,
         }
 

@@ -9,6 +9,7 @@ import json
 import logging
 import traceback
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import FastAPI
@@ -22,6 +23,7 @@ from serving.errors import BadRequestError, NotReadyError, ServingError
 from serving.live import Live
 from serving.openapi import (
     Failure,
+    GateOverrideInfo,
     GradingInfo,
     MarkdownResponse,
     PromptInfo,
@@ -185,7 +187,15 @@ def version_info(live: Live) -> VersionInfo:
         key_id=bundle.manifest.key_id if bundle else None,
         ready=live.is_ready,
         reason=live.reason,
+        gate_override=_override_of(live),
     )
+
+
+def _override_of(live: Live) -> GateOverrideInfo | None:
+    given = live.gate_override
+    if given is None:
+        return None
+    return GateOverrideInfo(**given.model_dump(), counts=datetime.now(UTC).date() <= given.until)
 
 
 async def read_body(request: Request, most: int, timeout_s: float) -> bytes:

@@ -16,7 +16,7 @@ from serving.bundle import Bundle, load_bundle
 from serving.errors import BundleError, NotReadyError
 from serving.health import golden_problems
 from serving.overrides import Overrides
-from serving.settings import ServiceSettings
+from serving.settings import GateOverride, ServiceSettings
 
 log = logging.getLogger("homeroom.serving")
 
@@ -34,6 +34,8 @@ class Live:
     """Largest body of a request."""
     overrides: Overrides | None = None
     """Takes teachers' overrides; None where the release has no scores to correct, or no folder is given for them."""
+    gate_override: GateOverride | None = None
+    """By whose word a release serves that the gate stops."""
 
     @property
     def is_ready(self) -> bool:
@@ -108,6 +110,7 @@ def _live(
         timeout_s=settings.serve_timeout_s,
         body_bytes=settings.serve_body_bytes,
         overrides=overrides,
+        gate_override=settings.serve_gate_override,
     )
 
 

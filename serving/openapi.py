@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from components.app import GradingCodec
 from serving.bundle import Bundle
+from serving.settings import GateOverride
 
 TITLE = "homeroom"
 NOT_LOADED = "This server has no release to answer with; GET /v1/version says why."
@@ -32,6 +33,12 @@ class Failure(BaseModel):
     problems: list[Problem] = []
 
 
+class GateOverrideInfo(GateOverride):
+    """The same, with whether it counts today."""
+
+    counts: bool = Field(description="False once it has expired: whoever runs this server should take it down.")
+
+
 class VersionInfo(BaseModel):
     """What this server answers with."""
 
@@ -42,6 +49,9 @@ class VersionInfo(BaseModel):
     key_id: str | None
     ready: bool
     reason: str = Field(description="Why the server is not ready; empty when it is.")
+    gate_override: GateOverrideInfo | None = Field(
+        default=None, description="By whose word a release serves that the gate stops; null where it stops nothing."
+    )
 
 
 class ScaleInfo(BaseModel):

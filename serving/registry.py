@@ -3,6 +3,7 @@
     releases/<application>/known/<version>.json           every release that was registered
     releases/<application>/current.json                   the pointer: one atomic write makes a release live
     releases/<application>/history/<utc>-<version>.json   one per change of the pointer, never overwritten
+    releases/<application>/decisions/<version>/<utc>.json what the gate decided (components/gate/records.py)
 
 The pointer decides. The history entry is written first, so that no change is without one. An entry names the one that
 it follows; what a crash in between leaves is an entry that nothing follows and the pointer does not name: it never
@@ -16,6 +17,7 @@ from typing import Any, Literal
 
 from components.artifacts import Release, artifact_from_json
 from components.errors import StoreConflictError, StoreError
+from components.gate.override import Override
 from components.store import Store
 from serving.errors import ReleaseNotFoundError
 
@@ -38,6 +40,8 @@ class Pointer:
     action: Literal["promote", "rollback"]
     follows: str | None = None
     """`since` of the change before it, empty for the first; None in entries of homeroom 0.1, which did not say."""
+    override: Override | None = None
+    """A person's word that let the release through the gate."""
 
     def to_json(self) -> dict[str, Any]:  # Any: parsed JSON
         """Return the fields as plain JSON values."""
@@ -48,11 +52,13 @@ class Pointer:
             "reason": self.reason,
             "action": self.action,
             "follows": self.follows,
+            "override": None if self.override is None else self.override.to_json(),
         }
 
     @classmethod
     def from_json(cls, value: Any) -> "Pointer":  # Any: parsed JSON
         """Rebuild from `to_json`'s value."""
+        override = value.get("override")
         return cls(
             version=value["version"],
             artifact=value["artifact"],
@@ -60,6 +66,7 @@ class Pointer:
             reason=value["reason"],
             action=value["action"],
             follows=value.get("follows"),
+            override=None if override is None else Override.from_json(override),
         )
 
 
@@ -78,15 +85,20 @@ class ReleaseRegistry:
         path = f"{_folder_of(release)}/known/{release.version}.json"
         self._store.write_record(path, {"version": release.version, "artifact": release.sha256})
 
-    def promote(self, release: Release, reason: str) -> Pointer:
+    def promote(self, release: Release, reason: str, *, override: Override | None = None) -> Pointer:
         """Make `release` the one that serves; its files are verified first.
+
+        Args:
+            release: to serve.
+            reason: for the record.
+            override: what let it through the gate.
 
         Raises:
             StoreError: the artifact is not whole.
         """
         self.register(release)
         self._store.use(release)
-        return self._point(release, reason, "promote")
+        return self._point(release, reason, "promote", override)
 
     def current(self, application: str) -> Pointer | None:
         """Return what serves, or None.
@@ -115,7 +127,9 @@ class ReleaseRegistry:
         values = [self._store.read_record(path) for path in sorted(paths)]
         return [Pointer.from_json(value) for value in values if value is not None]
 
-    def rollback(self, application: str, reason: str, to: str | None = None) -> Pointer:
+    def rollback(
+        self, application: str, reason: str, to: str | None = None, *, override: Override | None = None
+    ) -> Pointer:
         """Make an earlier release serve again.
 
         Args:
@@ -123,23 +137,26 @@ class ReleaseRegistry:
             reason: for the record.
             to: version or unique prefix; None takes what served before the current release was promoted, so that a
                 second rollback goes one further back.
+            override: what let it through the gate.
 
         Raises:
             ReleaseNotFoundError: there is nothing to go back to.
             StoreError: its artifact is not whole any more.
         """
-        if to is not None:
-            release = self.find(to, application)
-        else:
-            served = self._served(application)
-            if len(served) < 2:
-                raise ReleaseNotFoundError(
-                    f"{application} has no release before the current one to go back to. "
-                    "Name one with to=, or promote one."
-                )
-            release = self._release(served[-2].artifact)
+        release = self.before(application, to)
         self._store.use(release)
-        return self._point(release, reason, "rollback")
+        return self._point(release, reason, "rollback", override)
+
+    def before(self, application: str, to: str | None = None) -> Release:
+        """Return the release that `rollback` goes back to. Raises ReleaseNotFoundError where there is none."""
+        if to is not None:
+            return self.find(to, application)
+        served = self._served(application)
+        if len(served) < 2:
+            raise ReleaseNotFoundError(
+                f"{application} has no release before the current one to go back to. Name one with to=, or promote one."
+            )
+        return self._release(served[-2].artifact)
 
     def find(self, version: str, application: str | None = None) -> Release:
         """Return the release with this version, or the only one whose version (or its hex part) begins like this.
@@ -187,9 +204,11 @@ class ReleaseRegistry:
             )
         return artifact
 
-    def _point(self, release: Release, reason: str, action: Literal["promote", "rollback"]) -> Pointer:
+    def _point(
+        self, release: Release, reason: str, action: Literal["promote", "rollback"], override: Override | None
+    ) -> Pointer:
         with self._store.locked(f"releases-{release.application}", lambda: None):
-            return self._point_alone(release, reason, action)
+            return self._point_alone(release, reason, action, override)
 
     def _before(self, application: str) -> Pointer | None:
         """Return what serves; where the pointer is damaged, the latest change that was written down."""
@@ -198,7 +217,9 @@ class ReleaseRegistry:
         except StoreError:
             return next(iter(self._entries(application)[::-1]), None)
 
-    def _point_alone(self, release: Release, reason: str, action: Literal["promote", "rollback"]) -> Pointer:
+    def _point_alone(
+        self, release: Release, reason: str, action: Literal["promote", "rollback"], override: Override | None
+    ) -> Pointer:
         folder = _folder_of(release)
         past = self._store.list_records(f"{folder}/history")
         before = self._before(release.application)
@@ -215,6 +236,7 @@ class ReleaseRegistry:
                 reason=reason,
                 action=action,
                 follows="" if before is None else before.since,
+                override=override,
             )
             path = f"{folder}/history/{stamp}-{release.version}.json"
             try:

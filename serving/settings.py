@@ -1,9 +1,18 @@
 """Settings of the service, read from the environment once at start-up, never at import."""
 
+from datetime import date
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import BaseModel, Field, Json
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class GateOverride(BaseModel):
+    """A person's word by which a release serves that the gate stops."""
+
+    by: str = Field(description="Who answers for it.")
+    reason: str
+    until: date = Field(description="The last day, in UTC, on which it counts.")
 
 
 class ServiceSettings(BaseSettings):
@@ -29,5 +38,8 @@ class ServiceSettings(BaseSettings):
     """Largest body of a request; a larger one is refused with 413."""
     serve_overrides: Path | None = None
     """Folder in which teachers' overrides are stored. Without it the service takes none, and its page says so."""
+    serve_gate_override: Json[GateOverride] | None = None
+    """As JSON (`by`, `reason`, `until`): by whose word the release serves though the gate stops it; `homeroom serve`
+    sets it, and `/v1/version` says it."""
     serve_pseudonym_key: Path | None = None
     """File of the key that makes pseudonyms of students at ingest. Without it overrides name no student."""

@@ -1,6 +1,9 @@
 """Configuration of a release."""
 
+from typing import Literal
+
 from components.config import config_class
+from components.evaluate.config import MIN_RESAMPLES
 
 
 @config_class
@@ -12,8 +15,27 @@ class ReleaseConfig:
     golden_seed: int = 0
     golden_tolerance: float = 1e-5
     """Largest allowed difference of a number in a golden answer."""
+    compare_resamples: int = 500
+    """Bootstrap resamples of whole students when a release is compared with the champion."""
+    compare_confidence: float = 0.95
+    """Of the one-sided interval of the difference."""
+    compare_seed: int = 0
+    undecided: Literal["point", "warn", "stop"] = "point"
+    """What follows where the release is neither shown to be no worse nor to be worse: its figure decides, with a
+    warning (`point`), it takes over with a warning (`warn`), or it does not (`stop`)."""
 
     def __post_init__(self) -> None:
+        problems = []
+        if self.compare_resamples < MIN_RESAMPLES:
+            problems.append(f"compare_resamples is {self.compare_resamples}; expected at least {MIN_RESAMPLES}.")
+        if not 0.5 < self.compare_confidence < 1.0:
+            problems.append(
+                f"compare_confidence is {self.compare_confidence}; expected above 0.5 and below 1, e.g. 0.95."
+            )
+        if self.compare_seed < 0:
+            problems.append(f"compare_seed is {self.compare_seed}; expected 0 or more.")
+        if problems:
+            raise ValueError(" ".join(problems))
         if self.golden_requests < 1 or self.golden_tolerance <= 0:
             raise ValueError(
                 f"golden_requests={self.golden_requests} must be at least 1, golden_tolerance={self.golden_tolerance} "
@@ -27,8 +49,11 @@ class DeployConfig(ReleaseConfig):
 
     max_auc_drop: float = 0.005
     """A release does not take over when its AUC is lower than the champion's by more than this."""
+    max_worst_group_auc_drop: float = 0.02
+    """The same of the lowest AUC of any group, whichever it is in each release; 0 is off."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.max_auc_drop < 0:
-            raise ValueError(f"max_auc_drop={self.max_auc_drop} must be 0 or more.")
+        for name in ("max_auc_drop", "max_worst_group_auc_drop"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be 0 or more.")

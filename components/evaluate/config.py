@@ -3,12 +3,13 @@
 from typing import Literal
 
 from components.config import config_class
+from components.evaluate.limits import LevelLimits
 
 MIN_RESAMPLES = 20
 
 
 @config_class
-class EvaluateConfig:
+class EvaluateConfig(LevelLimits):
     """What changes the result of `evaluate`."""
 
     split: Literal["valid", "test"] = "test"
@@ -24,14 +25,14 @@ class EvaluateConfig:
     """A skill or a part of a curve with fewer students or scored answers reads `too_few`: so small a part's figures
     point at persons. The same number of right and of wrong answers is asked for an AUC by skill."""
     min_auc: float = 0.0
-    """Limit on the AUC's point estimate; 0 is off."""
+    """Least AUC; 0 is off."""
     max_log_loss: float = 0.0
-    """Limit on the log loss's point estimate, in nats; 0 is off."""
+    """Largest log loss, in nats; 0 is off."""
     on_fail: Literal["stop", "flag"] = "stop"
-    """A crossed limit ends the run (`stop`), or is only written down (`flag`)."""
+    """A crossed limit ends the run (`stop`), or is written down for the gate to decide on (`flag`)."""
 
     def __post_init__(self) -> None:
-        problems = []
+        problems = self.unknown_severities()
         if self.resamples < MIN_RESAMPLES:
             problems.append(
                 f"resamples is {self.resamples}; expected at least {MIN_RESAMPLES}, as an interval's ends need some "

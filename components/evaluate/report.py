@@ -7,8 +7,10 @@ from components.artifacts import JsonValue
 from components.evaluate.bootstrap import Interval
 from components.evaluate.comparison import BaselineScores, Comparison
 from components.evaluate.config import EvaluateConfig
+from components.evaluate.limits import crossed_of, warned
 from components.evaluate.metrics import CLIP, THRESHOLD
 from components.evaluate.repeats import REASONS
+from components.gate.decision import Finding, findings_to_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,15 +33,35 @@ class Report:
     detail: Mapping[str, JsonValue] = field(default_factory=dict)
     """Of `components/evaluate/detail.py`: ECE, curves, the table by skill."""
 
+    def findings(self, config: EvaluateConfig) -> list[Finding]:
+        """Return what the gate makes of the figures: each limit that is on, and the warnings."""
+        metrics, students = self.all_rows.metrics, self.all_rows.students
+
+        def level(name: str, measure: str) -> Finding:
+            value, interval = metrics.by_name()[measure], self.all_rows.intervals[measure]
+            said = f"{measure} is {value:.4f}"
+            return config.level(name, measure, value, (interval.low, interval.high), students, said=said)
+
+        found = [level("min_auc", "auc")] if config.min_auc > 0.0 else []
+        found += [level("max_log_loss", "log_loss")] if config.max_log_loss > 0.0 else []
+        if not found:
+            reason = f"auc is {metrics.auc:.4f}; no limit is set on it"
+            found = [
+                Finding(
+                    check="level",
+                    subject="all",
+                    measure="auc",
+                    value=metrics.auc,
+                    n=students,
+                    outcome="pass",
+                    reason=reason,
+                )
+            ]
+        return found + warned("auc", self.warnings(config))
+
     def crossed(self, config: EvaluateConfig) -> list[str]:
-        """Return one sentence for each limit that a point estimate crosses. The intervals decide nothing here."""
-        metrics = self.all_rows.metrics
-        found = []
-        if config.min_auc > 0.0 and metrics.auc < config.min_auc:
-            found.append(f"auc is {metrics.auc:.4f}, the limit is at least {config.min_auc:g}")
-        if config.max_log_loss > 0.0 and metrics.log_loss > config.max_log_loss:
-            found.append(f"log_loss is {metrics.log_loss:.4f}, the limit is at most {config.max_log_loss:g}")
-        return found
+        """Return one sentence for each limit that is crossed."""
+        return crossed_of(self.findings(config))
 
     def warnings(self, config: EvaluateConfig) -> list[str]:
         """Return what a reader of the figures has to know: a model no better than its baselines, and leaking rows."""
@@ -90,6 +112,7 @@ class Report:
                 "soft_labels": "auc and accuracy take labels of at least the threshold as right",
                 "difference": "model minus baseline under the same resamples; log_loss and brier are better when lower",
             },
+            "findings": findings_to_json(self.findings(config)),
             "limits": {"min_auc": config.min_auc, "max_log_loss": config.max_log_loss, "crossed": crossed},
         }
 

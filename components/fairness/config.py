@@ -4,14 +4,13 @@ from typing import Literal
 
 from components.config import config_class
 from components.evaluate.config import MIN_RESAMPLES
+from components.fairness.limits import GroupLimits
 
 
 @config_class
-class FairnessConfig:
+class FairnessConfig(GroupLimits):
     """What changes the result of `fairness`."""
 
-    attributes: tuple[str, ...] = ()
-    """Group attributes to compare; empty means all that the logs have."""
     min_students: int = 10
     """A group of fewer students reads `too_few` and shows no number: so small a group's rate points at persons."""
     min_scored: int = 100
@@ -24,21 +23,35 @@ class FairnessConfig:
     """Largest difference of accuracy; 0 is off. Off by default: accuracy follows a group's share of right answers."""
     max_calibration_gap: float = 0.05
     """Largest difference of (mean probability - mean outcome), signs kept; 0 is off."""
+    max_true_positive_rate_gap: float = 0.0
+    """Largest difference of true positive rates (equal opportunity); 0 is off."""
+    max_false_positive_rate_gap: float = 0.0
+    """Largest difference of false positive rates (with the one above: equalized odds); 0 is off."""
+    max_selection_rate_gap: float = 0.0
+    """Largest difference of the shares predicted right (demographic parity); 0 is off."""
+    min_group_auc: float = 0.0
+    """Least AUC of any group; 0 is off."""
     resamples: int = 200
     """Bootstrap resamples of whole students."""
     confidence: float = 0.95
     """Coverage that the intervals aim at."""
     seed: int = 0
     on_fail: Literal["flag", "stop"] = "flag"
-    """A crossed limit is written into the report (`flag`), or ends the run as well (`stop`)."""
+    """A crossed limit is written into the report for the gate (`flag`), or ends the run as well (`stop`)."""
 
     @property
     def gap_limits(self) -> dict[str, float]:
         """Measure -> largest difference between two groups, for those that are on."""
         limits = {
-            "auc": self.max_auc_gap,
-            "accuracy": self.max_accuracy_gap,
-            "calibration": self.max_calibration_gap,
+            measure: getattr(self, f"max_{measure}_gap")
+            for measure in (
+                "auc",
+                "accuracy",
+                "calibration",
+                "true_positive_rate",
+                "false_positive_rate",
+                "selection_rate",
+            )
         }
         return {measure: limit for measure, limit in limits.items() if limit > 0.0}
 
@@ -47,15 +60,18 @@ class FairnessConfig:
         """Measure -> largest distance of a group from 0: none here."""
         return {}
 
+    @property
+    def level_limits(self) -> dict[str, float]:
+        """Measure -> least value of any group, for those that are on."""
+        return {"auc": self.min_group_auc} if self.min_group_auc > 0.0 else {}
+
     def __post_init__(self) -> None:
-        problems = []
-        if len(set(self.attributes)) != len(self.attributes):
-            problems.append(f"attributes is {list(self.attributes)}; expected each name once. Delete the repeats.")
+        problems = self.problems()
         for name, least in (("min_students", 2), ("min_scored", 2), ("min_rarer_class", 1), ("seed", 0)):
             value = getattr(self, name)
             if value < least:
                 problems.append(f"{name} is {value}; expected at least {least}. Raise it.")
-        for name in ("max_auc_gap", "max_accuracy_gap", "max_calibration_gap"):
+        for name in self.limit_names():
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
                 problems.append(f"{name} is {value}; expected 0 (off) to 1, e.g. 0.05.")

@@ -19,7 +19,7 @@ from components.evaluate.estimates import estimate_of, measured
 from components.evaluate.measures import CLASSES
 from components.evaluate.rows import ScoredRows as ScoredRows
 from components.fairness.config import FairnessConfig
-from components.fairness.gaps import Departure, Difference, departures_of, differences_of
+from components.fairness.gaps import Departure, Difference, Sample, departures_of, differences_of
 from components.fairness.summary import MAX_GROUPS as MAX_GROUPS
 from components.fairness.summary import SUMMARIES, Summary, SummaryOf, Usable, summaries_of
 
@@ -49,6 +49,10 @@ class Comparison:
     """Of the measures that all students together have as 0: each group's value, the farthest first. Empty as above."""
     summary: Mapping[str, Summary] = field(default_factory=dict)
     """One number over all groups for each of `components/fairness/summary.py`."""
+    levels: Mapping[str, tuple[Departure, ...]] = field(default_factory=dict)
+    """Of the measures whose level in each group has a limit: each group's value, the lowest first. Empty as above."""
+    samples: Mapping[str, Sample] = field(default_factory=dict, compare=False, repr=False)
+    """Measure -> the resampled values of the groups with an estimate, for `components/fairness/family.py`."""
 
     def estimable(self, measure: str) -> int:
         """Return how many groups have an estimate of `measure`."""
@@ -157,13 +161,24 @@ def assembled(
         )
         for m in value
     }
+    samples = {
+        m: Sample(
+            groups=one.groups,
+            values=value[m][list(one.groups)],
+            drawn=drawn[m][:, list(one.groups)],
+            students=sizes.students[list(one.groups)],
+        )
+        for m, one in usable.items()
+        if 2 <= len(one.groups) <= MAX_GROUPS  # one group alone is compared with itself
+    }
     return Comparison(
         groups=tuple(found),
-        differences={m: _differences(found, m, value[m], drawn[m], sizes.students, confidence) for m in value},
-        departures={m: _departures(found, m, value[m], drawn[m], sizes.students, confidence) for m in from_zero},
+        differences={m: differences_of(samples[m], confidence) if m in samples else () for m in value},
+        departures={m: departures_of(samples[m], confidence) if m in samples else () for m in from_zero},
         summary=summaries_of(
             summaries or {}, usable, value=value, drawn=drawn, students=sizes.students, confidence=confidence
         ),
+        samples=samples,
     )
 
 
@@ -177,37 +192,3 @@ def numbered(values: Sequence[str | None]) -> tuple[list[str], npt.NDArray[np.in
 
 def _usable(groups: Sequence[Group], measure: str) -> list[int]:
     return [i for i, g in enumerate(groups) if g.status == "ok" and g.estimates[measure].status == "ok"]
-
-
-def _differences(
-    groups: Sequence[Group],
-    measure: str,
-    values: npt.NDArray[np.float64],
-    drawn: npt.NDArray[np.float64],
-    in_group: npt.NDArray[np.int64],
-    confidence: float,
-) -> tuple[Difference, ...]:
-    usable = _usable(groups, measure)
-    if not 2 <= len(usable) <= MAX_GROUPS:
-        return ()
-    return tuple(
-        Difference(higher=usable[d.higher], lower=usable[d.lower], value=d.value, low=d.low, high=d.high)
-        for d in differences_of(values[usable], drawn[:, usable], in_group[usable], confidence)
-    )
-
-
-def _departures(
-    groups: Sequence[Group],
-    measure: str,
-    values: npt.NDArray[np.float64],
-    drawn: npt.NDArray[np.float64],
-    in_group: npt.NDArray[np.int64],
-    confidence: float,
-) -> tuple[Departure, ...]:
-    usable = _usable(groups, measure)
-    if not 2 <= len(usable) <= MAX_GROUPS:  # one group alone is compared with itself
-        return ()
-    return tuple(
-        Departure(group=usable[d.group], value=d.value, low=d.low, high=d.high)
-        for d in departures_of(values[usable], drawn[:, usable], in_group[usable], confidence)
-    )

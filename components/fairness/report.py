@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from components.artifacts import JsonValue
-from components.fairness.gate import GateConfig, Judgement
+from components.fairness.gate import Judgement
 from components.fairness.groups import Comparison, Estimate, Group
+from components.fairness.limits import DECIMALS, GateConfig
 from components.fairness.pairs import PairOfGroups
 from components.fairness.summary import Summary
-
-DECIMALS = 3
-"""More would let a hidden group be worked out from totals; see `components/fairness/groups.py`."""
+from components.gate.decision import findings_to_json
 
 
 class ReportConfig(GateConfig, Protocol):
@@ -55,21 +54,24 @@ def report_json(
     """
     measures: dict[str, JsonValue] = {**meanings}
     limits: dict[str, JsonValue] = {**config.gap_limits, **config.departure_limits}
+    levels: dict[str, JsonValue] = {**config.level_limits}
     return {
         "format": 1,
         "verdict": judgement.verdict,
         "useless": useless,
         "reasons": [*judgement.reasons],
+        "findings": findings_to_json(judgement.findings),
         "protocol": protocol,
         "measures": measures,
         "limits": limits,
+        "least_of_groups": levels,
         "sizes": {**sizes},
         "bootstrap": {
             "unit": "student",
             "resamples": config.resamples,
             "confidence": config.confidence,
             "seed": config.seed,
-            "gaps": "simultaneous over all pairs of groups",
+            "gaps": "simultaneous over all pairs of groups; of what has a limit, over all limits and attributes",
         },
         "attributes": {
             name: {

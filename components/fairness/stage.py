@@ -3,7 +3,7 @@
 import json
 
 from components.artifacts import Evaluation, FairnessReport, StudentLogs
-from components.errors import ConfigError, GateStoppedError, SchemaError
+from components.errors import GateStoppedError, SchemaError
 from components.fairness.config import FairnessConfig
 from components.schema import PREDICTIONS, STUDENTS
 from components.stage import PENDING, Work, stage
@@ -22,7 +22,7 @@ def fairness(work: Work, logs: StudentLogs, evaluation: Evaluation, config: Fair
     `groups.json`: see `components/fairness/report.py`.
 
     Raises:
-        ConfigError: an attribute that the logs do not have.
+        ConfigError: an attribute that the logs do not have and that is neither required nor optional.
         SchemaError: predictions of students whom the logs do not know.
         GateStoppedError: the verdict is `fail` and `on_fail` is `stop`; the report is in the store all the same.
     """
@@ -30,22 +30,16 @@ def fairness(work: Work, logs: StudentLogs, evaluation: Evaluation, config: Fair
     import numpy as np
     import polars as pl
 
-    from components.fairness.gate import judge
+    from components.fairness.family import jointly
+    from components.fairness.gate import attributes_to_compare, judge, parts_of_all
     from components.fairness.groups import ScoredRows
     from components.fairness.measures import MEANINGS
     from components.fairness.report import details_json, report_json
     from components.fairness.summary import SUMMARIES
-    from components.fairness.suppression import SEPARATOR
     from components.fairness.table import Tables, tables_of
 
-    attributes = config.attributes or logs.groups
-    parts = list(dict.fromkeys(p for a in attributes for p in ([a] if a in logs.groups else a.split(SEPARATOR))))
-    absent = [p for p in parts if p not in logs.groups]
-    if absent:
-        raise ConfigError(
-            f"fairness.attributes names {absent}, which the logs do not have; they have {list(logs.groups)}. Name some "
-            "of these, or leave attributes empty for all."
-        )
+    attributes, missing = attributes_to_compare(config, logs.groups)
+    parts = parts_of_all(attributes, logs.groups)
     tables = Tables(attributes={}, useless=None)
     predictions = pl.read_parquet(work.folder(evaluation) / PREDICTIONS).filter("scored")
     if predictions.height:
@@ -67,8 +61,8 @@ def fairness(work: Work, logs: StudentLogs, evaluation: Evaluation, config: Fair
         work.say(f"comparing groups by {', '.join(attributes) or 'nothing: the logs have no attribute'}")
         tables = tables_of(rows, {p: tested[p].cast(pl.String).to_list() for p in parts}, attributes, config)
 
-    comparisons = tables.comparisons
-    judgement = judge(comparisons, config)
+    comparisons = jointly(tables.comparisons, config)
+    judgement = judge(comparisons, config, missing)
     out = work.output()
     sizes = {name: getattr(config, name) for name in ("min_students", "min_scored", "min_rarer_class")}
     report = report_json(

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.evaluate.measures import AUC, ECE
-from components.fairness.gaps import departures_of, differences_of
+from components.fairness.gaps import Sample, departures_of, differences_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -145,11 +145,11 @@ def _of_kind(
 ) -> tuple[float, float, float] | None:
     """Return value, lower and upper end over (G,) values; None where they decide nothing."""
     if kind == "difference":
-        pairs = differences_of(values, drawn, students, confidence)
+        pairs = differences_of(_sample(values, drawn, students), confidence)
         return pairs[0].value, max(0.0, *(d.low for d in pairs)), max(d.high for d in pairs)
     if kind == "ratio":
         return _ratio(values, drawn, students, confidence)
-    each = departures_of(values, drawn, students, confidence)
+    each = departures_of(_sample(values, drawn, students), confidence)
     if kind == "lowest":
         return min(d.value for d in each), min(d.low for d in each), min(d.high for d in each)
     if kind == "highest":
@@ -173,6 +173,10 @@ def _ratio(
         most = 1.0 - ((1.0 - confidence) / 2.0) ** (1.0 / smallest)
         return 0.0, 0.0, float(min(1.0, most / values.max()))
     logs = np.log(drawn, out=np.full_like(drawn, np.nan), where=drawn > 0.0)
-    pairs = differences_of(np.log(values), logs, students, confidence)
+    pairs = differences_of(_sample(np.log(values), logs, students), confidence)
     low, high = (max(ends) for ends in zip(*((d.high, d.low) for d in pairs), strict=True))
     return float(values.min() / values.max()), float(np.exp(-low)), float(np.exp(-max(0.0, high)))
+
+
+def _sample(values: Floats, drawn: Floats, students: npt.NDArray[np.int64]) -> Sample:
+    return Sample(groups=tuple(range(len(values))), values=values, drawn=drawn, students=students)

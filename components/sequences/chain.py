@@ -13,6 +13,7 @@ SEQUENCES = Chain(
     evaluate="components.evaluate.stage:evaluate",
     fairness="components.fairness.stage:fairness",
     export="components.export.stage:export",
-    comparison="components.sequences.comparison:headline_on_held_out",
+    comparison="components.sequences.comparison:answers_on_held_out",
+    headline_of="components.sequences.comparison:headline_of",
     card="components.sequences.card:FIGURES",
 )

@@ -10,8 +10,11 @@ class WritingDeployConfig(ReleaseConfig):
 
     max_qwk_drop: float = 0.01
     """A release does not take over when its mean QWK is lower than the champion's by more than this."""
+    max_worst_group_qwk_drop: float = 0.05
+    """The same of the lowest QWK of any group, whichever it is in each release; 0 is off."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.max_qwk_drop < 0:
-            raise ValueError(f"max_qwk_drop={self.max_qwk_drop} must be 0 or more.")
+        for name in ("max_qwk_drop", "max_worst_group_qwk_drop"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be 0 or more.")

@@ -66,6 +66,13 @@ def print_summary(summary: dict[str, Any]) -> None:
         verdict = summary[name]
         click.echo(f"{name} verdict: {verdict['verdict']}" + "".join(f"\n  {line}" for line in verdict["reasons"]))
     click.echo(f"ONNX against torch: at most {summary['parity']['max_abs_error']:.1e} apart")
+    gate = summary["gate"]
+    click.echo(f"gate: {gate['outcome']}")
+    for finding in gate["findings"]:
+        if finding["outcome"] != "pass":
+            click.echo(f"  {finding['outcome']}: {finding['reason']}")
+    if (override := gate["override"]) is not None:
+        click.echo(f"  override by {override['by']} until {override['until']}: {override['reason']}")
     click.echo(
         f"release {release['version']}: {'current' if release['promoted'] else 'not promoted'} ({release['reason']})"
     )

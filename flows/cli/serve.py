@@ -1,5 +1,6 @@
 """`homeroom serve`: a release over HTTP."""
 
+import json
 import signal
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ def serve(release: str, host: str, port: int, overrides: bool) -> None:
       homeroom serve knowledge_tracing --port 3000
     """
     from components.app import load_application
+    from components.gate.override import today_utc
+    from components.gate.records import DecisionRecords
     from flows.releases import take_release
     from flows.settings import Settings
     from serving.errors import ServerStartError
@@ -48,10 +51,17 @@ def serve(release: str, host: str, port: int, overrides: bool) -> None:
     found = take_release(store, release)
     takes_overrides = overrides and load_application(found.application).kind.takes_overrides
     folder = settings.overrides / found.application
-    environment = {
-        "HOMEROOM_SERVE_OVERRIDES": str(folder),
-        "HOMEROOM_SERVE_PSEUDONYM_KEY": str(settings.pseudonym_key_file()),
-    }
+    environment = {}
+    if takes_overrides:
+        environment["HOMEROOM_SERVE_OVERRIDES"] = str(folder)
+        environment["HOMEROOM_SERVE_PSEUDONYM_KEY"] = str(settings.pseudonym_key_file())
+    decision = DecisionRecords(store).latest(found.application, found.version)
+    if decision is not None and decision.outcome == "stop":
+        given, today = decision.override, today_utc()
+        told = "no override was given: for a look, not for students" if given is None else given.sentence(today)
+        click.echo(f"warning: the gate stops {found.version}; {told}", err=True)
+        if given is not None:
+            environment["HOMEROOM_SERVE_GATE_OVERRIDE"] = json.dumps(given.to_json())
     with (
         _stoppable(),
         start(
@@ -59,7 +69,7 @@ def serve(release: str, host: str, port: int, overrides: bool) -> None:
             port or None,
             host,
             key_file=settings.signing_key_file(),
-            environment=environment if takes_overrides else None,
+            environment=environment,
         ) as server,
     ):
         click.echo(f"{found.version} is ready on {server.url} (API: {server.url}/api, stop with Ctrl-C)", err=True)

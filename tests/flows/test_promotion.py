@@ -1,6 +1,8 @@
 """Which release serves: the same students for both, no return by itself, no failure without a champion."""
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,16 +10,21 @@ import pytest
 from components._testing.kills import die_at_write
 from components.app import load_application
 from components.artifacts import Artifact
+from components.deploy.config import DeployConfig
 from components.errors import StoreError
+from components.gate.decision import Decision, Finding, worst_first
+from components.gate.records import DecisionRecords
 from components.store import Store
+from flows.judging import findings_on, reports_of
 from flows.operations import run_request
+from flows.pipeline import Outcome
 from flows.promotion import promote_if_better
 from flows.request import RunRequest
 from flows.settings import Settings
 from serving.registry import ReleaseRegistry
-from serving.release import Decision
 from tests.conftest import Released
 
+TOLERANT = ("deploy.max_auc_drop=0.5", "deploy.max_worst_group_auc_drop=0.5", "deploy.compare_resamples=50")
 pytestmark = pytest.mark.slow
 
 
@@ -31,7 +38,7 @@ def places(released: Released, tmp_path_factory: pytest.TempPathFactory) -> tupl
     other = RunRequest(
         application=request.application,
         data=request.data,
-        overrides=(*request.overrides, "train.seed=7", "deploy.max_auc_drop=0.5"),
+        overrides=(*request.overrides, "train.seed=7", *TOLERANT),
     )
     return settings, other
 
@@ -70,13 +77,13 @@ def test_a_champion_that_is_gone_does_not_stop_a_run(
     decision = promote_if_better(
         copied.open_store(),
         load_application("knowledge_tracing"),
-        outcome.release,
-        outcome.logs,
-        outcome.evaluation,
+        outcome,
         signing_key=copied.read_signing_key(),
-        max_drop=0.0,
+        config=DeployConfig(max_auc_drop=0.0, compare_resamples=50),
     )
-    assert decision == Decision(promote=True, reason="the champion cannot serve any more (ArtifactMissingError)")
+    assert decision.promote
+    assert decision.reason.startswith("the champion cannot serve any more (ArtifactMissingError)")
+    assert decision.outcome == "warn"
 
 
 def test_an_error_that_may_pass_puts_no_other_release_in_its_place(
@@ -97,11 +104,9 @@ def test_an_error_that_may_pass_puts_no_other_release_in_its_place(
         return promote_if_better(
             copied.open_store(),
             load_application("knowledge_tracing"),
-            outcome.release,
-            outcome.logs,
-            outcome.evaluation,
+            outcome,
             signing_key=copied.read_signing_key(),
-            max_drop=0.0,
+            config=DeployConfig(max_auc_drop=0.0, compare_resamples=50),
         )
 
     def unreachable(store: Store, artifact: Artifact) -> Path:
@@ -134,8 +139,9 @@ def test_a_promotion_killed_at_any_write_is_made_by_the_next_run(released: Relea
     """As a first release, which compares nothing: what compares works in threads, and does not live through a fork."""
     store = Settings(store=str(tmp_path / "store"), cache=tmp_path / "cache", keys=released.settings.keys).open_store()
     outcome = released.summary.outcome
-    release = Path("artifacts") / outcome.release.sha256
-    shutil.copytree(Path(released.settings.store) / release, tmp_path / "store" / release)
+    for artifact in (outcome.release, *reports_of(outcome).values()):
+        folder = Path("artifacts") / artifact.sha256
+        shutil.copytree(Path(released.settings.store) / folder, tmp_path / "store" / folder)
     number = 0
     while True:
         shutil.rmtree(tmp_path / "store" / "records", ignore_errors=True)
@@ -144,11 +150,9 @@ def test_a_promotion_killed_at_any_write_is_made_by_the_next_run(released: Relea
             return promote_if_better(
                 store,
                 load_application("knowledge_tracing"),
-                outcome.release,
-                outcome.logs,
-                outcome.evaluation,
+                outcome,
                 signing_key=released.settings.read_signing_key(),
-                max_drop=0.0,
+                config=DeployConfig(max_auc_drop=0.0, compare_resamples=50),
             )
 
         killed = die_at_write(promote, number)
@@ -160,4 +164,97 @@ def test_a_promotion_killed_at_any_write_is_made_by_the_next_run(released: Relea
         if not killed:
             break
         number += 1
-    assert number == 3
+    assert number == 4  # known, decision, history, current
+
+
+def checks_of(findings: tuple[Finding, ...], outcome: str) -> list[tuple[str, str]]:
+    return [(f.check, f.subject) for f in findings if f.outcome == outcome]
+
+
+def test_every_run_leaves_a_decision_with_reasons_beside_the_release_and_in_its_summary(released: Released) -> None:
+    decision, store = released.summary.decision, released.settings.open_store()
+    assert decision.promote
+    assert decision.reason.startswith("nothing serves yet; the gate says ")
+    records = DecisionRecords(store)
+    first = records.times("knowledge_tracing", decision.version)[0]
+    path = f"releases/knowledge_tracing/decisions/{decision.version}/{first}.json"
+    assert Decision.from_json(store.read_record(path)).findings == tuple(worst_first(decision.findings))
+    gate = released.summary.to_json()["gate"]
+    assert gate["outcome"] == decision.outcome
+    assert {f["check"] for f in gate["findings"]} >= {"level", "gap", "freshness", "non_inferiority"}
+    assert gate["override"] is None
+
+
+def test_reports_of_another_model_or_other_data_are_stale_and_stop(
+    released: Released, places: tuple[Settings, RunRequest]
+) -> None:
+    settings, other = places
+    store, mine, theirs = settings.open_store(), released.summary.outcome, run_request(other, settings).outcome
+    assert theirs.checkpoint.sha256 != mine.checkpoint.sha256
+    assert not checks_of(findings_on(store, mine), "stop")
+    mixed = {
+        "evaluation of another model": replace(mine, evaluation=theirs.evaluation),
+        "groups of another evaluation": replace(mine, fairness=theirs.fairness),
+        "model of another training": replace(mine, onnx=theirs.onnx),
+        "release of another run": replace(mine, release=theirs.release),
+    }
+    for name, outcome in mixed.items():
+        assert "freshness" in {check for check, _ in checks_of(findings_on(store, outcome), "stop")}, name
+
+
+def test_a_report_that_is_gone_damaged_or_of_an_older_homeroom_stops(released: Released, tmp_path: Path) -> None:
+    outcome = released.summary.outcome
+    shutil.copytree(released.untouched, tmp_path / "store")
+    path = tmp_path / "store" / "artifacts" / outcome.fairness.sha256 / "groups.json"
+    report = json.loads(path.read_text())
+
+    def stops() -> list[tuple[str, str]]:
+        store = Store(tmp_path / "store", cache=tmp_path / "cache")
+        return checks_of(findings_on(store, outcome), "stop")
+
+    assert stops() == []
+    for damaged in ("{", "[]", json.dumps({**report, "findings": []}), json.dumps({"verdict": "pass"})):
+        path.write_text(damaged)
+        assert ("error", "fairness") in stops()
+    path.unlink()
+    assert ("error", "fairness") in stops()
+
+
+def test_a_release_that_the_gate_stops_is_not_promoted_though_nothing_serves(
+    released: Released, places: tuple[Settings, RunRequest], tmp_path: Path
+) -> None:
+    settings = Settings(store=str(tmp_path / "store"), cache=tmp_path / "cache", keys=places[0].keys)
+    shutil.copytree(released.untouched, tmp_path / "store")
+    shutil.rmtree(tmp_path / "store" / "records" / "releases")
+    request = released.summary.request
+    missing = ('fairness.required=["dialect"]',)
+    summary = run_request(replace(request, overrides=(*request.overrides, *missing)), settings)
+    assert not summary.decision.promote
+    assert summary.decision.outcome == "stop"
+    assert summary.decision.reason == ("the gate stops it: dialect is required, and the data have no such attribute")
+    assert ReleaseRegistry(settings.open_store()).current("knowledge_tracing") is None
+    assert summary.outcome.fairness.verdict == "fail"
+
+
+def test_both_releases_are_compared_on_the_same_students_with_an_interval_and_by_worst_group(
+    released: Released, places: tuple[Settings, RunRequest]
+) -> None:
+    settings, other = places
+    latest = DecisionRecords(settings.open_store()).latest("knowledge_tracing", other_version(settings, other))
+    assert latest is not None
+    assert latest.champion == released.summary.outcome.release.version
+    overall, worst = (f for f in latest.findings if f.check == "non_inferiority")
+    assert (overall.subject, worst.subject) == ("all", "worst group")
+    for finding in (overall, worst):
+        assert finding.value is not None
+        assert finding.low is not None
+        assert finding.high is not None
+        assert finding.low < finding.value < finding.high
+        assert finding.outcome == "pass"  # a tolerance of .5
+    evaluations = {r.evaluation.sha256: r.evaluation.metrics["auc"] for r in (run_request(other, settings).outcome,)}
+    assert any(f"auc {value:.4f}" in overall.reason for value in evaluations.values())
+
+
+def other_version(settings: Settings, request: RunRequest) -> str:
+    outcome: Outcome = run_request(request, settings).outcome
+    return outcome.release.version

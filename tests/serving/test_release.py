@@ -1,7 +1,6 @@
-"""Promotion: the decision and the registry's records."""
+"""Promotion: the registry's records."""
 
 import threading
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -11,41 +10,12 @@ import pytest
 from components._testing.kills import die_at_write
 from components.artifacts import Lineage, Ref, Release
 from components.errors import ArtifactMissingError, DigestMismatchError
+from components.gate.override import Override
 from components.store import Store
 from serving.errors import ReleaseNotFoundError
-from serving.registry import ReleaseRegistry
-from serving.release import decide
+from serving.registry import Pointer, ReleaseRegistry
 
 PENDING = Ref(uri="", sha256="", bytes=0, media_type="")
-
-
-@pytest.mark.parametrize(
-    ("verdict", "candidate", "champion", "promote", "reason"),
-    [
-        ("pass", {"auc": 0.7}, None, True, "nothing serves yet"),
-        ("not_estimable", {"auc": 0.7}, None, True, "nothing serves yet"),
-        ("fail", {"auc": 0.9}, None, False, "fairness verdict is fail"),
-        ("fail", {"auc": 0.9}, {"auc": 0.7}, False, "fairness verdict is fail"),
-        ("pass", {"auc": 0.75}, {"auc": 0.7}, True, "not worse: auc 0.7500 against the champion's 0.7000"),
-        ("pass", {"auc": 0.699}, {"auc": 0.7}, True, "not worse"),
-        ("pass", {"auc": 0.697}, {"auc": 0.7}, False, "worse: auc 0.6970"),
-        ("pass", {}, {"auc": 0.7}, False, "the candidate has no auc"),
-        ("pass", {"auc": 0.7}, {}, False, "the champion has no auc"),
-        ("pass", {"auc": float("nan")}, {"auc": 0.7}, False, "the candidate has no auc"),
-    ],
-)
-def test_the_decision_follows_verdict_metric_and_tolerance(
-    verdict: str, candidate: Mapping[str, float], champion: Mapping[str, float] | None, promote: bool, reason: str
-) -> None:
-    decision = decide(verdict, candidate, champion, 0.002)
-    assert decision.promote is promote
-    assert reason in decision.reason
-
-
-def test_a_tolerance_that_is_no_tolerance_is_refused() -> None:
-    for bad in (-0.1, float("nan")):
-        with pytest.raises(ValueError, match="tolerance"):
-            decide("pass", {"auc": 0.7}, {"auc": 0.7}, bad)
 
 
 @pytest.fixture
@@ -222,3 +192,15 @@ def test_a_change_killed_at_any_write_leaves_the_old_or_the_new_and_can_be_done_
             break
         number += 1
     assert number == (3 if action == "promote" else 2)  # known, history, pointer
+
+
+def test_an_override_travels_with_the_release_and_older_entries_have_none(store: Store) -> None:
+    registry, one = ReleaseRegistry(store), release(store, "aa1")
+    given = Override(by="A. Mensah", reason="this term", until="2027-01-31", given="20261122T100000Z")
+    pointer = registry.promote(one, "let through", override=given)
+    assert pointer.override == given
+    assert registry.current("tracing") == pointer
+    assert registry.history("tracing")[-1].override == given
+    value = pointer.to_json()
+    del value["override"]
+    assert Pointer.from_json(value).override is None

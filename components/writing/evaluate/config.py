@@ -4,10 +4,11 @@ from typing import Literal
 
 from components.config import config_class
 from components.evaluate.config import MIN_RESAMPLES
+from components.evaluate.limits import LevelLimits
 
 
 @config_class
-class WritingEvaluateConfig:
+class WritingEvaluateConfig(LevelLimits):
     """What changes the result of `evaluate`.
 
     The limits are those of Williamson, Xi & Breyer (2012), which testing programmes accept automated scores by.
@@ -34,10 +35,10 @@ class WritingEvaluateConfig:
     max_smd: float = 0.15
     """Limit on a prompt's |SMD|, crossed where its interval leaves 0 out as well; 0 is off."""
     on_fail: Literal["stop", "flag"] = "stop"
-    """A crossed limit ends the run (`stop`), or is only written down (`flag`)."""
+    """A crossed limit ends the run (`stop`), or is written down for the gate to decide on (`flag`)."""
 
     def __post_init__(self) -> None:
-        problems = []
+        problems = self.unknown_severities()
         if self.resamples < MIN_RESAMPLES:
             problems.append(
                 f"resamples is {self.resamples}; expected at least {MIN_RESAMPLES}, as an interval's ends need some "

@@ -12,6 +12,7 @@ Format 1, by key:
 - `prompts`: for each prompt its scale, counts, `status` (`ok` or `too_few`), metrics, intervals, `humans`, `prmse`,
   `traits`, `baselines` and `distribution` (how often humans and the model gave each score).
 - `abstained`: the share of responses that the model gave no score, and how many for each reason.
+- `findings`: what the gate makes of the figures (`components/gate/decision.py`), the worst first.
 - `limits`: each limit (0 is off), `crossed` and `not_judged`, in sentences; `warnings`.
 """
 
@@ -20,6 +21,8 @@ from dataclasses import dataclass
 
 from components.artifacts import JsonValue
 from components.evaluate.bootstrap import Interval
+from components.evaluate.limits import crossed_of, warned
+from components.gate.decision import Finding, findings_to_json
 from components.writing.evaluate import metrics
 from components.writing.evaluate.config import WritingEvaluateConfig
 from components.writing.evaluate.figures import Figure
@@ -52,24 +55,47 @@ class Report:
     details: tuple[PromptDetail, ...]
     """In the order of `scores.prompts`."""
 
-    def crossed(self, config: WritingEvaluateConfig) -> list[str]:
-        """Return one sentence for each limit that is crossed.
+    def findings(self, config: WritingEvaluateConfig) -> list[Finding]:
+        """Return what the gate makes of the figures: each limit that is on, and the warnings.
 
-        QWK and the drop by their point estimates, as acceptance is defined. SMD is a limit on the worst of several
-        prompts, which chance alone takes over any limit where responses are few: its interval must leave 0 out as well.
+        QWK and the drop are judged as `judge_by` says. SMD is a limit on the worst of several prompts, which chance
+        alone takes over any limit where responses are few: its interval must leave 0 out as well.
         """
-        found = []
-        qwk = self.scores.model[HEADLINE].value
-        if config.min_qwk > 0.0 and qwk is not None and qwk < config.min_qwk:
-            found.append(f"qwk is {qwk:.4f}, the limit is at least {config.min_qwk:g}")
-        drop = None if self.scores.humans is None else self.scores.humans["drop"].value
-        if config.max_drop_against_humans > 0.0 and drop is not None and drop > config.max_drop_against_humans:
-            found.append(
-                f"qwk is {drop:.4f} lower than that of two raters on the same responses, the limit is at most "
-                f"{config.max_drop_against_humans:g}"
-            )
+        scores, found = self.scores, []
+        qwk = scores.model[HEADLINE]
+        if config.min_qwk > 0.0 and qwk.value is not None:
+            ends = (qwk.interval.low, qwk.interval.high)
+            said = f"qwk is {qwk.value:.4f}"
+            found.append(config.level("min_qwk", HEADLINE, qwk.value, ends, scores.students, said=said))
+        drop = None if scores.humans is None else scores.humans["drop"]
+        if config.max_drop_against_humans > 0.0 and drop is not None and drop.value is not None:
+            ends = (drop.interval.low, drop.interval.high)
+            said = f"qwk is {drop.value:.4f} lower than that of two raters on the same responses"
+            found.append(config.level("max_drop_against_humans", "drop", drop.value, ends, scores.students, said=said))
         sure, _ = self._beyond_smd(config)
-        return found + sure
+        worst = scores.model["smd"]
+        if config.max_smd > 0.0 and worst.value is not None:
+            found.append(
+                Finding(
+                    check="level",
+                    subject="all",
+                    measure="smd",
+                    value=worst.value,
+                    low=worst.interval.low,
+                    high=worst.interval.high,
+                    limit=config.max_smd,
+                    n=scores.students,
+                    outcome=config.severity_of("max_smd") if sure else "pass",
+                    reason=sure[0] if sure else f"no prompt's smd is beyond {config.max_smd:g} for sure",
+                )
+            )
+        if not found:
+            found = [Finding(check="level", subject="all", measure=HEADLINE, outcome="pass", reason="no limit is set")]
+        return found + warned(HEADLINE, self.warnings(config))
+
+    def crossed(self, config: WritingEvaluateConfig) -> list[str]:
+        """Return one sentence for each limit that is crossed."""
+        return crossed_of(self.findings(config))
 
     def not_judged(self, config: WritingEvaluateConfig) -> list[str]:
         """Return one sentence for each limit that is on and that nothing can be said of."""
@@ -176,6 +202,7 @@ class Report:
                 "scored": "responses with a human score that the model did not abstain from",
                 "difference": "model minus baseline under the same resamples; rmse is better when lower",
             },
+            "findings": findings_to_json(self.findings(config)),
             "limits": {
                 "min_qwk": config.min_qwk,
                 "max_drop_against_humans": config.max_drop_against_humans,

@@ -3,7 +3,7 @@
 import json
 
 from components.artifacts import Evaluation, FairnessReport, ScoredWriting
-from components.errors import ConfigError, GateStoppedError, SchemaError
+from components.errors import GateStoppedError, SchemaError
 from components.schema import PREDICTIONS, STUDENTS
 from components.stage import PENDING, Work, stage
 from components.writing.fairness.config import WritingFairnessConfig
@@ -20,30 +20,25 @@ def fairness(work: Work, logs: ScoredWriting, evaluation: Evaluation, config: Wr
     `components/writing/fairness/explained.py`.
 
     Raises:
-        ConfigError: an attribute that the source does not have.
+        ConfigError: an attribute that the source does not have and that is neither required nor optional.
         SchemaError: predictions of students or prompts that ingest did not publish.
         GateStoppedError: the verdict is `fail` and `on_fail` is `stop`; the report is in the store all the same.
     """
     # Late, so that a run that only finds finished results loads no polars.
     import polars as pl
 
-    from components.fairness.gate import judge
-    from components.fairness.report import DECIMALS, report_json
-    from components.fairness.suppression import SEPARATOR
+    from components.fairness.family import jointly
+    from components.fairness.gate import attributes_to_compare, judge, parts_of_all
+    from components.fairness.limits import DECIMALS
+    from components.fairness.report import report_json
     from components.writing.fairness.explained import MEANINGS as EXPLAINED
     from components.writing.fairness.measures import MEANINGS, SUMMARIES
     from components.writing.fairness.rows import rows_of
     from components.writing.fairness.table import WritingTables, tables_of
     from components.writing.scale import prompt_scales
 
-    attributes = config.attributes or logs.groups
-    parts = list(dict.fromkeys(p for a in attributes for p in ([a] if a in logs.groups else a.split(SEPARATOR))))
-    absent = [p for p in parts if p not in logs.groups]
-    if absent:
-        raise ConfigError(
-            f"fairness.attributes names {absent}, which the source does not have; it has {list(logs.groups)}. Name "
-            "some of these, or leave attributes empty for all."
-        )
+    attributes, missing = attributes_to_compare(config, logs.groups)
+    parts = parts_of_all(attributes, logs.groups)
     tables = WritingTables(attributes={}, useless=None)
     source = work.folder(logs)
     predictions = pl.read_parquet(work.folder(evaluation) / PREDICTIONS).filter(pl.col("score").is_not_null())
@@ -62,8 +57,8 @@ def fairness(work: Work, logs: ScoredWriting, evaluation: Evaluation, config: Wr
         tables = tables_of(rows, {p: tested[p].cast(pl.String).to_list() for p in parts}, attributes, config)
 
     compared = tables.attributes
-    comparisons = {name: found.groups for name, found in compared.items()}
-    judgement = judge(comparisons, config)
+    comparisons = jointly({name: found.groups for name, found in compared.items()}, config)
+    judgement = judge(comparisons, config, missing)
     report = report_json(
         comparisons,
         judgement,

@@ -5,7 +5,30 @@ import numpy.typing as npt
 import pytest
 from scipy.stats import norm, studentized_range, t, ttest_ind
 
-from components.fairness.gaps import departures_of, differences_of
+from components.fairness import gaps
+from components.fairness.gaps import Departure, Difference, Sample, quantile_of
+
+
+def differences_of(
+    values: npt.NDArray[np.float64],
+    drawn: npt.NDArray[np.float64],
+    students: npt.NDArray[np.int64],
+    confidence: float,
+) -> tuple[Difference, ...]:
+    return gaps.differences_of(sample(values, drawn, students), confidence)
+
+
+def departures_of(
+    values: npt.NDArray[np.float64],
+    drawn: npt.NDArray[np.float64],
+    students: npt.NDArray[np.int64],
+    confidence: float,
+) -> tuple[Departure, ...]:
+    return gaps.departures_of(sample(values, drawn, students), confidence)
+
+
+def sample(values: npt.NDArray[np.float64], drawn: npt.NDArray[np.float64], students: npt.NDArray[np.int64]) -> Sample:
+    return Sample(groups=tuple(range(len(values))), values=values, drawn=drawn, students=students)
 
 
 def many(groups: int) -> npt.NDArray[np.int64]:
@@ -109,3 +132,32 @@ def test_the_departure_of_a_small_group_has_the_interval_of_a_t_test() -> None:
     (found,) = departures_of(np.array([sample.mean()]), drawn, np.array([10]), 0.95)
     low, high = t.interval(0.95, 9, sample.mean(), sample.std(ddof=1) / np.sqrt(10))
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.002)
+
+
+def test_a_family_of_independent_pairs_gets_the_quantile_of_all_of_them() -> None:
+    source = np.random.default_rng(8)
+    values = np.array([0.7, 0.8])
+    family = [sample(values, values + source.normal(0, 0.1 * (k + 1), (60_000, 2)), many(2)) for k in range(8)]
+    q = quantile_of([member.largest_of_pairs() for member in family], 0.95)
+    # each pair's difference is normal, and all eight stay below q with probability (2 Phi(q) - 1)^8
+    assert q == pytest.approx(norm.ppf((1 + 0.95 ** (1 / 8)) / 2), rel=0.01)
+    (found,) = gaps.differences_of(family[1], 0.95, q=q)
+    assert found.high - found.value == pytest.approx(q * 0.2 * np.sqrt(2), rel=0.02)
+
+
+def test_attributes_that_say_the_same_cost_nothing_in_a_family() -> None:
+    source = np.random.default_rng(9)
+    values = np.array([0.7, 0.8, 0.6])
+    one = sample(values, values + source.normal(0, 0.1, (20_000, 3)), many(3))
+    alone = quantile_of([one.largest_of_pairs()], 0.95)
+    assert quantile_of([one.largest_of_pairs()] * 5, 0.95) == alone
+    assert quantile_of([one.largest_of_pairs(), one.largest_of_groups()], 0.95) >= alone
+
+
+def test_a_resample_without_any_value_counts_for_nothing_in_a_family() -> None:
+    source = np.random.default_rng(10)
+    values = np.array([0.7, 0.8])
+    drawn = values + source.normal(0, 0.1, (5_000, 2))
+    whole = quantile_of([sample(values, drawn, many(2)).largest_of_pairs()], 0.95)
+    drawn[::10] = np.nan
+    assert quantile_of([sample(values, drawn, many(2)).largest_of_pairs()], 0.95) == pytest.approx(whole, abs=0.1)

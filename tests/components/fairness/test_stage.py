@@ -19,6 +19,7 @@ from components.errors import ConfigError, GateStoppedError, SchemaError
 from components.fairness.config import FairnessConfig
 from components.fairness.groups import ScoredRows, compare_groups
 from components.fairness.stage import fairness
+from components.gate.decision import findings_of, worst_of
 from components.stage import PENDING, Runner
 from components.store import Store
 
@@ -136,7 +137,7 @@ def test_all_attributes_of_the_logs_are_compared_unless_some_are_named(
     assert list(read(store, run(fairness, logs, evaluation, QUICK))["attributes"]) == ["gender", "band"]
     named = run(fairness, logs, evaluation, FairnessConfig(resamples=50, attributes=("band",)))
     assert list(read(store, named)["attributes"]) == ["band"]
-    with pytest.raises(ConfigError, match=r"names \['age'\].*they have \['gender', 'band'\]"):
+    with pytest.raises(ConfigError, match=r"names \['age'\].*it has \['gender', 'band'\]"):
         run(fairness, logs, evaluation, FairnessConfig(attributes=("age", "band")))
 
 
@@ -163,6 +164,31 @@ def test_a_failed_gate_flags_by_default_and_stops_when_asked(store: Store, tmp_p
     assert flagged.reasons[0].startswith("gender: auc is 0.")
     with pytest.raises(GateStoppedError, match=r"gender: auc is 0\..*Look into the groups named"):
         Runner(store)(fairness, logs, evaluation, FairnessConfig(resamples=50, on_fail="stop"))
+
+
+def test_a_required_attribute_that_the_logs_lack_is_a_failed_report_and_an_optional_one_a_warning(
+    store: Store, tmp_path: Path, simulate: Simulate
+) -> None:
+    logs, evaluation = publish(store, tmp_path / "in", simulate(80, 20, 6), {"gender": ["f", "m"] * 40})
+    config = FairnessConfig(resamples=50, optional=("age",))
+    passed = Runner(store)(fairness, logs, evaluation, config)
+    assert passed.verdict == "pass"
+    found = findings_of(read(store, passed))
+    assert [(f.check, f.subject, f.outcome) for f in found if f.check == "groups"] == [("groups", "age", "warn")]
+    failed = Runner(store)(fairness, logs, evaluation, FairnessConfig(resamples=50, required=("age",)))
+    assert failed.verdict == "fail"
+    worst = findings_of(read(store, failed))[0]
+    assert (worst.check, worst.subject, worst.outcome) == ("groups", "age", "stop")
+    assert worst_of(findings_of(read(store, failed))) == "stop"
+
+
+def test_findings_in_the_file_are_rounded_as_everything_else(store: Store, tmp_path: Path, simulate: Simulate) -> None:
+    logs, evaluation = publish(store, tmp_path / "in", simulate(80, 20, 7), {"gender": ["f", "m"] * 40})
+    report = read(store, Runner(store)(fairness, logs, evaluation, QUICK))
+    assert {f["measure"] for f in report["findings"]} == {"auc", "calibration"}
+    for finding in report["findings"]:
+        gap = report["attributes"]["gender"]["gaps"][finding["measure"]]
+        assert [finding[k] for k in ("value", "low", "high")] == [gap[k] for k in ("value", "low", "high")]
 
 
 @pytest.mark.data

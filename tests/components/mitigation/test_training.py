@@ -115,13 +115,13 @@ def test_the_neural_grader_starts_from_a_weighted_ridge_and_weighs_its_loss(fold
         config = NeuralConfig(kind="neural", width=8, filters=12, hidden=10, trait_weight=0.0)
         grader = NeuralGrader.for_training(heavy, config).eval()
     grader.log = lambda *args, **kwargs: None  # type: ignore[method-assign]  # there is no trainer
-    rows = list(range(0, responses(folder), 3))
-    batch = {name: torch.from_numpy(np.array(array)) for name, array in train.batch(rows).items()}
+    every_third = list(range(0, responses(folder), 3))
+    batch = {name: torch.from_numpy(np.array(array)) for name, array in train.batch(every_third).items()}
     with torch.no_grad():
         found = grader.training_step(batch, 0)
         wanted = (batch["score"] - grader.centre_PM[batch["prompt"], 0]) / grader.spread_PM[batch["prompt"], 0]
         errors = (grader.standard_targets(batch)[:, 0] - wanted).square().double().numpy()
-    assert float(found) == pytest.approx(float((errors * weight[rows]).mean()), rel=1e-5)
+    assert float(found) == pytest.approx(float((errors * weight[every_third]).mean()), rel=1e-5)
 
 
 def test_knowledge_tracing_weighs_its_loss_and_only_in_training(tmp_path: Path) -> None:

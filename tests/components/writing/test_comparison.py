@@ -10,7 +10,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from components.app import Application
 from components.chain import HeldOut
-from components.writing.comparison import headline_on_held_out, mean_qwk
+from components.writing.comparison import answers_on_held_out, headline_of
 from tests.components.writing.grading import Codec, Model
 from tests.components.writing.test_scorer import write
 
@@ -25,6 +25,15 @@ APPLICATION = Application(
     scorer="components.writing.scorer:score_writing",
     encoder="fake:used",
 )
+
+
+def headline_on_held_out(application: Application, held: HeldOut, codec: Codec, model: Model) -> float:
+    return mean_qwk(answers_on_held_out(application, held, codec, model))
+
+
+def mean_qwk(answers: pl.DataFrame) -> float:
+    metric = headline_of(answers, np.arange(answers.height), None, 1)
+    return float(metric(np.ones(answers.height, np.int64))[0])
 
 
 def held_out(folder: Path, human: list[float | None], texts: list[str], prompts: list[str]) -> HeldOut:
@@ -96,3 +105,31 @@ def test_one_human_score_leaves_nothing_to_compare(tmp_path: Path) -> None:
         APPLICATION, held_out(tmp_path, [3.0, 3.0, 3.0], ["a b", "a", "a b c"], ["a"] * 3), Codec(), Model()
     )
     assert math.isnan(found)
+
+
+def test_of_a_group_it_is_the_kappa_of_its_own_responses_as_often_as_their_students_count() -> None:
+    source = np.random.default_rng(1)
+    human = source.integers(0, 5, 80).astype(float)
+    given = np.clip(human + source.integers(-1, 2, 80), 0, 4)
+    student, group = np.arange(80) // 2, np.arange(80) // 2 % 2
+    answers = pl.DataFrame({"student": student, "prompt": ["a"] * 80, "score": human, "given": given})
+    counts = source.integers(0, 4, 40)
+    found = headline_of(answers, student, group, 2)(counts)
+    for g in (0, 1):
+        rows = np.repeat(np.flatnonzero(group == g), counts[student[group == g]])
+        expected = cohen_kappa_score(human[rows].astype(int), given[rows].astype(int), weights="quadratic")
+        assert found[g] == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_group_with_few_responses_to_every_prompt_has_no_kappa() -> None:
+    answers = pl.DataFrame(
+        {
+            "student": range(29),
+            "prompt": ["a"] * 29,
+            "score": [1.0, 2.0] * 14 + [1.0],
+            "given": [1.0, 2.0, 2.0] * 9 + [1.0, 2.0],
+        }
+    )
+    group = np.array([0] * 20 + [1] * 9)
+    found = headline_of(answers, np.arange(29), group, 2)(np.ones(29, np.int64))
+    assert np.isnan(found[1])

@@ -1,0 +1,189 @@
+"""What the gate found out about a release, and what follows: findings, each with a reason, and one decision of them.
+
+Fails closed: a decision without findings is a stop, and so is one with a finding that cannot be read.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any, Literal, Self, get_args
+
+from components.artifacts import JsonValue
+from components.errors import SchemaError
+from components.gate.override import Override
+
+FORMAT = 1
+"""Version of a decision's record. Readers accept every version up to this one."""
+
+Check = Literal[
+    "level", "gap", "worst_group", "departure", "non_inferiority", "leakage", "groups", "freshness", "error"
+]
+Outcome = Literal["pass", "warn", "stop"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+"""From the best to the worst."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at. The reason is one sentence without ids of students, also where all is well."""
+
+    check: Check
+    subject: str
+    """Whom it is about: `all`, an attribute, or two of its groups: `gender: F vs M`."""
+    measure: str
+    value: float | None = None
+    low: float | None = None
+    """Lower end of the interval of `value`."""
+    high: float | None = None
+    limit: float | None = None
+    n: int | None = None
+    """Students that `value` rests on; of two groups, those of the smaller one."""
+    outcome: Outcome
+    reason: str
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.check not in get_args(Check):
+            problems.append(f"check is {self.check!r}; expected one of {', '.join(get_args(Check))}")
+        if self.outcome not in OUTCOMES:
+            problems.append(f"outcome is {self.outcome!r}; expected one of {', '.join(OUTCOMES)}")
+        if not self.reason.strip():
+            problems.append("reason is empty; expected a sentence")
+        for name in ("value", "low", "high", "limit"):
+            number = getattr(self, name)
+            if number is not None and not math.isfinite(number):
+                problems.append(f"{name} is {number}; expected a finite number, or None where it cannot be estimated")
+        if problems:
+            raise ValueError(f"A finding on {self.subject!r} makes no sense: {'; '.join(problems)}.")
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the fields as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Rebuild from `to_json`'s value; fields that are not known here are left out.
+
+        Raises:
+            SchemaError: it is no finding that this homeroom can read.
+        """
+        try:
+            known = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
+            return cls(**known)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise SchemaError(
+                f"A finding of the gate cannot be read ({type(error).__name__}): expected the fields "
+                f"{', '.join(cls.__dataclass_fields__)}. Make the report again, or upgrade homeroom."
+            ) from error
+
+
+def worst_of(findings: Iterable[Finding]) -> Outcome:
+    """Return the worst outcome among the findings; without any it is a stop, as nothing was judged."""
+    return max((finding.outcome for finding in findings), key=OUTCOMES.index, default="stop")
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings by outcome, the worst first, else in their order."""
+    return sorted(findings, key=lambda f: -OUTCOMES.index(f.outcome))
+
+
+def findings_to_json(findings: Iterable[Finding]) -> list[JsonValue]:
+    """Return the findings as plain JSON values, the worst first."""
+    return [f.to_json() for f in worst_first(findings)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Whether a release takes over, why, and everything that was found on the way."""
+
+    application: str
+    version: str
+    promote: bool
+    """Whether it serves from now on (or did already)."""
+    reason: str
+    """In a sentence for the record."""
+    findings: tuple[Finding, ...] = ()
+    champion: str | None = None
+    """Version of what served when this was decided."""
+    override: Override | None = None
+    """A person's word that lets a stopped release through, until it expires."""
+    decided: str = ""
+    """When, in UTC; set by whoever records it."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst outcome of all findings; an override does not change what was found."""
+        return worst_of(self.findings)
+
+    def lets_through(self, today: date) -> bool:
+        """Return whether the release may serve: the gate did not stop it, or an override counts on this day."""
+        return self.outcome != "stop" or (self.override is not None and self.override.counts_on(today))
+
+    def reasons(self, *outcomes: Outcome) -> list[str]:
+        """Return the reasons of the findings with these outcomes (all of them where none is named), worst first."""
+        wanted = outcomes or OUTCOMES
+        return [f.reason for f in worst_first(self.findings) if f.outcome in wanted]
+
+    def gate_json(self) -> dict[str, JsonValue]:
+        """Return what a run's summary says of the gate."""
+        return {
+            "outcome": self.outcome,
+            "findings": findings_to_json(self.findings),
+            "override": None if self.override is None else self.override.to_json(),
+        }
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the decision as plain JSON values."""
+        return {
+            "format": FORMAT,
+            "application": self.application,
+            "version": self.version,
+            "decided": self.decided,
+            "champion": self.champion,
+            "promote": self.promote,
+            "reason": self.reason,
+            **self.gate_json(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:  # Any: parsed JSON
+        """Rebuild from `to_json`'s value.
+
+        Raises:
+            SchemaError: it is no decision that this homeroom can read.
+        """
+        try:
+            if int(value["format"]) > FORMAT:
+                raise SchemaError(
+                    f"A decision has format {value['format']}; this homeroom reads formats up to {FORMAT}. Upgrade it."
+                )
+            override = value["override"]
+            return cls(
+                application=value["application"],
+                version=value["version"],
+                promote=value["promote"],
+                reason=value["reason"],
+                findings=findings_of(value),
+                champion=value["champion"],
+                override=None if override is None else Override.from_json(override),
+                decided=value["decided"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, SchemaError):
+                raise
+            raise SchemaError(
+                f"A decision of the gate cannot be read ({type(error).__name__}: {error}). Have it made again by a run."
+            ) from error
+
+
+def findings_of(report: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """Return the findings of a report (`groups.json`, `metrics.json`, `leakage.json`), read strictly.
+
+    Raises:
+        SchemaError: there is no list of findings, or one of them cannot be read.
+    """
+    found = report.get("findings")
+    if not isinstance(found, Sequence) or isinstance(found, str):
+        raise SchemaError("A report has no list of findings; it is of an older homeroom. Run its stage again.")
+    return tuple(Finding.from_json(one) for one in found)

@@ -1,0 +1,197 @@
+"""Letting a stopped release through by hand: a name, a reason and a day; what happens when the day is over."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from components.artifacts import Lineage, Ref, Release
+from components.errors import ConfigError, GateStoppedError, StoreError
+from components.gate.decision import Decision, Finding
+from components.gate.override import Override, today_utc
+from components.gate.records import DecisionRecords
+from components.store import Store
+from flows import promotion
+from flows.checks import check_overrides
+from flows.cli.releases import releases
+from flows.promotion import judged_by_itself, promote_by_hand, roll_back
+from flows.settings import Settings
+from serving.registry import ReleaseRegistry
+
+APPLICATION = "knowledge_tracing"
+PENDING = Ref(uri="", sha256="", bytes=0, media_type="")
+STOP = Finding(check="gap", subject="gender: F vs M", measure="auc", outcome="stop", reason="auc is 0.080 higher for F")
+WARN = Finding(check="groups", subject="all", measure="", outcome="warn", reason="nothing was judged by group")
+PASS = Finding(check="level", subject="all", measure="auc", outcome="pass", reason="auc is 0.7500")
+OVERRIDE = Override(by="A. Mensah", reason="this term only", until="2999-12-31", given="20261122T100000Z")
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("HOMEROOM_STORE", str(tmp_path / "store"))
+    return Settings().open_store()
+
+
+def release(
+    store: Store, digits: str, findings: Sequence[Finding] | None = None, *, verdict: str = "pass", decided: bool = True
+) -> Release:
+    """Publish a release whose report on groups has these findings, and record the gate's decision on it."""
+    version = f"{APPLICATION}-{digits.ljust(12, '0')}"
+    draft = Release(ref=PENDING, lineage=Lineage(), application=APPLICATION, version=version, verdict=verdict)
+    with store.scratch() as folder:
+        report: dict[str, Any] = {} if findings is None else {"findings": [f.to_json() for f in findings]}
+        (folder / "fairness.json").write_text(json.dumps(report))
+        (folder / "bundle.json").write_text(version)
+        found = store.publish(draft, folder)
+    ReleaseRegistry(store).register(found)
+    if decided and findings is not None:
+        decision = Decision(
+            application=APPLICATION, version=version, promote=False, reason="the gate", findings=tuple(findings)
+        )
+        DecisionRecords(store).add(decision)
+    return found
+
+
+def homeroom(*arguments: str) -> Result:
+    return CliRunner().invoke(releases, [APPLICATION, *arguments])
+
+
+def test_a_stopped_release_is_refused_with_its_reasons_and_stays_out(store: Store) -> None:
+    stopped = release(store, "aa", [PASS, STOP])
+    with pytest.raises(GateStoppedError, match=r"auc is 0.080 higher for F.*--override-by NAME"):
+        promote_by_hand(store, stopped, "I like it")
+    assert ReleaseRegistry(store).current(APPLICATION) is None
+
+
+def test_an_override_lets_it_through_is_recorded_and_travels_with_the_release(store: Store) -> None:
+    stopped = release(store, "aa", [PASS, STOP])
+    promote_by_hand(store, stopped, "this term only", OVERRIDE)
+    current = ReleaseRegistry(store).current(APPLICATION)
+    assert current is not None
+    assert (current.version, current.override) == (stopped.version, OVERRIDE)
+    latest = DecisionRecords(store).latest(APPLICATION, stopped.version)
+    assert latest is not None
+    assert (latest.outcome, latest.promote, latest.override) == ("stop", True, OVERRIDE)
+    assert len(DecisionRecords(store).times(APPLICATION, stopped.version)) == 2
+    promote_by_hand(store, stopped, "again, while it counts")
+
+
+def expire(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promotion, "today_utc", lambda: date(3000, 1, 1))
+
+
+def test_an_expired_override_lets_nothing_through_and_a_new_one_does(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = release(store, "aa", [STOP])
+    promote_by_hand(store, stopped, "this term only", OVERRIDE)
+    expire(monkeypatch)
+    with pytest.raises(GateStoppedError, match=r"override by A\. Mensah EXPIRED on 2999-12-31"):
+        promote_by_hand(store, stopped, "once more")
+    current = ReleaseRegistry(store).current(APPLICATION)
+    assert current is not None  # what serves is not taken down by itself
+    assert current.version == stopped.version
+    promote_by_hand(store, stopped, "next term", replace(OVERRIDE, until="3000-06-30", reason="next term"))
+    current = ReleaseRegistry(store).current(APPLICATION)
+    assert current is not None
+    assert current.override is not None
+    assert current.override.until == "3000-06-30"
+
+
+def test_going_back_to_a_release_whose_override_expired_is_refused(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped, good = release(store, "aa", [STOP]), release(store, "bb", [PASS])
+    promote_by_hand(store, stopped, "this term only", OVERRIDE)
+    promote_by_hand(store, good, "better")
+    roll_back(store, APPLICATION, "while it counts")
+    back = ReleaseRegistry(store).current(APPLICATION)
+    assert back is not None
+    assert (back.version, back.override) == (stopped.version, OVERRIDE)
+    promote_by_hand(store, good, "better")
+    expire(monkeypatch)
+    with pytest.raises(GateStoppedError, match="EXPIRED"):
+        roll_back(store, APPLICATION, "bad answers")
+    roll_back(store, APPLICATION, "bad answers", None, replace(OVERRIDE, until="3000-06-30"))
+    back = ReleaseRegistry(store).current(APPLICATION)
+    assert back is not None
+    assert back.version == stopped.version
+
+
+def test_what_the_gate_does_not_stop_needs_no_override_and_takes_none(store: Store) -> None:
+    warned = release(store, "aa", [WARN])
+    with pytest.raises(ConfigError, match="there is nothing to override"):
+        promote_by_hand(store, warned, "to be sure", OVERRIDE)
+    assert promote_by_hand(store, warned, "the council approved it").promote
+
+
+def test_a_release_that_no_run_decided_on_is_judged_by_the_findings_that_it_carries(store: Store) -> None:
+    with pytest.raises(GateStoppedError, match=r"auc is 0\.080 higher"):
+        promote_by_hand(store, release(store, "aa", [STOP], decided=False), "by hand")
+    decision = promote_by_hand(store, release(store, "bb", [PASS], decided=False), "by hand")
+    assert decision.outcome == "warn"  # it was not compared with what serves
+    empty = judged_by_itself(store, release(store, "cc", [], decided=False))
+    assert empty.outcome == "stop"
+    assert empty.reasons("stop") == ["fairness.json: it has no findings, so nothing was judged"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "outcome"), [("pass", "warn"), ("not_estimable", "warn"), ("no_groups", "warn"), ("fail", "stop")]
+)
+def test_an_older_release_without_findings_has_its_verdict(store: Store, verdict: str, outcome: str) -> None:
+    older = release(store, "aa", None, verdict=verdict)
+    decision = judged_by_itself(store, older)
+    assert decision.outcome == outcome
+    assert any(verdict in reason for reason in decision.reasons(decision.outcome))
+    ReleaseRegistry(store).promote(older, "of an older homeroom")
+    ReleaseRegistry(store).promote(release(store, "bb", [PASS]), "newer")
+    assert roll_back(store, APPLICATION, "going back is never refused to a release that was never judged") is None
+
+
+def test_a_decision_that_cannot_be_read_lets_nothing_through(store: Store) -> None:
+    good = release(store, "aa", [PASS])
+    time = DecisionRecords(store).times(APPLICATION, good.version)[-1]
+    store.write_record(f"releases/{APPLICATION}/decisions/{good.version}/{time}.json", {"format": 1})
+    with pytest.raises(StoreError, match="nobody can say what the gate found"):
+        promote_by_hand(store, good, "surely")
+
+
+def test_the_command_shows_a_decision_in_words_and_as_json(store: Store) -> None:
+    stopped = release(store, "aa", [PASS, WARN, STOP])
+    told = homeroom("--decision", "aa")
+    assert told.exit_code == 0, told.output
+    assert told.output.splitlines()[0].startswith(f"{stopped.version}: stop on ")
+    assert told.output.index("auc is 0.080 higher") < told.output.index("nothing was judged by group")
+    value = json.loads(homeroom("--decision", "aa", "--json").output)
+    assert value["outcome"] == "stop"
+    assert [f["outcome"] for f in value["findings"]] == ["stop", "warn", "pass"]
+
+
+def test_the_command_takes_an_override_and_lists_it(store: Store) -> None:
+    release(store, "aa", [STOP])
+    until = today_utc().isoformat()
+    assert isinstance(homeroom("--promote", "aa").exception, GateStoppedError)
+    incomplete = homeroom("--promote", "aa", "--override-by", "A. Mensah")
+    assert isinstance(incomplete.exception, ConfigError)
+    assert "--until is None" in str(incomplete.exception)
+    done = homeroom("--promote", "aa", "--override-by", "A. Mensah", "--reason", "this term", "--until", until)
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-1] == f"  override by A. Mensah until {until}: this term"
+    for wrong in (("--until", until), ("--json",), ("--promote", "aa", "--decision", "aa")):
+        assert homeroom(*wrong).exit_code == 2
+
+
+def test_doctor_fails_when_an_override_has_expired(store: Store) -> None:
+    stopped = release(store, "aa", [STOP])
+    assert check_overrides(Settings()).ok
+    ReleaseRegistry(store).promote(stopped, "let through", override=OVERRIDE)
+    assert check_overrides(Settings()).ok
+    ReleaseRegistry(store).promote(stopped, "long ago", override=replace(OVERRIDE, until="2020-01-31"))
+    check = check_overrides(Settings())
+    assert not check.ok
+    assert "EXPIRED on 2020-01-31" in check.finding
