@@ -27,7 +27,7 @@ soak: $(STAMP)  ## the large counts; outcomes belong into benchmarks/results/
 	$(BIN)/python -m pytest -m soak -s
 
 bench: $(STAMP)  ## measurements, with the machine named
-	$(BIN)/python benchmarks/step.py
+	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.trainer_startup
 	$(BIN)/python -m benchmarks.tracing_step
 	$(BIN)/python -m benchmarks.loader

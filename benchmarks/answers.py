@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmarks.step import processor_name
+from benchmarks.machine import processor_name
 from components.artifacts import Evaluation, ScoredWriting
 from components.secrets import SecretKey, write_key
 from components.stage import Runner

@@ -33,7 +33,7 @@ from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader, TensorDataset
 
 import trainer as L
-from benchmarks.step import processor_name
+from benchmarks.machine import processor_name
 from trainer.checkpoints.sharded import manifest
 from trainer.plugins import AsyncCheckpointIO
 from trainer.strategies import FSDPStrategy

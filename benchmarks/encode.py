@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.step import processor_name
+from benchmarks.machine import processor_name
 from benchmarks.writing_sets import Essay, data_folder, read_asap_aes, texts_of
 from components.writing.codec import Codec, Request
 from components.writing.preprocess.config import WritingPreprocessConfig

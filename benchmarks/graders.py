@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.step import processor_name
+from benchmarks.machine import processor_name
 from benchmarks.writing_sets import ENDS, FOLDS, data_folder, read_asap_aes, write_scored
 from components.app import Application, load_application
 from components.config import as_plain

@@ -1,6 +1,6 @@
-"""How well texts are graded, and how hard the grader is to fool: ASAP-AES, the published folds, the kernel grader.
+"""How well texts are graded, and how hard the grader is to fool: ASAP-AES, the published folds.
 
-    HOMEROOM_DATA=DATA python -m benchmarks.grading [--folds 0 1] [--essays 60]
+    HOMEROOM_DATA=DATA python -m benchmarks.grading [--grader kernel] [--folds 0 1] [--essays 60]
 
 Agreement: quadratic weighted kappa (QWK) per prompt, mean of folds, with the CPU seconds of preprocessing, fitting and
 predicting. Intervals: the share of human scores within them, and their width. Abstention: genuine essays that are
@@ -27,25 +27,24 @@ import numpy.typing as npt
 import polars as pl
 import torch
 
-from benchmarks.step import processor_name
+from benchmarks.machine import processor_name
 from benchmarks.writing_sets import ENDS, FOLDS, TASKS, Essay, data_folder, read_asap_aes, write_scored
-from components.app import answer_requests
+from components.app import Application, answer_requests, load_application
+from components.config import as_plain
+from components.evaluate.predict import CHECKPOINT
+from components.train.fit import fit
+from components.train.job import Job
 from components.writing.codec import Answer, Codec, Request
 from components.writing.codec.text import passages
+from components.writing.evaluate.predict import predict_split
 from components.writing.kernel.choices import weighted_kappa
-from components.writing.kernel.config import KernelConfig
-from components.writing.kernel.fit import fit_kernel
-from components.writing.kernel.grader import KernelGrader
 from components.writing.preprocess.arrays import TextArrays
-from components.writing.preprocess.config import WritingPreprocessConfig
 from components.writing.preprocess.layout import write_dataset
 
 BATCH = 32
 KEYWORDS = 40
 MOST_GAIN_SD = 0.5
 GOALS = {
-    "QWK": (0.77, 1.0),
-    "CPU seconds": (0.0, 150.0),
     "coverage": (0.88, 0.92),
     "genuine essays refused": (0.0, 0.02),
     "other prompts' essays caught": (0.90, 1.0),
@@ -53,8 +52,12 @@ GOALS = {
     "feedback agrees": (0.90, 1.0),
     "served equals offline": (0.0, 1e-5),
 }
+OF_GRADER = {
+    "kernel": {"QWK": (0.77, 1.0), "CPU seconds": (0.0, 150.0)},
+    "neural": {"QWK": (0.76, 1.0)},
+}
 ROBUST = (0.90, 1.0)
-WITHOUT_GOAL = frozenset({"keywords strewn in"})
+WITHOUT_GOAL = frozenset({"the model's words strewn in"})
 """With the model's own best words at random places: whoever can do that knows the model; shown for what it is."""
 # Sentences of our own, of the length of a short essay when repeated; what is tested is the language, not the story.
 LANGUAGES = {
@@ -91,7 +94,8 @@ class Graded:
     """A fitted grader, as a service would use it."""
 
     codec: Codec
-    grader: KernelGrader
+    grader: Any
+    """The trained module, of whatever kind."""
 
     def run(self, inputs: dict[str, Any]) -> dict[str, npt.NDArray[Any]]:
         """Return the model's outputs by name."""
@@ -107,48 +111,43 @@ class Graded:
         return found
 
 
-def predict(grader: KernelGrader, arrays: TextArrays) -> dict[str, npt.NDArray[np.float64]]:
-    """Return `raw`, `low` and `high` of each response of a split."""
-    parts: list[dict[str, torch.Tensor]] = []
-    count = len(arrays.score_R)
-    with torch.inference_mode():
-        for start in range(0, count, BATCH):
-            batch = arrays.batch(range(start, min(start + BATCH, count)))
-            parts.append(grader.predict_step({k: torch.from_numpy(np.array(v)) for k, v in batch.items()}, 0))
-    return {name: torch.cat([part[name] for part in parts]).numpy() for name in ("raw", "low", "high")}
-
-
-def run_fold(essays: Sequence[Essay], splits: dict[str, str], count: int, seed: int) -> Fold:
+def run_fold(
+    application: Application, config: Any, essays: Sequence[Essay], splits: dict[str, str], count: int, seed: int
+) -> Fold:
     """Preprocess, fit and predict a fold as the stages do, then try `count` essays of each prompt with each trick."""
     found = Fold()
     with tempfile.TemporaryDirectory() as place:
-        source, target = Path(place) / "source", Path(place) / "dataset"
-        source.mkdir()
-        target.mkdir()
+        source, target, trained = (Path(place) / name for name in ("source", "dataset", "trained"))
+        for folder in (source, target, trained):
+            folder.mkdir()
         write_scored(essays, splits, source)
         started = time.process_time()
-        codec = write_dataset(source, target, WritingPreprocessConfig()).codec
-        grader = fit_kernel(target, KernelConfig())
+        codec = write_dataset(source, target, config.preprocess).codec
+        job = Job(package=application.package, dataset=str(target), folder=str(trained), config=as_plain(config.train))
+        fit(job)
         arrays = TextArrays.open(target, "test")
-        predicted = predict(grader, arrays)
+        predicted = predict_split(application, target, trained, "test", rows=len(arrays.score_R), traits=0).score
+        assert predicted.low is not None
+        assert predicted.high is not None
         found.cpu_s = time.process_time() - started
         table = pl.read_parquet(target / "responses.parquet").filter(pl.col("split") == "test")
+        grader = application.part(application.model).load_from_checkpoint(trained / CHECKPOINT).eval()
     score = arrays.score_R.astype(np.float64)
-    found.covered = ((score >= predicted["low"]) & (score <= predicted["high"])).astype(float).tolist()
+    found.covered = ((score >= predicted.low) & (score <= predicted.high)).astype(float).tolist()
     widths = []
     for p, terms in enumerate(codec.prompts):
         own = np.flatnonzero(arrays.prompt_R == p)
-        rounded = np.array([terms.rubric.rounded(value) for value in predicted["raw"][own].tolist()])
+        rounded = np.array([terms.rubric.rounded(value) for value in predicted.raw[own].tolist()])
         found.qwk[terms.name] = weighted_kappa(score[own], rounded)
         size = terms.rubric.high - terms.rubric.low
-        widths.append((predicted["high"][own] - predicted["low"][own]).mean() / size)
+        widths.append((predicted.high[own] - predicted.low[own]).mean() / size)
     found.width = float(np.mean(widths))
     found.shares["genuine essays refused"] = 1.0 - table["abstained"].null_count() / table.height
 
     by_response = {essay.response: essay for essay in essays}
     test = [by_response[response] for response in table["response"]]
     train = [essay for essay in essays if splits[essay.response] == "train"]
-    offline = dict(zip(table["response"], predicted["raw"].tolist(), strict=True))
+    offline = dict(zip(table["response"], predicted.raw.tolist(), strict=True))
     graded = Graded(codec, grader)
     source_of_chance = random.Random(seed)
     chosen = [
@@ -212,7 +211,9 @@ def _repeating(text: str) -> Callable[[Essay], str]:
 def tricked(graded: Graded, chosen: Sequence[Essay], train: Sequence[Essay], source: random.Random) -> dict[str, float]:
     """Return in which share of cases each trick gains at most `MOST_GAIN_SD`, or is refused."""
     spread = {p: statistics.pstdev(e.score for e in train if e.prompt == p) for p in ENDS}
-    keywords = {p: strongest_words(graded, [e for e in train if e.prompt == p]) for p in ENDS}
+    by_prompt = {p: [e for e in train if e.prompt == p] for p in ENDS}
+    told = {p: telling_words(own) for p, own in by_prompt.items()}
+    known = {p: strongest_words(graded, own) for p, own in by_prompt.items()} if graded.codec.grams else told
 
     def shuffled(text: str) -> str:
         parts = [text[start:end].strip() for start, end in passages(text, 1_000)]
@@ -220,9 +221,11 @@ def tricked(graded: Graded, chosen: Sequence[Essay], train: Sequence[Essay], sou
         return " ".join(parts)
 
     tricks: dict[str, Callable[[Essay], str]] = {
-        "keywords appended": lambda e: f"{e.text} {' '.join(keywords[e.prompt])}",
-        "keywords as a list": lambda e: f"{e.text} {', '.join(keywords[e.prompt])}.",
-        "keywords strewn in": lambda e: strewn(e.text, keywords[e.prompt], source),
+        "keywords appended": lambda e: f"{e.text} {' '.join(told[e.prompt])}",
+        "keywords as a list": lambda e: f"{e.text} {', '.join(told[e.prompt])}.",
+        "the model's words appended": lambda e: f"{e.text} {' '.join(known[e.prompt])}",
+        "the model's words as a list": lambda e: f"{e.text} {', '.join(known[e.prompt])}.",
+        "the model's words strewn in": lambda e: strewn(e.text, known[e.prompt], source),
         "all repeated": lambda e: f"{e.text}\n{e.text}",
         "half repeated twice": lambda e: f"{e.text}\n{e.text[: len(e.text) // 2]}\n{e.text[: len(e.text) // 2]}",
         "prompt copied behind": lambda e: f"{e.text}\n{TASKS[e.prompt]}",
@@ -245,7 +248,7 @@ def tricked(graded: Graded, chosen: Sequence[Essay], train: Sequence[Essay], sou
 
 
 def strongest_words(graded: Graded, train: Sequence[Essay]) -> list[str]:
-    """Return the words that add most to a score: worse than any pupil's guess."""
+    """Return the words that add most to a score: who knows these knows the model."""
     effects: dict[str, list[float]] = {}
     index = graded.codec.index_of(train[0].prompt)
     first = graded.codec.gram_range(index)[0]
@@ -258,6 +261,18 @@ def strongest_words(graded: Graded, train: Sequence[Essay]) -> list[str]:
                 effect = graded.grader.weight_VM[first + place, 0] * float(block.rarity_V[place])
                 effects.setdefault(word.lower(), [float(effect)])
     return sorted(effects, key=lambda word: -effects[word][0])[:KEYWORDS]
+
+
+def telling_words(train: Sequence[Essay]) -> list[str]:
+    """Return the words whose presence goes with high scores most, as whoever has the essays can find them."""
+    held = [{w.lower() for w in essay.text.split() if w.isalpha() and len(w) > 3} for essay in train]
+    score = np.array([essay.score for essay in train])
+    found = {}
+    for word in set().union(*held):
+        has = np.array([word in own for own in held])
+        if 20 <= has.sum() <= len(train) - 20:
+            found[word] = float((score[has].mean() - score[~has].mean()) * np.sqrt(has.mean() * (1 - has.mean())))
+    return sorted(found, key=lambda word: -found[word])[:KEYWORDS]
 
 
 def strewn(text: str, words: Sequence[str], source: random.Random) -> str:
@@ -291,15 +306,18 @@ def explained(graded: Graded, chosen: Sequence[Essay], offline: dict[str, float]
 def main() -> int:
     """Measure and print a table; the exit status says whether the goals were reached."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--grader", default="kernel", help="a configuration of essay_grading, or the path of one")
     parser.add_argument("--folds", type=int, nargs="+", default=list(range(FOLDS)), choices=range(FOLDS))
     parser.add_argument("--essays", type=int, default=60, help="of each prompt and fold, for all but the agreement")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    application = load_application("essay_grading")
+    config = application.configuration(options.grader)
     essays, folds = read_asap_aes(data_folder())
     runs = []
     for number in options.folds:
-        runs.append(run_fold(essays, folds[number], options.essays, seed=number))
+        runs.append(run_fold(application, config, essays, folds[number], options.essays, seed=number))
         mean = statistics.mean(runs[-1].qwk.values())
         sys.stdout.write(f"fold {number}: QWK {mean:.4f}, {runs[-1].cpu_s:.1f} CPU s\n")
         sys.stdout.flush()
@@ -313,20 +331,20 @@ def main() -> int:
         pick = max if name == "served equals offline" else statistics.mean
         figures[name] = float(pick([run.shares[name] for run in runs]))
     per_prompt = {p: statistics.mean(run.qwk[p] for run in runs) for p in ENDS}
-    missed = report(figures, per_prompt)
+    missed = report(options.grader, figures, per_prompt)
     if options.json is not None:
         options.json.write_text(json.dumps({"figures": figures, "qwk": per_prompt}, indent=1), encoding="utf-8")
     return 1 if missed else 0
 
 
-def report(figures: dict[str, float], per_prompt: dict[str, float]) -> int:
+def report(grader: str, figures: dict[str, float], per_prompt: dict[str, float]) -> int:
     """Print the figures beside their goals and return how many were missed."""
-    sys.stdout.write(
-        f"\n{processor_name()}\nQWK per prompt: {'  '.join(f'{p} {q:.3f}' for p, q in per_prompt.items())}\n"
-    )
+    shown = "  ".join(f"{prompt} {qwk:.3f}" for prompt, qwk in per_prompt.items())
+    sys.stdout.write(f"\n{processor_name()}, {grader} grader\nQWK per prompt: {shown}\n")
     missed = 0
+    goals = {**GOALS, **OF_GRADER.get(grader, {})}
     for name, value in figures.items():
-        low, high = GOALS.get(name, ROBUST if name.startswith("trick") and "no goal" not in name else (-np.inf, np.inf))
+        low, high = goals.get(name, ROBUST if name.startswith("trick") and "no goal" not in name else (-np.inf, np.inf))
         kept = low <= value <= high
         missed += not kept
         goal = f"goal {low:g} to {high:g}" if np.isfinite(low) else "no goal"

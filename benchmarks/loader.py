@@ -25,7 +25,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.step import processor_name
+from benchmarks.machine import processor_name
 from components.preprocess.windows import cut_windows
 from components.sequences.loader import WindowLoader
 from components.sequences.windows import Windows

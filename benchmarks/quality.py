@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.step import processor_name
+from benchmarks.machine import processor_name
 from components.artifacts import SequenceDataset
 from components.errors import PipelineError
 from components.stage import Runner

@@ -41,7 +41,9 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 import trainer as L
-from benchmarks.step import OFF, Batch, Batches, SequenceNet, processor_name
+from benchmarks.machine import processor_name
+from benchmarks.nets import Batch, Batches, SequenceNet
+from benchmarks.step import OFF
 from components.launch.processes import descendants, kill_all
 from trainer.strategies import DDPStrategy, FSDPStrategy, Strategy
 

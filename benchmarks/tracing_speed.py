@@ -33,8 +33,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import trainer as L
+from benchmarks.machine import processor_name
 from benchmarks.quality import SETS, prepare
-from benchmarks.step import OFF, processor_name
+from benchmarks.step import OFF
 from components.sequences.loader import WindowLoader
 from components.sequences.windows import Windows
 from flows.knowledge_tracing.config import KnowledgeTracingTrainConfig

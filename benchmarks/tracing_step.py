@@ -17,18 +17,9 @@ from typing import Any
 import torch
 
 import trainer as L
-from benchmarks.step import (
-    OFF,
-    Batches,
-    Case,
-    Clock,
-    Result,
-    clock_class,
-    processor_name,
-    same_weights,
-    summarise,
-    timed,
-)
+from benchmarks.machine import processor_name
+from benchmarks.nets import Batches
+from benchmarks.step import OFF, Case, Clock, Result, clock_class, same_weights, summarise, timed
 from flows.knowledge_tracing.config import DktConfig
 from flows.knowledge_tracing.model import DeepKnowledgeTracing
 

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 
 import trainer as L
-from benchmarks.step import OFF, Batches
+from benchmarks.nets import Batches
+from benchmarks.step import OFF
 
 LIMITS = {"import_s": 0.15, "construct_and_step_ms": 3.0, "memory_mb": 5.0}
 TITLES = {

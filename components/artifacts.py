@@ -322,6 +322,16 @@ class TextDataset(Artifact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeakageReport(Artifact):
+    """Whether what is held out was seen in training: `leakage.json` (see `components/leakage/findings.py`)."""
+
+    verdict: str
+    """`pass`, `warn` or `fail`."""
+    reasons: tuple[str, ...] = ()
+    """What did not pass, a sentence each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint(Artifact):
     """A trained model: `model.ckpt` (weights_only-safe), `history.csv`, `training.json`."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-STAGES = ("ingest", "preprocess", "train", "evaluate", "fairness", "export", "deploy")
+STAGES = ("ingest", "preprocess", "leakage", "train", "evaluate", "fairness", "export", "deploy")
 """The stages, in their order; the same for every kind of data."""
 
 
@@ -28,6 +28,8 @@ class Chain:
     ingest: str
     """The stage functions; each is marked with `@stage` and has the name of its field."""
     preprocess: str
+    leakage: str
+    """Takes what ingest and preprocess published; before training, as there is no use in training what is no test."""
     train: str = "components.train.stage:train"
     evaluate: str
     fairness: str

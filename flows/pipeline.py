@@ -9,6 +9,7 @@ from components.artifacts import (
     Checkpoint,
     Evaluation,
     FairnessReport,
+    LeakageReport,
     OnnxModel,
     RawFiles,
     Release,
@@ -35,6 +36,7 @@ class Outcome:
     raw: RawFiles
     logs: Any  # the kind of data says which artifact
     dataset: Any  # as above
+    leakage: LeakageReport
     checkpoint: Checkpoint
     evaluation: Evaluation
     fairness: FairnessReport
@@ -51,6 +53,7 @@ def run_pipeline(
     """Take raw files to a release."""
     logs = run(chain.stage("ingest"), raw, config.ingest)
     dataset = run(chain.stage("preprocess"), logs, config.preprocess)
+    leaks = run(chain.stage("leakage"), logs, dataset, config.leakage)
     checkpoint = run(chain.stage("train"), dataset, config.train)
     evaluation = run(chain.stage("evaluate"), dataset, checkpoint, config.evaluate)
     groups = run(chain.stage("fairness"), logs, evaluation, config.fairness)
@@ -60,6 +63,7 @@ def run_pipeline(
         raw=raw,
         logs=logs,
         dataset=dataset,
+        leakage=leaks,
         checkpoint=checkpoint,
         evaluation=evaluation,
         fairness=groups,

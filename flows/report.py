@@ -45,6 +45,7 @@ def _handles(summary: RunSummary) -> list[tuple[str, Artifact]]:
     return [
         ("ingest", outcome.logs),
         ("preprocess", outcome.dataset),
+        ("leakage", outcome.leakage),
         ("train", outcome.checkpoint),
         ("evaluate", outcome.evaluation),
         ("fairness", outcome.fairness),

@@ -16,6 +16,7 @@ from components.export.stage import export
 from components.fairness.stage import fairness
 from components.ingest.collect import collect
 from components.ingest.stage import ingest
+from components.leakage.stage import leakage
 from components.preprocess.stage import preprocess
 from components.simulate.stage import simulate
 from components.stage import Runner
@@ -30,6 +31,7 @@ __all__ = [
     "export",
     "fairness",
     "ingest",
+    "leakage",
     "open_application",
     "preprocess",
     "simulate",

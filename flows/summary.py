@@ -37,6 +37,7 @@ class RunSummary:
             "collect": outcome.raw,
             "ingest": outcome.logs,
             "preprocess": outcome.dataset,
+            "leakage": outcome.leakage,
             "train": outcome.checkpoint,
             "evaluate": outcome.evaluation,
             "fairness": outcome.fairness,
@@ -58,6 +59,7 @@ class RunSummary:
             "metrics": by_name(outcome.evaluation.metrics, outcome.evaluation.intervals, chain.headline),
             "confidence": self.scores["bootstrap"]["confidence"],
             **view_of(chain).figures(self.scores),
+            "leakage": {"verdict": outcome.leakage.verdict, "reasons": list(outcome.leakage.reasons)},
             "fairness": {"verdict": outcome.fairness.verdict, "reasons": list(outcome.fairness.reasons)},
             "parity": {"max_abs_error": outcome.onnx.max_abs_error, "int8": outcome.onnx.int8_max_abs_error},
             "release": {

@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
@@ -88,14 +88,8 @@ class S3Server:
             self._moto.start()
             host, port = self._moto.get_host_and_port()
             self._upstream = f"http://{host}:{port}"
-        server = self
-
-        class Handler(_Handler):
-            @property
-            def faults(self) -> "S3Server":
-                return server
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        handler = type("Handler", (_Handler,), {"faults": self})
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._http.daemon_threads = True
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
@@ -241,10 +235,8 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1  # head and body in one packet: else each answer waits 40 ms for the client's delayed ACK
     disable_nagle_algorithm = True
 
-    @property
-    def faults(self) -> S3Server:
-        """The server that this request came to."""
-        raise NotImplementedError
+    faults: ClassVar["S3Server"]
+    """The server that its requests come to: each server makes a subclass of its own."""
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""

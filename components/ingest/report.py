@@ -7,6 +7,7 @@ import polars as pl
 from components.artifacts import JsonValue
 from components.ingest.assembly import Cleaned, Tables
 from components.ingest.faults import DUPLICATE
+from components.ingest.file_counts import file_counts
 from components.ingest.files import FileCount
 from components.ingest.quarantine import counted
 
@@ -20,26 +21,6 @@ def report(
     kept, `possible_duplicates` are the same as another; null where the source names neither times nor items. Students
     with one answer stay: it counts for what their group or problem is like, and nothing can be predicted from it.
     """
-    per_file: list[JsonValue] = []
-    for file in files:
-        own = clean.quarantine.filter(pl.col("file") == file.index)
-        kept = clean.answers.filter(pl.col("file") == file.index).height
-        reasons: dict[str, JsonValue] = {**counted(own)}
-        per_file.append(
-            {
-                "file": file.index,
-                "sha256": file.digest,
-                "role": file.role,
-                "format": file.format,
-                "rows_in": file.rows_in,
-                "rows_kept": kept,
-                "rows_quarantined": own.height,
-                "rows_duplicate": counted(own).get(DUPLICATE, 0),
-                "rows_merged": file.rows_in - kept - own.height,
-                "blank_lines": file.blank_lines,
-                "reasons": reasons,
-            }
-        )
     all_reasons: dict[str, JsonValue] = {**counted(clean.quarantine)}
     conflicting: dict[str, JsonValue] = {**made.conflicting}
     return {
@@ -59,7 +40,7 @@ def report(
         "students_in_valid_files": int((made.students["declared_split"] == "valid").sum()),
         "students_with_conflicting_groups": conflicting,
         "time": _time_range(made.interactions["time_ms"]),
-        "files": per_file,
+        "files": file_counts(files, clean.answers["file"], clean.quarantine),
     }
 
 

@@ -9,6 +9,7 @@ SEQUENCES = Chain(
     unit="probability",
     ingest="components.ingest.stage:ingest",
     preprocess="components.preprocess.stage:preprocess",
+    leakage="components.leakage.stage:leakage",
     evaluate="components.evaluate.stage:evaluate",
     fairness="components.fairness.stage:fairness",
     export="components.export.stage:export",

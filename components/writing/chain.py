@@ -9,6 +9,7 @@ WRITING = Chain(
     unit="points of the rubric",
     ingest="components.writing.ingest.stage:ingest",
     preprocess="components.writing.preprocess.stage:preprocess",
+    leakage="components.writing.leakage.stage:leakage",
     evaluate="components.writing.evaluate.stage:evaluate",
     fairness="components.writing.fairness.stage:fairness",
     export="components.export.stage:export",

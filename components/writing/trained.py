@@ -4,6 +4,7 @@ Shapes: B texts, T tokens at most, W width of a text's vector, F features, G fam
 M = 1 + K targets (the score first), R regions of the predicted score.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ from components.writing.scale import Scale
 from components.writing.targets import Targets
 
 
-class TrainedGrader(tr.LightningModule):
+class TrainedGrader(tr.LightningModule, ABC):
     """Gives a score from a text's tokens and its surface features.
 
     A subclass makes `heads` and gives `encode`. The squared error of standardised scores is minimised; traits count as
@@ -87,9 +88,9 @@ class TrainedGrader(tr.LightningModule):
         self.register_buffer("family_GF", family)
         self._seen: list[Tensor] = []
 
+    @abstractmethod
     def encode(self, tokens_BT: Tensor) -> Tensor:
         """Return the texts' vectors (B, W); 0 among the tokens is padding."""
-        raise NotImplementedError
 
     def start_from(self, targets: Targets) -> None:
         """Take over the scales of the training texts, and the ridge on features that training starts from."""

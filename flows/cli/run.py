@@ -15,7 +15,7 @@ from flows.cli.options import check_local_files, request_from, run_options
 @click.option("--prefect/--no-prefect", default=True, help="Run as a Prefect flow (default), or in this process alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print one machine-readable summary on standard output.")
 def run(application: str, prefect: bool, as_json: bool, **options: Any) -> None:
-    """Take student logs to a release: ingest, preprocess, train, evaluate, fairness, export, deploy.
+    """Take raw files to a release: ingest, preprocess, leakage, train, evaluate, fairness, export, deploy.
 
     A stage whose inputs, configuration, code and libraries did not change is skipped, also after a crash: run the same
     command again.
@@ -62,8 +62,9 @@ def print_summary(summary: dict[str, Any]) -> None:
     click.echo()
     for line in view_of(load_application(summary["request"]["application"]).kind).lines(summary):
         click.echo(line)
-    verdict = summary["fairness"]
-    click.echo(f"fairness verdict: {verdict['verdict']}" + "".join(f"\n  {reason}" for reason in verdict["reasons"]))
+    for name in ("leakage", "fairness"):
+        verdict = summary[name]
+        click.echo(f"{name} verdict: {verdict['verdict']}" + "".join(f"\n  {line}" for line in verdict["reasons"]))
     click.echo(f"ONNX against torch: at most {summary['parity']['max_abs_error']:.1e} apart")
     gate = summary["gate"]
     click.echo(f"gate: {gate['outcome']}")

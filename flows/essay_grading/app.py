@@ -8,6 +8,7 @@ from components.export.config import ExportConfig
 from components.writing.evaluate.config import WritingEvaluateConfig
 from components.writing.fairness.config import WritingFairnessConfig
 from components.writing.ingest.config import WritingIngestConfig
+from components.writing.leakage.config import WritingLeakageConfig
 from components.writing.preprocess.config import WritingPreprocessConfig
 from components.writing.release import WritingDeployConfig
 from flows.essay_grading.config import EssayTrainConfig
@@ -19,6 +20,7 @@ class EssayGradingConfig:
 
     ingest: WritingIngestConfig = field(default_factory=WritingIngestConfig)
     preprocess: WritingPreprocessConfig = field(default_factory=WritingPreprocessConfig)
+    leakage: WritingLeakageConfig = field(default_factory=WritingLeakageConfig)
     train: EssayTrainConfig = field(default_factory=EssayTrainConfig)
     evaluate: WritingEvaluateConfig = field(default_factory=WritingEvaluateConfig)
     fairness: WritingFairnessConfig = field(default_factory=WritingFairnessConfig)

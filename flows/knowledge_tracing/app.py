@@ -9,6 +9,7 @@ from components.evaluate.config import EvaluateConfig
 from components.export.config import ExportConfig
 from components.fairness.config import FairnessConfig
 from components.ingest.config import IngestConfig
+from components.leakage.config import LeakageConfig
 from components.preprocess.config import PreprocessConfig
 from flows.knowledge_tracing.config import KnowledgeTracingTrainConfig
 
@@ -19,6 +20,7 @@ class KnowledgeTracingConfig:
 
     ingest: IngestConfig = field(default_factory=IngestConfig)
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    leakage: LeakageConfig = field(default_factory=LeakageConfig)
     train: KnowledgeTracingTrainConfig = field(default_factory=KnowledgeTracingTrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     fairness: FairnessConfig = field(default_factory=FairnessConfig)

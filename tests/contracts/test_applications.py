@@ -2,6 +2,7 @@
 
 import tomllib
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -12,59 +13,53 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class TestKnowledgeTracing(ApplicationContract):
-    application = "knowledge_tracing"
+class OwnContract(ApplicationContract):
+    """The contract on a release that other tests use as well."""
+
+    released_by: ClassVar[str]
+    """The fixture that gives it."""
 
     @pytest.fixture
-    def release(self, released: Released) -> Released:
-        return released
+    def release(self, request: pytest.FixtureRequest) -> Released:
+        found: Released = request.getfixturevalue(self.released_by)
+        return found
 
 
-class TestAttention(ApplicationContract):
+class TestKnowledgeTracing(OwnContract):
     application = "knowledge_tracing"
-
-    @pytest.fixture
-    def release(self, released_attention: Released) -> Released:
-        return released_attention
+    released_by = "released"
 
 
-class TestEssayGrading(ApplicationContract):
+class TestAttention(OwnContract):
+    application = "knowledge_tracing"
+    released_by = "released_attention"
+
+
+class TestEssayGrading(OwnContract):
     application = "essay_grading"
-
-    @pytest.fixture
-    def release(self, released_essays: Released) -> Released:
-        return released_essays
+    released_by = "released_essays"
 
 
-class TestNeuralEssays(ApplicationContract):
+class TestNeuralEssays(OwnContract):
     application = "essay_grading"
     config = "neural"
-
-    @pytest.fixture
-    def release(self, released_neural_essays: Released) -> Released:
-        return released_neural_essays
+    released_by = "released_neural_essays"
 
 
-class TestShortAnswer(ApplicationContract):
+class TestShortAnswer(OwnContract):
     application = "short_answer"
-
-    @pytest.fixture
-    def release(self, released_answers: Released) -> Released:
-        return released_answers
+    released_by = "released_answers"
 
 
-class TestPooledAnswers(ApplicationContract):
+class TestPooledAnswers(OwnContract):
     application = "short_answer"
     config = "pooled"
-
-    @pytest.fixture
-    def release(self, released_pooled_answers: Released) -> Released:
-        return released_pooled_answers
+    released_by = "released_pooled_answers"
 
 
 def test_every_own_application_is_asked_and_is_an_entry_point() -> None:
     folders = {path.parent.name for path in (ROOT / "flows").glob("*/app.py")}
-    asked = {kind.application for kind in ApplicationContract.__subclasses__()}
+    asked = {kind.application for kind in OwnContract.__subclasses__()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert asked == folders
     assert project["entry-points"]["homeroom.apps"] == {name: f"flows.{name}.app:APP" for name in sorted(folders)}

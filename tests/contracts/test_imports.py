@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STAGES = (
     "ingest",
     "preprocess",
+    "leakage",
     "train",
     "evaluate",
     "fairness",
@@ -17,6 +18,7 @@ STAGES = (
     "deploy",
     "simulate",
     "writing.ingest",
+    "writing.leakage",
 )
 
 

@@ -224,9 +224,7 @@ def test_a_run_whose_server_is_killed_goes_on_and_reports_when_it_is_back(
     assert place.digests() == undisturbed_digests(released, tmp_path / "whole", 52)
 
 
-def test_with_a_temporary_server_the_run_outlives_it_and_it_does_not_outlive_the_run(
-    released: Released, tmp_path: Path
-) -> None:
+def test_with_a_temporary_server_the_run_outlives_it(released: Released, tmp_path: Path) -> None:
     base = Server(tmp_path / "prefect").environment
     place = Place(released, tmp_path / "c", 53)
     with start(place, base) as process:
@@ -242,6 +240,10 @@ def test_with_a_temporary_server_the_run_outlives_it_and_it_does_not_outlive_the
     assert not any("Traceback" in line for line in said)
     assert place.digests() == undisturbed_digests(released, tmp_path / "whole", 53)
 
+
+@pytest.mark.soak
+def test_a_temporary_server_does_not_outlive_the_run(released: Released, tmp_path: Path) -> None:
+    base = Server(tmp_path / "prefect").environment
     other = Place(released, tmp_path / "d", 54)
     killed = kill_at(other.command, "predicting", environment=other.environment(base), folder=ROOT)
     assert killed.was_killed

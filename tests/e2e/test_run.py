@@ -55,6 +55,7 @@ def test_a_second_run_skips_everything_and_says_why(same_places: Released, capsy
     assert [s["stage"] for s in summary["stages"]] == [
         "ingest",
         "preprocess",
+        "leakage",
         "train",
         "evaluate",
         "fairness",

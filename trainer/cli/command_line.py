@@ -7,12 +7,10 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MethodType
-from typing import Any, get_type_hints
+from typing import Any
 
-import docstring_parser
 import yaml
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]  # it is listed in a way of its own
 from torch.optim import Optimizer
@@ -22,6 +20,7 @@ from trainer.cli.instantiation import HyperparameterKeeper, instantiate_class, w
 from trainer.cli.jsonargparse_names import KEEP_NONE, Instantiator, class_from_function, instantiate
 from trainer.cli.optimizers import LRSchedulerTypeTuple, LRSchedulerTypeUnion, ReduceLROnPlateau
 from trainer.cli.parser import AUTOMATIC, LightningArgumentParser
+from trainer.cli.readings import as_list, automatic, returned, short_description, version_of_homeroom
 from trainer.cli.save_config import SaveConfigCallback
 from trainer.datamodule import LightningDataModule
 from trainer.errors import MisconfigurationException, four_parts
@@ -134,7 +133,7 @@ class LightningCLI:
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Return a parser that reads configuration files."""
-        kwargs.setdefault("dump_header", [f"trainer of homeroom=={_version()}"])
+        kwargs.setdefault("dump_header", [f"trainer of homeroom=={version_of_homeroom()}"])
         parser = self.parser_class(**kwargs)
         parser.add_argument(
             "-c", "--config", action=ActionConfigFile, help="Path to a configuration file in json or yaml format."
@@ -212,7 +211,7 @@ class LightningCLI:
         given = self.trainer_class
         trainer_class: Any = given if isinstance(given, type) else class_from_function(given)
         for subcommand in self.subcommands():
-            description = _short_description(getattr(trainer_class, subcommand))
+            description = short_description(getattr(trainer_class, subcommand))
             options = {"description": description, **kwargs.get(subcommand, {})}
             subparser = self._prepare_subcommand_parser(trainer_class, subcommand, **options)
             self._subcommand_parsers[subcommand] = subparser
@@ -301,8 +300,8 @@ class LightningCLI:
                 "one with that argument. Add it, or pass `save_config_callback=None`."
             )
             return self.trainer_class(**config)
-        always = _as_list(self.trainer_defaults.get("callbacks"))
-        config["callbacks"] = [*_as_list(config["callbacks"]), *callbacks, *always]
+        always = as_list(self.trainer_defaults.get("callbacks"))
+        config["callbacks"] = [*as_list(config["callbacks"]), *callbacks, *always]
         if self.save_config_callback is not None and not config.get("fast_dev_run", False):
             config["callbacks"].append(
                 self.save_config_callback(
@@ -317,10 +316,10 @@ class LightningCLI:
         if not self.load_from_checkpoint_support:
             return []
         return [
-            (HyperparameterKeeper(self._plain_config, "model"), _returned(self._model_class), self.subclass_mode_model),
+            (HyperparameterKeeper(self._plain_config, "model"), returned(self._model_class), self.subclass_mode_model),
             (
                 HyperparameterKeeper(self._plain_config, "data"),
-                _returned(self._datamodule_class),
+                returned(self._datamodule_class),
                 self.subclass_mode_data,
             ),
         ]
@@ -356,8 +355,8 @@ class LightningCLI:
         if not self.auto_configure_optimizers:
             return
         parser = self._parser(subcommand)
-        optimizers = _automatic(parser._optimizers)
-        schedulers = _automatic(parser._lr_schedulers)
+        optimizers = automatic(parser._optimizers)
+        schedulers = automatic(parser._lr_schedulers)
         if not optimizers:
             return
         if len(optimizers) > 1 or len(schedulers) > 1:
@@ -415,40 +414,3 @@ class LightningCLI:
     def _get(self, config: Namespace, key: str, default: Any = None) -> Any:
         """Return a value of the configuration, which is that of the subcommand where there is one."""
         return config.get(str(self.subcommand), config).get(key, default)
-
-
-def _version() -> str:
-    try:
-        return version("homeroom")
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def _automatic(register: Mapping[str, tuple[type | tuple[type, ...], str]]) -> list[str]:
-    return [key for key, (_, target) in register.items() if target == AUTOMATIC]
-
-
-def _as_list(callbacks: Any) -> list[Callback]:
-    return [] if callbacks is None else list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
-
-
-def _returned(given: type | Callable[..., Any]) -> type:
-    """Return a class as it is, and the annotated return type of a function."""
-    if isinstance(given, type):
-        return given
-    try:
-        found: type = get_type_hints(given)["return"]
-    except (NameError, KeyError):
-        found = inspect.signature(given).return_annotation
-    return found
-
-
-def _short_description(component: object) -> str | None:
-    """Return the first sentence of a docstring, None where there is none or it cannot be read."""
-    if component.__doc__ is None:
-        return None
-    try:
-        return docstring_parser.parse(component.__doc__).short_description
-    except (ValueError, docstring_parser.ParseError) as error:
-        rank_zero_warn(f"The docstring of {component} cannot be read: {error}")
-        return None

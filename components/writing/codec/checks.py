@@ -15,6 +15,8 @@ from .reading import Reading
 
 RUN_TOKENS = 24
 """A list of keywords in a text shows as a run of so many words without common ones."""
+RUN_PAIRS = 24
+"""Or, where the keywords are common ones, as a run of so many pairs of words that nobody writes side by side."""
 FEW_TRIPLES = 0.9
 """Where more triples of characters are known, so are their letters."""
 MOST_COPIED = 0.5
@@ -38,7 +40,9 @@ class Signals:
     common: float
     """Share of the words that are among the commonest."""
     pairs: float
-    """Share of the neighbouring known tokens that several training texts hold side by side."""
+    """Share of the neighbouring known words, marks aside, that several training texts hold side by side."""
+    order: float
+    """Least share of such pairs in any run of `RUN_PAIRS`: a list of keywords in a text shows, whatever the words."""
     letters: float
     """Share of the characters that are in the alphabet of the training texts; 1 where triples already say so."""
     trigrams: float
@@ -89,7 +93,9 @@ def signals(
         distinct_known = distinct_known[lexicon.totals_V[distinct_known] > lexicon.least]
     count = max(1, reading.word_count)
     is_common = (lexicon.are_common(places_T) & known_T)[reading.is_word_T]
-    neighbours = pair_hashes(reading.hashes_T)[known_T[:-1] & known_T[1:]]
+    known_W = known_T[reading.is_word_T]
+    neighbours = pair_hashes(reading.hashes_T[reading.is_word_T])[known_W[:-1] & known_W[1:]]
+    are_met = (pairs or lexicon.pairs).has(neighbours)
     triples = _share((trigrams or lexicon.trigrams).has(trigram_keys(reading.letters.points_C)))
     unknown = len(reading.distinct_S) - len(distinct_known)
     topic, coverage = lexicon.topic(prompt, distinct_known, unknown, int(own))
@@ -98,7 +104,8 @@ def signals(
         words=float(reading.word_count),
         known=int(np.count_nonzero(known_T & reading.is_word_T)) / count,
         common=int(np.count_nonzero(is_common)) / count,
-        pairs=_share((pairs or lexicon.pairs).has(neighbours)),
+        pairs=_share(are_met),
+        order=_least_share(are_met, RUN_PAIRS) if len(are_met) else 1.0,
         trigrams=triples,
         letters=1.0 if triples > FEW_TRIPLES else _share(places(reading.letters.points_C, lexicon.alphabet) >= 0),
         window=_least_share(is_common, RUN_TOKENS),
@@ -130,7 +137,12 @@ def reason_to_abstain(reading: Reading, found: Signals, limits: Signals) -> str 
         return "off_prompt" if found.topic < limits.topic else "gibberish"
     if found.topic < limits.topic or found.coverage < limits.coverage:
         return "off_prompt"
-    if found.window < limits.window or found.typical < limits.typical or found.brevity < limits.brevity:
+    if (
+        found.window < limits.window
+        or found.order < limits.order
+        or found.typical < limits.typical
+        or found.brevity < limits.brevity
+    ):
         return "outside_training"
     return None
 

@@ -6,6 +6,7 @@ import polars as pl
 
 from components.artifacts import JsonValue
 from components.ingest.faults import DUPLICATE
+from components.ingest.file_counts import file_counts
 from components.ingest.files import FileCount
 from components.ingest.quarantine import counted
 from components.writing.ingest.assembly import Cleaned, Tables
@@ -36,26 +37,6 @@ def report(
         read: what was counted while reading, for `texts`.
         overridden: what became of teachers' overrides; they count as rows, merged where they gave a response its score.
     """
-    per_file: list[JsonValue] = []
-    for file in files:
-        own = clean.quarantine.filter(pl.col("file") == file.index)
-        kept = clean.responses.filter(pl.col("file") == file.index).height
-        reasons: dict[str, JsonValue] = {**counted(own)}
-        per_file.append(
-            {
-                "file": file.index,
-                "sha256": file.digest,
-                "role": file.role,
-                "format": file.format,
-                "rows_in": file.rows_in,
-                "rows_kept": kept,
-                "rows_quarantined": own.height,
-                "rows_duplicate": counted(own).get(DUPLICATE, 0),
-                "rows_merged": file.rows_in - kept - own.height,
-                "blank_lines": file.blank_lines,
-                "reasons": reasons,
-            }
-        )
     rows_in = sum(file.rows_in for file in files)
     reasons_of_all: dict[str, JsonValue] = {**counted(clean.quarantine)}
     conflicting: dict[str, JsonValue] = {**made.conflicting}
@@ -83,7 +64,7 @@ def report(
         "students_with_conflicting_groups": conflicting,
         "texts": texts,
         "overrides": overridden.to_json() if overridden is not None else None,
-        "files": per_file,
+        "files": file_counts(files, clean.responses["file"], clean.quarantine),
     }
 
 

@@ -66,7 +66,7 @@ class _Language:
     def add(self, reading: Reading, tokens: Counter) -> None:
         tokens.add(counted(reading.hashes_T)[0])
         self.words.add(reading.distinct_S)
-        self.pairs.add(counted(pair_hashes(reading.hashes_T))[0])
+        self.pairs.add(counted(pair_hashes(reading.hashes_T[reading.is_word_T]))[0])
         self.trigrams.add(counted(trigram_keys(reading.letters.points_C))[0])
         self.alphabet.add(np.unique(reading.letters.points_C))
 

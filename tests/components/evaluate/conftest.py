@@ -1,8 +1,6 @@
 """A sequence dataset on disk, a fake application that answers from a table, and a runner over a temporary store."""
 
-import importlib
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from components.app import Application
 from components.artifacts import Checkpoint, Lineage, SequenceDataset
 from components.stage import PENDING
 from components.store import Store
+from tests.components.table_application import application_in
 
 FAKE_DATA = '''
 """Gives windows as (flat indices) batches."""
@@ -77,29 +76,10 @@ def fake_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Application]:
+def application(tmp_path: Path) -> Iterator[Application]:
     """An application in a folder of its own, outside this repository."""
-    package = tmp_path / "apps" / "fake_evaluated"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "data.py").write_text(FAKE_DATA)
-    (package / "codec.py").write_text("")  # its digest is part of a stage's key
-    (package / "model.py").write_text(FAKE_MODEL)
-    monkeypatch.syspath_prepend(str(package.parent))
-    importlib.invalidate_caches()
-    yield Application(
-        name="fake_evaluated",
-        title="fake",
-        package="fake_evaluated",
-        config=object,
-        data="fake_evaluated.data:Data",
-        model="fake_evaluated.model:Model",
-        train_config="fake_evaluated.data:used",
-        scorer="fake_evaluated.data:used",
-        encoder="fake_evaluated.data:used",
-    )
-    for name in [n for n in sys.modules if n.partition(".")[0] == "fake_evaluated"]:
-        del sys.modules[name]
+    with application_in(tmp_path / "apps", "fake_evaluated", data=FAKE_DATA, model=FAKE_MODEL) as made:
+        yield made
 
 
 @pytest.fixture

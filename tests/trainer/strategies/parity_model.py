@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 import trainer as L
 
 
-class ParityModel(L.LightningModule):
+class ParityModel(L.LightningModule, ABC):
     """A model whose children say what `net` is, how the loss is computed, and what "groups" are of it."""
 
     net: Any
@@ -22,11 +23,13 @@ class ParityModel(L.LightningModule):
         self.kind = optimizer
         self.losses = []
 
+    @abstractmethod
     def loss(self, batch: Any) -> Tensor:
-        raise NotImplementedError
+        """Return the loss of a batch."""
 
+    @abstractmethod
     def groups(self) -> Any:
-        raise NotImplementedError
+        """Return the parameters of "groups", as an optimizer takes them."""
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         self.log("val_loss", self.loss(batch))

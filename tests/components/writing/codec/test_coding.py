@@ -3,6 +3,7 @@
 import ast
 import json
 import random
+import re
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -19,6 +20,7 @@ from components.app import Codec as CodecProtocol
 from components.app import answer_requests
 from components.writing import codec as package
 from components.writing.codec import FAMILIES, MAX_CHARACTERS, SENTENCES, UNKNOWN, Answer, Codec, Request, Rubric
+from components.writing.codec.checks import reason_to_abstain
 from components.writing.codec.text import tokens
 from components.writing.preprocess.config import WritingPreprocessConfig
 from components.writing.preprocess.fit import PromptTexts, fit_codec
@@ -27,6 +29,8 @@ from serving.requests import readers
 from tests.components.writing import made_up
 
 GENUINE = made_up.response("plants", 3, random.Random(99))
+WORDS = sorted(set(re.findall(r"\w+", GENUINE.lower())), key=lambda word: (len(word), word[::-1]))
+"""Common ones among them, in an order in which nobody writes them."""
 
 
 def outputs(inputs: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
@@ -164,6 +168,20 @@ def test_what_is_refused(text: str, code: str | None) -> None:
     assert found.abstained == code
     if code is not None:
         assert found == Answer(traits={}, abstained=code, reason=SENTENCES[code])
+
+
+@pytest.mark.parametrize("between", [" ", ", "])
+def test_a_list_of_common_words_shows_as_a_run_of_pairs_that_nobody_writes(between: str) -> None:
+    codec = made_up.codec()
+    limits = codec.prompts[codec.index_of("plants")].limits
+    genuine, stuffed = (
+        codec.signals_of(text, codec.index_of("plants")) for text in (GENUINE, f"{GENUINE} {between.join(WORDS)}.")
+    )
+    assert genuine.order > limits.order
+    assert stuffed.order < limits.order
+    assert stuffed.known == genuine.known
+    only_that = replace(genuine, order=stuffed.order)  # in a long text the shares of all its pairs tell little
+    assert reason_to_abstain(codec.read(GENUINE, 0), only_that, limits) == "outside_training"
 
 
 @pytest.mark.parametrize("text", ["a" * 100_000, "a b. " * 20_000, "<" * 100_000, "'" * 100_000, "\n" * 100_000])

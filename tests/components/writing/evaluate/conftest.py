@@ -1,7 +1,5 @@
 """A made-up grading application that answers from a table, on the real trainer, and a runner over a temporary store."""
 
-import importlib
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from components.app import Application
 from components.artifacts import Checkpoint, Lineage, TextDataset
 from components.stage import PENDING, Runner
 from components.store import Store
+from tests.components.table_application import application_in
 from tests.components.writing.evaluate.made_up import simulated, write_dataset
 
 DATA = '''
@@ -57,29 +56,10 @@ MakeCheckpoint = Callable[..., Checkpoint]
 
 
 @pytest.fixture
-def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Application]:
+def application(tmp_path: Path) -> Iterator[Application]:
     """An application in a folder of its own, outside this repository."""
-    package = tmp_path / "apps" / "fake_grading"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "data.py").write_text(DATA)
-    (package / "codec.py").write_text("")  # its digest is part of a stage's key
-    (package / "model.py").write_text(MODEL)
-    monkeypatch.syspath_prepend(str(package.parent))
-    importlib.invalidate_caches()
-    yield Application(
-        name="fake_grading",
-        title="fake",
-        package="fake_grading",
-        config=object,
-        data="fake_grading.data:Data",
-        model="fake_grading.model:Model",
-        train_config="fake_grading.data:used",
-        scorer="fake_grading.data:used",
-        encoder="fake_grading.data:used",
-    )
-    for name in [n for n in sys.modules if n.partition(".")[0] == "fake_grading"]:
-        del sys.modules[name]
+    with application_in(tmp_path / "apps", "fake_grading", data=DATA, model=MODEL) as made:
+        yield made
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from components.writing.codec import Request, Rubric
-from components.writing.codec.checks import Signals
+from components.writing.codec.checks import NAMES, Signals
 from components.writing.codec.lexicon import Sieve
 from components.writing.preprocess import counts as counting
 from components.writing.preprocess.config import WritingPreprocessConfig
@@ -45,7 +45,7 @@ def test_a_sieve_has_its_members_and_few_others() -> None:
 
 
 def signals(value: float) -> Signals:
-    return Signals(*[value] * 11)
+    return Signals(*[value] * len(NAMES))
 
 
 def test_limits_refuse_the_share_that_they_are_told() -> None:

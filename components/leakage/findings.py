@@ -1,0 +1,96 @@
+"""What the leakage stage found: findings with their outcome, the verdict over them, and `leakage.json`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from components.artifacts import JsonValue
+
+LEAKAGE = "leakage.json"
+Outcome = Literal["pass", "warn", "stop"]
+Verdict = Literal["pass", "warn", "fail"]
+PAIRS = ((0, 1), (0, 2), (1, 2))
+"""Pairs of splits, the earlier one first: numbers of `components/preprocess/split.py:SPLITS`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked for."""
+
+    measure: str
+    value: float | None
+    """None where it cannot be told."""
+    limit: float | None
+    n: int | None
+    """Of what `value` is a count or a share."""
+    outcome: Outcome
+    reason: str
+    """One sentence, without ids or texts."""
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the finding as the reports of all checks have it."""
+        return {
+            "check": "leakage",
+            "subject": "all",
+            "measure": self.measure,
+            "value": self.value,
+            "low": None,
+            "high": None,
+            "limit": self.limit,
+            "n": self.n,
+            "outcome": self.outcome,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What one check found, and its figures for the report."""
+
+    name: str
+    findings: tuple[Finding, ...]
+    figures: Mapping[str, JsonValue]
+
+
+def verdict_of(findings: Sequence[Finding]) -> Verdict:
+    """Return the worst: `fail` where a finding stops, `warn` where one warns. No finding at all fails."""
+    outcomes = {finding.outcome for finding in findings}
+    if not outcomes or "stop" in outcomes:
+        return "fail"
+    return "warn" if "warn" in outcomes else "pass"
+
+
+def reasons_of(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """Return the sentences of what did not pass, what stops first."""
+    return tuple(f.reason for outcome in ("stop", "warn") for f in findings if f.outcome == outcome)
+
+
+def write_report(folder: Path, checks: Sequence[Check]) -> tuple[Verdict, tuple[str, ...]]:
+    """Write `leakage.json` into `folder`; return the verdict and the reasons for it."""
+    findings = [finding for check in checks for finding in check.findings]
+    verdict = verdict_of(findings)
+    report = {
+        "format": 1,
+        "verdict": verdict,
+        "findings": [finding.to_json() for finding in findings],
+        "checks": {check.name: dict(check.figures) for check in checks},
+    }
+    text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / LEAKAGE).write_text(text + "\n", encoding="utf-8")
+    return verdict, reasons_of(findings)
+
+
+def stopped(reasons: Sequence[str], report: str) -> str:
+    """Return the message of a run that the verdict `fail` ends.
+
+    Args:
+        reasons: of the verdict.
+        report: identity of the published report.
+    """
+    return (
+        f"Held-out data were seen in training: {'; '.join(reasons)}. Report {report[:12]} is in the store. Mend the "
+        "data or how they are split, or change the limits of [leakage]; on_fail = 'flag' goes on all the same, and the "
+        "release's report says so."
+    )
