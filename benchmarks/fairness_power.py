@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.step import processor_name
+from benchmarks.machine import processor_name
 from components.fairness.family import jointly
 from components.fairness.gate import judge
 from components.simulate.scores import ScoreSimulator, limits
@@ -51,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args(arguments)
     print(f"{processor_name()}, {chosen.seeds} seeds")
-    print("| students per group | planted gap | stopped (`differs`) | stopped with `exceeds` | `differs`: only warned |")
+    print(
+        "| students per group | planted gap | stopped (`differs`) | stopped with `exceeds` | `differs`: only warned |"
+    )
     print("|---:|---|---:|---:|---:|")
     started, found = time.process_time(), {}
     for students in SIZES:
