@@ -51,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args(arguments)
     print(f"{processor_name()}, {chosen.seeds} seeds")
-    print("| students per group | planted gap | stopped | of them with `exceeds` | only warned |")
+    print(
+        "| students per group | planted gap | stopped (`differs`) | stopped with `exceeds` | `differs`: only warned |"
+    )
     print("|---:|---|---:|---:|---:|")
     started, found = time.process_time(), {}
     for students in SIZES:

@@ -15,8 +15,7 @@ REPORTS = {"evaluate": "metrics.json", "fairness": "groups.json", "leakage": "le
 
 def reports_of(outcome: Outcome) -> dict[str, Artifact]:
     """Return the artifacts of a run that have findings, by stage."""
-    found = {"evaluate": outcome.evaluation, "fairness": outcome.fairness, "leakage": getattr(outcome, "leakage", None)}
-    return {stage: artifact for stage, artifact in found.items() if artifact is not None}
+    return {"leakage": outcome.leakage, "evaluate": outcome.evaluation, "fairness": outcome.fairness}
 
 
 def findings_on(store: Store, outcome: Outcome) -> tuple[Finding, ...]:
@@ -45,13 +44,11 @@ def freshness_of(store: Store, outcome: Outcome) -> list[Finding]:
     bundled = json.loads((store.folder(outcome.release) / "lineage.json").read_text(encoding="utf-8"))
     data, model = outcome.dataset, outcome.checkpoint
     made_from: dict[str, tuple[Artifact, tuple[Artifact, ...]]] = {
+        "leakage": (outcome.leakage, (outcome.logs, data)),
         "evaluate": (outcome.evaluation, (data, model)),
         "fairness": (outcome.fairness, (outcome.logs, outcome.evaluation)),
         "export": (outcome.onnx, (data, model)),
     }
-    leakage = reports_of(outcome).get("leakage")
-    if leakage is not None:
-        made_from["leakage"] = (leakage, (data,))
     found = []
     for stage, (artifact, parents) in made_from.items():
         strangers = [p.kind for p in parents if p.sha256 not in artifact.lineage.parents]

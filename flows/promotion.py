@@ -220,7 +220,7 @@ def judged_by_itself(store: Store, release: Release) -> Decision:
                 reason=f"it was made before there were findings; its verdict on groups is {release.verdict}",
             )
         )
-    beside = "it was not compared with what serves"
+    beside = "no run decided on it, so that it was not compared with what serves"
     found.append(Finding(check="non_inferiority", subject="all", measure="", outcome="warn", reason=beside))
     return Decision(
         application=release.application, version=release.version, promote=False, reason=beside, findings=tuple(found)

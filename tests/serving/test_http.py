@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from components.bundle import write_bundle_manifest
 from serving.http import MOST_IN_LIST, add_routes
-from serving.live import Live, go_live
+from serving.live import Live, go_live, start_live
 from serving.settings import ServiceSettings
 from tests.serving.bundles import (
     KEY,
@@ -245,10 +245,30 @@ def test_version_and_card_say_what_serves(live: Live, tracing_folder: Path) -> N
         "key_id": None,
         "ready": True,
         "reason": "",
+        "gate_override": None,
     }
     card = get(live, "/card")
     assert card.headers["content-type"].startswith("text/markdown")
     assert card.text == (tracing_folder / "card.md").read_text()
+
+
+@pytest.mark.parametrize(("until", "counts"), [("2999-12-31", True), ("2020-01-31", False)])
+def test_version_says_by_whose_word_a_stopped_release_serves_and_whether_that_counts_yet(
+    live: Live, monkeypatch: pytest.MonkeyPatch, until: str, counts: bool
+) -> None:
+    given = {"by": "A. Mensah", "reason": "this term", "until": until}
+    stored = {**given, "given": "20261122T100000Z"}  # as the registry has it
+    monkeypatch.setenv("HOMEROOM_SERVE_GATE_OVERRIDE", json.dumps(stored))
+    overridden = replace(live, gate_override=ServiceSettings().serve_gate_override)
+    assert get(overridden, "/version").json()["gate_override"] == {**given, "counts": counts}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"by": "A. Mensah"}', '{"by": "A", "reason": "b", "until": "soon"}'])
+def test_an_override_that_cannot_be_read_is_a_reason_not_to_be_ready(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("HOMEROOM_SERVE_GATE_OVERRIDE", text)
+    assert start_live(ServiceSettings).reason.startswith("HOMEROOM_SERVE_GATE_OVERRIDE cannot be read")
 
 
 def test_the_openapi_page_shows_the_fields_of_the_releases_codec(live: Live, tmp_path: Path) -> None:
