@@ -119,13 +119,13 @@ def test_the_neural_grader_starts_from_a_weighted_ridge_and_weighs_its_loss(fold
         config = NeuralConfig(kind="neural", width=8, filters=12, hidden=10, trait_weight=0.0)
         grader = NeuralGrader.for_training(heavy, config).eval()
     grader.log = lambda *args, **kwargs: None  # type: ignore[method-assign]  # there is no trainer
-    rows = list(range(0, responses(folder), 3))
-    batch = {name: torch.from_numpy(np.array(array)) for name, array in train.batch(rows).items()}
+    some = list(range(0, responses(folder), 3))
+    batch = {name: torch.from_numpy(np.array(array)) for name, array in train.batch(some).items()}
     with torch.no_grad():
         found = grader.training_step(batch, 0)
         wanted = (batch["score"] - grader.centre_PM[batch["prompt"], 0]) / grader.spread_PM[batch["prompt"], 0]
         errors = (grader.standard_targets(batch)[:, 0] - wanted).square().double().numpy()
-    assert float(found) == pytest.approx(float((errors * weight[rows]).mean()), rel=1e-5)
+    assert float(found) == pytest.approx(float((errors * weight[some]).mean()), rel=1e-5)
 
 
 def test_knowledge_tracing_weighs_its_loss_and_only_in_training(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_knowledge_tracing_weighs_its_loss_and_only_in_training(tmp_path: Path) 
 
 
 def test_what_a_word_gives_away_of_the_group_counts_less(tmp_path: Path) -> None:
-    # the same kind of texts; those of group b hold a word of their own, and raters, who are noisy, give them a point less
+    # the same kind of texts; group b's hold a word of their own, and raters, who are noisy, give them a point less
     rows = made_up.table(200, seed=11)
     is_b = pl.col("student").str.slice(1).cast(pl.Int64) % 3 == 0
     noise = np.random.default_rng(2).normal(0.0, 1.5, rows.height)
