@@ -15,6 +15,7 @@ from components.artifacts import (
     Release,
 )
 from components.chain import STAGES, Chain
+from components.errors import ConfigError
 from components.stage import spec_of
 
 __all__ = ["STAGES", "Call", "Outcome", "run_pipeline", "run_until"]
@@ -50,7 +51,18 @@ def run_pipeline(
     raw: RawFiles,
     config: Any,  # the application's configuration class
 ) -> Outcome:
-    """Take raw files to a release."""
+    """Take raw files to a release.
+
+    Raises:
+        ConfigError: the configuration class has no section for a stage.
+    """
+    lacking = [stage for stage in STAGES if not hasattr(config, stage)]
+    if lacking:  # an application of one's own that was begun before homeroom had the stage
+        raise ConfigError(
+            f"{type(config).__name__} has no section {', '.join(lacking)}; expected a field for each stage: "
+            f"{', '.join(STAGES)}. Add it to the configuration class in the application's app.py, as the applications "
+            "that come with homeroom have it."
+        )
     logs = run(chain.stage("ingest"), raw, config.ingest)
     dataset = run(chain.stage("preprocess"), logs, config.preprocess)
     leaks = run(chain.stage("leakage"), logs, dataset, config.leakage)

@@ -29,6 +29,7 @@ def write_report(summary: RunSummary, store: Store, folder: Path) -> None:
         summary_template=f"{kind.name}.html",
         unit=kind.unit,
         metrics=summary.scores,
+        leakage=read(outcome.leakage, "leakage.json"),
         groups=read(outcome.fairness, "groups.json"),
         ingest=read(outcome.logs, "report.json"),
         config=[(name, artifact.lineage.config) for name, artifact in _handles(summary)],

@@ -107,6 +107,14 @@ class ApplicationContract:
         assert importlib.util.find_spec(f"flows.views.{chain.name}") is not None
         assert (Path(str(flows.__file__)).parent / "templates" / f"{chain.name}.html").is_file()
 
+    def test_what_it_holds_out_was_not_seen_in_training(self, release: Released) -> None:
+        """No student, time or row is on both sides; the report says what was looked at."""
+        found = release.summary.outcome.leakage
+        report = json.loads((release.store.folder(found) / "leakage.json").read_text(encoding="utf-8"))
+        assert found.verdict != "fail", found.reasons
+        assert {finding["outcome"] for finding in report["findings"]} <= {"pass", "warn"}
+        assert {"students", "time", "protocol"} <= set(report["checks"])
+
     def test_it_learns(self, release: Released) -> None:
         """A trained model's loss falls; one that is fitted at once tells what it reached."""
         checkpoint = release.summary.outcome.checkpoint

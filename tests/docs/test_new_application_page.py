@@ -77,4 +77,4 @@ def test_the_project_of_the_page_passes_its_tests(
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    assert "11 passed" in done.stdout
+    assert "12 passed" in done.stdout
