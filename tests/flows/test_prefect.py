@@ -10,8 +10,11 @@ from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 from prefect import flow, get_run_logger
+from prefect.artifacts import Artifact as PrefectArtifact
+from prefect.artifacts import ArtifactResponse
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
@@ -29,6 +32,7 @@ from components.store import Store
 from components.upkeep import leases
 from flows import crashes
 from flows.__main__ import main
+from flows.artifacts import publish_report
 from flows.failures import UnforeseenError
 from flows.pipeline import STAGES
 from flows.request import RunRequest
@@ -147,6 +151,22 @@ def test_a_whole_run_as_a_flow_finds_what_is_done(released: Released) -> None:
     assert [e.stage for e in events] == list(STAGES)
     assert {e.status for e in events} == {"skipped"}
     assert summary.outcome.release == released.summary.outcome.release
+    artifact = PrefectArtifact.get("homeroom-knowledge-tracing")
+    assert isinstance(artifact, ArtifactResponse), "no report under the application's key"
+    assert artifact.flow_run_id is not None
+    assert summary.outcome.release.version in str(artifact.data)
+    assert f"{summary.outcome.evaluation.metrics['auc']:.3f}" in str(artifact.data)
+    assert summary.run in str(artifact.description)
+
+
+def test_a_server_that_takes_no_artifact_stops_no_run(released: Released, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise httpx.ConnectError("gone")
+
+    monkeypatch.setattr("flows.artifacts.create_markdown_artifact", refuse)
+    said: list[str] = []
+    publish_report(released.summary, said.append)
+    assert said == [f"Prefect's server did not take the report (ConnectError); it is in {released.summary.report}"]
 
 
 def test_wrong_data_are_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
