@@ -13,11 +13,10 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 from prefect import flow, get_run_logger
-from prefect.artifacts import Artifact as PrefectArtifact
-from prefect.artifacts import ArtifactResponse
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, TaskRunFilter
 from prefect.client.schemas.objects import StateType
-from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
+from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort, TaskRunSort
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Running
 from prefect.testing.utilities import prefect_test_harness
@@ -151,8 +150,15 @@ def test_a_whole_run_as_a_flow_finds_what_is_done(released: Released) -> None:
     assert [e.stage for e in events] == list(STAGES)
     assert {e.status for e in events} == {"skipped"}
     assert summary.outcome.release == released.summary.outcome.release
-    artifact = PrefectArtifact.get("homeroom-knowledge-tracing")
-    assert isinstance(artifact, ArtifactResponse), "no report under the application's key"
+    with get_client(sync_client=True) as client:
+        [artifact] = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["homeroom-knowledge-tracing"])),
+            flow_run_filter=FlowRunFilter(),
+            task_run_filter=TaskRunFilter(),
+            sort=ArtifactSort.CREATED_DESC,
+            limit=9,
+            offset=0,
+        )
     assert artifact.flow_run_id is not None
     assert summary.outcome.release.version in str(artifact.data)
     assert f"{summary.outcome.evaluation.metrics['auc']:.3f}" in str(artifact.data)
