@@ -314,7 +314,7 @@ def summary(*, gate: bool = True) -> Plain:
     if gate:
         plain["gate"] = {
             "outcome": "stop",
-            "findings": FINDINGS,
+            "findings": [dict(one) for one in FINDINGS],
             "override": {
                 "name": "A. Principal",
                 "reason": "pilot in one school, reviewed weekly",
