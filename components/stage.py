@@ -6,6 +6,7 @@ that compute, and, where it makes pseudonyms, the id of the key. Never of a plac
 """
 
 import json
+import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -31,6 +32,9 @@ V = TypeVar("V")
 PENDING = Ref(uri="", sha256="", bytes=0, media_type="")
 """The reference of a handle that is not published yet."""
 NO_RESULT = "no result for this key"
+_Cost = tuple[float | None, float | None]
+"""Seconds on the wall and of the processors; None where nobody recorded them."""
+NO_COST: _Cost = (None, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +110,10 @@ class StageEvent:
     seconds: float = 0.0
     artifact: str = ""
     """Identity of the result, where there is one."""
+    made_s: float | None = None
+    """Seconds on the wall that the result took when it was made, now or earlier; None where nobody recorded it."""
+    made_cpu_s: float | None = None
+    """The same of the processors: this process and the child processes that ended meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,9 +217,9 @@ class Runner:
         parts = self.key_parts(function, inputs, configs)
         key = digest_of(parts)
         record = f"{self._record_folder(spec)}/{key}.json"
-        hit, reason = self._lookup(record, spec)
+        hit, reason, cost = self._lookup(record, spec)
         if hit is not None:
-            self._observe(StageEvent(stage=spec.name, status="skipped", reason=reason, key=key, artifact=hit.sha256))
+            self._observe(_skipped(spec, reason, key, hit, cost))
             return cast(A, hit)
         lacking = reason == NO_RESULT
         changes = self.explain(function, *inputs, *configs) if lacking else []
@@ -223,11 +231,11 @@ class Runner:
         with self.store.locked(
             job_name(spec.name, key), lambda: self._say(f"{spec.name}: another run is at it; waiting")
         ):
-            made, _ = self._lookup(record, spec)  # perhaps by the run that was waited for
+            made, _, cost = self._lookup(record, spec)  # perhaps by the run that was waited for
             if made is None:
                 return self._run(function, spec, parts, key, reason, inputs, args, kwargs)
         reason = "another run just finished it"
-        self._observe(StageEvent(stage=spec.name, status="skipped", reason=reason, key=key, artifact=made.sha256))
+        self._observe(_skipped(spec, reason, key, made, cost))
         return cast(A, made)
 
     def _run(
@@ -243,7 +251,7 @@ class Runner:
     ) -> A:
         """Run the stage, record its result under the key, and return it."""
         self._observe(StageEvent(stage=spec.name, status="started", reason=reason, key=key))
-        started, clock = datetime.now(UTC), time.perf_counter()
+        started, clock, processors = datetime.now(UTC), time.perf_counter(), _cpu_seconds()
         lineage = Lineage(
             parents=tuple(i.sha256 for i in inputs),
             stage=spec.name,
@@ -266,7 +274,7 @@ class Runner:
             result = function(work, *args, **kwargs)
         if not result.sha256:
             raise PipelineError(f"Stage {spec.name!r} returned a draft; return what `work.publish` gives.")
-        seconds = time.perf_counter() - clock
+        seconds, cpu_seconds = time.perf_counter() - clock, _cpu_seconds() - processors
         self.store.write_record(
             f"{self._record_folder(spec)}/{key}.json",
             {
@@ -276,13 +284,21 @@ class Runner:
                 "artifact": result.to_json(),
                 "finished_utc": datetime.now(UTC).isoformat(timespec="microseconds"),
                 "seconds": round(seconds, 3),
+                "cpu_seconds": round(cpu_seconds, 3),
             },
         )
         # Only now: a process killed before the record would otherwise train again.
         self.store.drop_job_folder(job_name(spec.name, key))
         self._observe(
             StageEvent(
-                stage=spec.name, status="finished", reason=reason, key=key, seconds=seconds, artifact=result.sha256
+                stage=spec.name,
+                status="finished",
+                reason=reason,
+                key=key,
+                seconds=seconds,
+                artifact=result.sha256,
+                made_s=seconds,
+                made_cpu_s=cpu_seconds,
             )
         )
         # As a later run reads it: the next stage must be given the same, order of keys included, kill or no kill.
@@ -329,18 +345,20 @@ class Runner:
         name = self.application.name if self.application is not None else "any"
         return f"stages/{name}/{spec.name}"
 
-    def _lookup(self, path: str, spec: StageSpec) -> tuple[Artifact | None, str]:
+    def _lookup(self, path: str, spec: StageSpec) -> tuple[Artifact | None, str, _Cost]:
+        """Return the result, if it is there and whole; why, or why not; and what it took to make."""
         if spec.name in self._refresh:
-            return None, "asked for with --refresh"
+            return None, "asked for with --refresh", NO_COST
         record = self.store.read_record(path)
         if record is None:
-            return None, NO_RESULT
+            return None, NO_RESULT, NO_COST
         try:
             artifact = artifact_from_json(record["artifact"])
             (self.store.verify if self._dry else self.store.use)(artifact)
         except (StoreError, KeyError, TypeError, ValueError) as error:
-            return None, f"its result is not usable: {error}"
-        return artifact, "same inputs, configuration, code and libraries; the result is there and its digests are right"
+            return None, f"its result is not usable: {error}", NO_COST
+        reason = "same inputs, configuration, code and libraries; the result is there and its digests are right"
+        return artifact, reason, (record.get("seconds"), record.get("cpu_seconds"))
 
     def _latest(self, spec: StageSpec) -> dict[str, Any] | None:
         records = [self.store.read_record(p) for p in self.store.list_records(self._record_folder(spec))]
@@ -393,6 +411,24 @@ def _declared(value: V | None, name: str) -> V:
     if value is None:
         raise TypeError(f"This stage did not declare uses_{name}; add it to @stage, so that it counts in the key.")
     return value
+
+
+def _skipped(spec: StageSpec, reason: str, key: str, artifact: Artifact, cost: _Cost) -> StageEvent:
+    return StageEvent(
+        stage=spec.name,
+        status="skipped",
+        reason=reason,
+        key=key,
+        artifact=artifact.sha256,
+        made_s=cost[0],
+        made_cpu_s=cost[1],
+    )
+
+
+def _cpu_seconds() -> float:
+    """Return processor time of this process and of those of its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _version(name: str) -> str:

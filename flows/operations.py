@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from components.app import Application, load_application
@@ -112,7 +113,7 @@ def run_request(
             report=str(folder / "report.html"),
             scores=_scores(store, outcome.evaluation),
         )
-        write_report(summary, store, folder)
+        write_report(summary, store, folder, earlier=_latest_report(store, application.name))
         store.write_record(f"runs/{application.name}/{run}.json", summary.to_json())
     forget_continued(store, request)
     return summary
@@ -142,6 +143,13 @@ def new_run_id() -> str:
 def _scores(store: Store, evaluation: Evaluation) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((store.folder(evaluation) / "metrics.json").read_text(encoding="utf-8"))
     return found
+
+
+def _latest_report(store: Store, application: str) -> Path | None:
+    """Return the folder of the report of the application's latest finished run, which may be on another machine."""
+    names = store.list_records(f"runs/{application}")
+    record = store.read_record(names[-1]) if names else None
+    return Path(record["report"]).parent if isinstance(record, dict) and record.get("report") else None
 
 
 def latest_request(store: Store, application: str) -> RunRequest | None:

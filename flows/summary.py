@@ -51,7 +51,14 @@ class RunSummary:
             "store": self.store,
             "seconds": round(self.seconds, 3),
             "stages": [
-                {"stage": e.stage, "status": e.status, "reason": e.reason, "seconds": round(e.seconds, 3)}
+                {
+                    "stage": e.stage,
+                    "status": e.status,
+                    "reason": e.reason,
+                    "seconds": round(e.seconds, 3),
+                    "made_s": None if e.made_s is None else round(e.made_s, 3),
+                    "made_cpu_s": None if e.made_cpu_s is None else round(e.made_cpu_s, 3),
+                }
                 for e in self.stages
             ],
             "artifacts": {name: {"kind": a.kind, "sha256": a.sha256, "uri": a.ref.uri} for name, a in handles.items()},

@@ -25,6 +25,7 @@ from components.artifacts import Artifact
 from components.errors import ArtifactMissingError, ConfigError, DigestMismatchError
 from components.stage import Runner, StageEvent, spec_of
 from flows import crashes
+from flows.artifacts import publish_report
 from flows.failures import UnforeseenError, text_withheld
 from flows.forks import leave_prefect_to_the_parent
 from flows.guard import guard_temporary_server
@@ -126,7 +127,10 @@ def run_as_tasks(
     flow_run = "" if context is None or context.flow_run is None else str(context.flow_run.id)
     _look_after_crashes(settings, say)  # before the first heartbeat, which the automation must hear
     with crashes.heartbeats():
-        return run_request(request, settings, wrap=as_tasks, observe=observe, say=say, flow_run=flow_run)
+        summary = run_request(request, settings, wrap=as_tasks, observe=observe, say=say, flow_run=flow_run)
+        if flow_run:
+            publish_report(summary, say)
+        return summary
 
 
 def _look_after_crashes(settings: Settings, say: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""Pages for people: the teacher's page of a grading release, and the API page of every release.
+"""Pages for people: the teacher's page of a grading release, the model card and the API page of every release.
 
 Files of our own, served by the service itself; the policy has the browser refuse whatever comes from elsewhere.
 """
@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from components.app import GradingCodec
+from components.errors import StoreError
 from serving.live import Live
 
 FOLDER = Path(__file__).resolve().parent / "page"
@@ -42,6 +43,10 @@ API_POLICY = (
     "style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Has the browser itself refuse whatever a text on the page would load from another host."""
+CARD_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+CARD = "card.html"
 COMMON = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -52,7 +57,7 @@ COMMON = {
 
 
 def page_routes(live: Callable[[], Live | None]) -> list[Route]:
-    """Return the routes of the pages: `/`, `/api` and the files below `/page/`.
+    """Return the routes of the pages: `/`, `/card`, `/api` and the files below `/page/`.
 
     Args:
         live: gives the state of the server once it has started; a release whose codec is a `GradingCodec` has the
@@ -74,6 +79,19 @@ def page_routes(live: Callable[[], Live | None]) -> list[Route]:
     async def api(request: Request) -> Response:
         return HTMLResponse(API_PAGE, headers={**COMMON, "content-security-policy": API_POLICY})
 
+    async def card(request: Request) -> Response:
+        now = live()
+        if now is None or now.bundle is None or not now.bundle.manifest.has(CARD):
+            text = "This release has no model card as a page; GET /v1/card returns it as text."
+            return Response(text, status_code=404, media_type="text/plain", headers=COMMON)
+        try:
+            page = now.bundle.manifest.read(CARD).decode()
+        except StoreError:  # it was changed or went away since the server started
+            return Response(
+                "The card is not what was released.", status_code=503, media_type="text/plain", headers=COMMON
+            )
+        return HTMLResponse(page, headers={**COMMON, "content-security-policy": CARD_POLICY})
+
     async def file(request: Request) -> Response:
         found = files.get(request.path_params["name"])
         if found is None:
@@ -81,4 +99,4 @@ def page_routes(live: Callable[[], Live | None]) -> list[Route]:
         body, kind = found
         return Response(body, media_type=kind, headers=COMMON)
 
-    return [Route("/", first), Route("/api", api), Route("/page/{name}", file)]
+    return [Route("/", first), Route("/card", card), Route("/api", api), Route("/page/{name}", file)]

@@ -27,6 +27,7 @@ def deploy(
     """Bundle the model, the codec itself, golden requests with answers, card, metrics and lineage, and sign them."""
     from components.deploy.card import model_card  # late: they load onnxruntime and jinja2
     from components.deploy.golden import golden_answers, outputs_of
+    from components.pages.card import card_page
 
     out = work.output()
     application = work.application
@@ -49,8 +50,11 @@ def deploy(
     for name, value in written.items():
         (out / name).write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
     scores = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    card = model_card(application, data, model, evaluation, fairness, scores)
+    groups = json.loads((out / "fairness.json").read_text(encoding="utf-8"))
+    card = model_card(application, data, model, evaluation, fairness, scores, groups)
     (out / "card.md").write_text(card, encoding="utf-8")
+    name = application.name.replace("_", " ").capitalize()
+    (out / "card.html").write_text(card_page(card, f"{name}, model {model.sha256[:12]}"), encoding="utf-8")
     version = write_bundle_manifest(
         out,
         application=application.name,

@@ -10,11 +10,13 @@ from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 from prefect import flow, get_run_logger
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, TaskRunFilter
 from prefect.client.schemas.objects import StateType
-from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
+from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort, TaskRunSort
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Running
 from prefect.testing.utilities import prefect_test_harness
@@ -29,6 +31,7 @@ from components.store import Store
 from components.upkeep import leases
 from flows import crashes
 from flows.__main__ import main
+from flows.artifacts import publish_report
 from flows.failures import UnforeseenError
 from flows.pipeline import STAGES
 from flows.request import RunRequest
@@ -147,6 +150,29 @@ def test_a_whole_run_as_a_flow_finds_what_is_done(released: Released) -> None:
     assert [e.stage for e in events] == list(STAGES)
     assert {e.status for e in events} == {"skipped"}
     assert summary.outcome.release == released.summary.outcome.release
+    with get_client(sync_client=True) as client:
+        [artifact] = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["homeroom-knowledge-tracing"])),
+            flow_run_filter=FlowRunFilter(),
+            task_run_filter=TaskRunFilter(),
+            sort=ArtifactSort.CREATED_DESC,
+            limit=9,
+            offset=0,
+        )
+    assert artifact.flow_run_id is not None
+    assert summary.outcome.release.version in str(artifact.data)
+    assert f"{summary.outcome.evaluation.metrics['auc']:.3f}" in str(artifact.data)
+    assert summary.run in str(artifact.description)
+
+
+def test_a_server_that_takes_no_artifact_stops_no_run(released: Released, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise httpx.ConnectError("gone")
+
+    monkeypatch.setattr("flows.artifacts.create_markdown_artifact", refuse)
+    said: list[str] = []
+    publish_report(released.summary, said.append)
+    assert said == [f"Prefect's server did not take the report (ConnectError); it is in {released.summary.report}"]
 
 
 def test_wrong_data_are_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

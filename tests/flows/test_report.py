@@ -14,6 +14,7 @@ from components.deploy.card import model_card
 from components.store import Store
 from flows.cli.run import print_summary
 from flows.report import write_report
+from flows.reporting.words import titled
 from flows.summary import RunSummary
 from tests.conftest import Released
 
@@ -52,7 +53,8 @@ def test_the_default_protocol_stands_everywhere_with_no_repeats(
     assert (plain["repeats"]["scored"], plain["without_repeats"]) == (0, None)
     scored = summary.outcome.evaluation.scored
     page = text_of(Path(summary.report).read_text(encoding="utf-8"))
-    assert page.count("rotocol <code>problem</code>") == 2
+    assert "<dt>Protocol</dt><dd><code>problem</code></dd>" in page
+    assert "Protocol <code>problem</code>, held out by student" in page
     assert f"Scored rows that are repeats: 0 of {scored}." in page
     card = (released.settings.open_store().folder(summary.outcome.release) / "card.md").read_text(encoding="utf-8")
     assert "protocol: `problem`" in card
@@ -78,10 +80,12 @@ def test_the_verdict_against_logistic_regression_stands_everywhere(
     assert f"against {best:.4f}, difference {difference:+.4f}" in comparison["sentence"]
     page = text_of(Path(summary.report).read_text(encoding="utf-8"))
     judged = "Better than the baselines." if is_better else "Warning."
-    assert f'<span class="verdict">{judged}</span> {comparison["sentence"]}' in page
+    assert f"<strong>{judged}</strong> {comparison['sentence']}" in page
     for auc in plain["baselines"]["auc"].values():
         assert f"{auc:.4f}" in page
-    assert json.loads(Path(summary.report).with_name("summary.json").read_text()) == plain
+    written = json.loads(Path(summary.report).with_name("summary.json").read_text())
+    assert {name: written[name] for name in plain} == plain
+    assert set(written) - set(plain) == {"format", "details"}
     card = (released.settings.open_store().folder(summary.outcome.release) / "card.md").read_text(encoding="utf-8")
     assert comparison["sentence"] in card
     print_summary(plain)
@@ -98,7 +102,7 @@ def test_scores_without_repeats_stand_beside_those_over_all_rows(
     assert "A row repeats a problem. Scored rows that are repeats: 567 of" in page
     assert "The same without these rows: 1234 answers" in page
     assert "0.5432" in page
-    assert '<span class="verdict">Warning.</span> The model is worse, not better than a baseline.' in page
+    assert "<strong>Warning.</strong> The model is worse, not better than a baseline." in page
     plain = json.loads((tmp_path / "summary.json").read_text())
     assert plain["without_repeats"]["metrics"]["auc"]["value"] == 0.5432
     assert plain["without_repeats"]["scored"] == 1234
@@ -126,7 +130,8 @@ def test_a_gap_that_cannot_be_estimated_is_said_so(released: Released, tmp_path:
 
     write_report(released.summary, Altered(released.settings.store), tmp_path / "report")
     page = text_of((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
-    row = page.split(f"<h3>{attribute}</h3>")[1].split(f"<td>{measure.replace('_', ' ')}</td>")[1].split("</tr>")[0]
+    part = page.split(f">{attribute.capitalize()}</h3>")[1]
+    row = part.split(f'<th scope="row">{titled(measure)}</th>')[1].split("</tr>")[0]
     assert "not estimable" in row
     assert "Groups with too few students or answers to be shown: 7." in page
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, StrictUndefined
 
 from components.app import load_application
 from components.store import Store
@@ -19,10 +19,14 @@ from components.writing.evaluate.dataset import read_split
 from components.writing.evaluate.predict import Predictions
 from components.writing.evaluate.reporting import report_of
 from components.writing.evaluate.rows import Predicted
+from flows.reporting.contents import Contents
+from flows.reporting.figures import Gallery
+from flows.reporting.page import rendered
 from flows.views import writing
 from flows.views.metrics import by_name
 from tests.components.writing.evaluate.made_up import Responses, simulated, write_dataset
 
+MINUS = "\N{MINUS SIGN}"
 CONFIG = WritingEvaluateConfig(resamples=40, confidence=0.9)
 GROUPS: dict[str, Any] = {
     "verdict": "fail",
@@ -88,7 +92,7 @@ def report(folder: Path, *, poor: bool = False) -> dict[str, Any]:
 def summary_of(scores: dict[str, Any]) -> dict[str, Any]:
     return {
         "run": "r1",
-        "request": {"application": "essay_grading"},
+        "request": {"application": "essay_grading", "config": "small"},
         "seconds": 1.0,
         "stages": [],
         "data": {
@@ -112,18 +116,23 @@ def summary_of(scores: dict[str, Any]) -> dict[str, Any]:
 
 
 def page_of(scores: dict[str, Any]) -> str:
-    pages = Environment(
-        loader=PackageLoader("flows", "templates"), autoescape=select_autoescape(), undefined=StrictUndefined
-    )
-    page = pages.get_template("report.html").render(
+    kind = load_application("essay_grading").kind
+    contents = Contents(
         summary=summary_of(scores),
-        summary_template="writing.html",
-        unit=load_application("essay_grading").kind.unit,
         metrics=scores,
         groups=GROUPS,
         ingest={},
-        config=[],
+        leakage=None,
+        lineage=(),
+        card="",
+        kind=kind.name,
+        title=kind.title,
+        unit=kind.unit,
+        headline=kind.headline,
     )
+    gallery = Gallery()
+    page = rendered(contents, gallery)
+    assert gallery.problems == []
     return " ".join(page.split())
 
 
@@ -189,20 +198,21 @@ def test_the_page_has_all_figures_by_prompt_with_intervals_and_groups(tmp_path: 
         for name in ("qwk", "exact", "adjacent", "pearson", "rmse", "smd", "coverage", "width"):
             low, high = prompt["intervals"][name]
             value = prompt["metrics"][name]
-            assert f'<td class="n">{value:.4f}<br><small>{low:.4f} to {high:.4f}</small></td>' in page
+            cell = f'<td class="n">{value:.4f}<br><small>{low:.4f} to {high:.4f}</small></td>'
+            assert cell.replace("-", MINUS) in page
         assert f"{prompt['prmse']['metrics']['prmse']:.4f}" in page
     assert "Small figures: 90 % intervals" in page
     assert "Limits: QWK at least 0.70; drop against two raters at most 0.10; SMD of a prompt at most" in page
-    mean = next(part for part in page.split("<tr>") if part.startswith("<td>mean</td>"))
+    mean = next(part for part in page.split("<tr>") if part.startswith('<th scope="row">mean</th>'))
     assert f"{scores['metrics']['qwk']:.4f}" in mean
     assert f"{scores['humans']['metrics']['qwk']:.4f}" in mean
-    assert "ONNX differs from torch by at most 1.0e-07 in points of the rubric." in page
+    assert "The exported model (ONNX) differs from the trained one by at most 1.0e-07 in points of the rubric." in page
     assert "probability" not in page
-    assert "<h4>Traits of prompt letter</h4>" in page
-    assert "<td>style</td>" in page
-    assert "DSM of each group, farthest from 0 first (limit 0.1 either way): f -0.210" in page
-    assert "overall score accuracy: 0.020 (p 0.001)" in page
-    assert "conditional score difference: not estimable" in page
+    assert "<summary>Traits of prompt letter</summary>" in page
+    assert '<th scope="row">style</th>' in page
+    assert f"DSM of each group, farthest from 0 first (limit 0.1 either way): f {MINUS}0.210" in page
+    assert "Overall score accuracy: 0.020 (p = 0.001)" in page
+    assert "Conditional score difference: not estimable" in page
     assert scores["comparison"]["sentence"] in page
     assert "Better than the baselines." in page
     assert "Outside its limits." not in page
@@ -213,7 +223,7 @@ def test_the_page_of_a_poor_model_says_so(tmp_path: Path) -> None:
     page = page_of(scores)
     assert "Outside its limits." in page
     assert "<li>qwk is 0.0000, the limit is at least 0.7</li>" in page
-    assert '<td colspan="10">too few responses</td>' in page
+    assert '<td colspan="10" class="words">too few responses</td>' in page
     assert "not estimable" in page
     assert "nothing says how well two humans would agree" in page
     assert "gibberish" in page

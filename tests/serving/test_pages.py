@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 from starlette.applications import Starlette
 
+from components.pages.card import card_page
 from serving.live import Live, go_live
 from serving.pages import page_routes
 from serving.settings import ServiceSettings
@@ -55,6 +56,28 @@ def test_a_grading_release_has_the_teachers_page_that_runs_only_what_is_its_own(
     assert "unsafe" not in policy
     assert "script-src 'self'" in policy
     assert first.headers["referrer-policy"] == "no-referrer"
+
+
+def test_the_model_card_is_a_page_where_the_release_has_one(tmp_path: Path, tracing_folder: Path) -> None:
+    page = card_page("# Card\n\n## Limits\n\nMade for <tests>.\n", "v1")
+    write_bundle(tmp_path / "with", extra={"card.html": page.encode()})
+    found = []
+    for folder in (tmp_path / "with", tracing_folder):
+        live = go_live(ServiceSettings(release=folder))
+        try:
+            found += pages(live, "/card")
+        finally:
+            live.close()
+    card, absent = found
+    (none,) = pages(None, "/card")
+    assert (absent.status_code, none.status_code) == (404, 404)
+    assert "GET /v1/card" in absent.text
+    assert card.text == page
+    assert "<h2>Limits</h2>" in card.text
+    assert "Made for &lt;tests&gt;." in card.text
+    policy = card.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
 
 
 def test_files_have_their_types_and_nothing_else_is_given() -> None:

@@ -89,8 +89,7 @@ class LRFinder:
             import matplotlib.pyplot as plt
         except ImportError as error:
             raise MisconfigurationException(
-                "`plot` needs the package matplotlib, which is not installed. Install it: pip install matplotlib, or "
-                "this project with its extra `plot`."
+                "`plot` needs the package matplotlib, which is not installed. Install it: pip install matplotlib."
             ) from error
         figure, axes = plt.subplots() if ax is None else (ax.figure, ax)
         axes.plot(self.results["lr"], self.results["loss"])

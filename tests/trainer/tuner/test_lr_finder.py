@@ -236,7 +236,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_plot(tmp_path: Path) -> None:
-    matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra `plot`)")
+    matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     matplotlib.use("Agg")
     found = search(tmp_path, Regression())
     figure = found.plot(suggest=True)
