@@ -6,7 +6,9 @@ Over 400 lines: one bench serves all, and each claim about keys is a short test 
 import importlib
 import json
 import platform
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -140,6 +142,32 @@ def test_the_second_run_is_skipped_also_in_another_store_object(bench: Bench) ->
     assert bench.run() == "skipped"
     assert bench.run(store=Store(bench.store.url)) == "skipped"
     assert bench.events[-1].reason.startswith("same inputs, configuration, code and libraries")
+
+
+def test_what_a_result_took_to_make_is_told_also_when_it_is_there(bench: Bench) -> None:
+    assert bench.run() == "ran"
+    made = bench.events[-1]
+    assert made.made_s == made.seconds
+    assert made.made_s is not None
+    assert made.made_cpu_s is not None
+    assert 0.0 <= made.made_cpu_s < 60.0
+    assert bench.run() == "skipped"
+    there = bench.events[-1]
+    assert there.seconds == 0.0
+    assert (there.made_s, there.made_cpu_s) == (round(made.made_s, 3), round(made.made_cpu_s, 3))
+
+
+def test_processor_time_counts_this_process_and_its_children_and_no_waiting() -> None:
+    """Three tenths of a second of work, one of them in a child, beside a wait that costs nothing."""
+
+    def work(seconds: float) -> str:
+        return f"import time\nend = time.process_time() + {seconds}\nwhile time.process_time() < end: pass"
+
+    before = components.stage._cpu_seconds()
+    exec(work(0.2))
+    subprocess.run([sys.executable, "-S", "-c", work(0.1)], check=True)
+    time.sleep(0.3)
+    assert 0.29 < components.stage._cpu_seconds() - before < 0.55
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,8 @@ def test_the_stage_of_simulated_writing_can_be_skipped_too() -> None:
 
 def test_the_chain_and_the_application_load_nothing_heavy() -> None:
     loaded = loaded_by("import flows.operations, flows.knowledge_tracing.app, flows.report, flows.cli.run")
-    assert not loaded & {"torch", "polars", "sklearn", "onnxruntime", "onnx", "prefect", "bentoml", "fastapi"}
+    heavy = {"torch", "polars", "sklearn", "onnxruntime", "onnx", "prefect", "bentoml", "fastapi", "matplotlib"}
+    assert not loaded & heavy
 
 
 def test_an_artifact_needs_the_standard_library_only() -> None:

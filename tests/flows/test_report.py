@@ -3,9 +3,11 @@
 import copy
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from components.app import load_application
@@ -13,12 +15,16 @@ from components.artifacts import Artifact
 from components.deploy.card import model_card
 from components.store import Store
 from flows.cli.run import print_summary
+from flows.operations import run_request
 from flows.report import write_report
+from flows.reporting import figures
+from flows.reporting.figures import read_figures
 from flows.reporting.words import titled
 from flows.summary import RunSummary
 from tests.conftest import Released
 
 pytestmark = pytest.mark.slow
+WRITTEN = ("report.html", "summary.json", "figures.json")
 
 
 def with_repeats(summary: RunSummary) -> RunSummary:
@@ -159,3 +165,54 @@ def test_intervals_are_called_by_the_confidence_that_they_have(
     application = load_application("knowledge_tracing")
     card = model_card(application, outcome.dataset, outcome.onnx, outcome.evaluation, outcome.fairness, scores)
     assert f"| figure | value | {shown} interval |" in card
+
+
+def test_a_run_in_which_nothing_changed_draws_nothing(released: Released, monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawing(name: str) -> None:
+        raise AssertionError(f"{name} was drawn")
+
+    monkeypatch.setattr(figures, "_drawing", drawing)
+    again = run_request(released.summary.request, released.settings)
+    before, after = (Path(summary.report).parent for summary in (released.summary, again))
+    assert read_figures(after) == read_figures(before) != {}
+    page = (after / "report.html").read_text(encoding="utf-8")
+    assert "could not be drawn" not in page
+    assert again.run in page
+    made = {stage["stage"]: stage["made_s"] for stage in released.summary.to_json()["stages"]}
+    assert {stage["stage"]: stage["made_s"] for stage in again.to_json()["stages"]} == made
+    assert "result was there" in page
+
+
+def ids_of(summary: RunSummary, store: Store, logs: Path) -> set[str]:
+    """Return every student's id, as the source has it and as the store has it."""
+    raw = pl.read_parquet(logs)["student"].cast(pl.String).unique()
+    kept = pl.read_parquet(store.folder(summary.outcome.logs) / "students.parquet")["student"].cast(pl.String)
+    return {*raw, *kept}
+
+
+def test_no_student_stands_in_a_report_or_a_card(released: Released, released_essays: Released) -> None:
+    for made in (released, released_essays):
+        store, folder = made.settings.open_store(), Path(made.summary.report).parent
+        ids = ids_of(made.summary, store, made.logs)
+        assert len(ids) > 100
+        release = store.folder(made.summary.outcome.release)
+        words = set()
+        for path in [*(folder / name for name in WRITTEN), release / "card.md", release / "card.html"]:
+            text = path.read_text(encoding="utf-8")
+            assert len(text) > 500
+            words |= set(re.findall(r"[\w-]{6,}", text))
+        assert ids & words == set()
+    texts = pl.read_parquet(released_essays.logs)["text"].unique()
+    page = (Path(released_essays.summary.report)).read_text(encoding="utf-8")
+    assert [text for text in texts if text[:40] in page] == []
+
+
+def test_the_report_shows_the_release_card_and_the_bundle_has_it_as_a_page(released: Released) -> None:
+    release = released.settings.open_store().folder(released.summary.outcome.release)
+    card = (release / "card.md").read_text(encoding="utf-8")
+    assert "## By group" in card
+    page = Path(released.summary.report).read_text(encoding="utf-8")
+    own = (release / "card.html").read_text(encoding="utf-8")
+    for heading in re.findall(r"^## (.+)$", card, re.MULTILINE):
+        assert f"<h3>{heading}</h3>" in page
+        assert f"<h2>{heading}</h2>" in own
