@@ -81,9 +81,11 @@ def attributes_to_compare(config: GateConfig, available: Sequence[str]) -> tuple
     """
     wanted = [*(config.attributes or available), *config.required, *config.required_groups, *config.optional]
     wanted = list(dict.fromkeys(wanted))
-    absent = [name for name in wanted if not set(_named(name, available)) <= set(available)]
+    lacking = {name: [part for part in _named(name, available) if part not in available] for name in wanted}
+    absent = [name for name, parts in lacking.items() if parts]
     required = {*config.required, *config.required_groups}
-    refused = [name for name in absent if name not in required and name not in config.optional]
+    named = [name for name in absent if name not in required and name not in config.optional]
+    refused = list(dict.fromkeys(part for name in named for part in lacking[name]))
     if refused:
         raise ConfigError(
             f"fairness.attributes names {refused}, which the source does not have; it has {list(available)}. Name "

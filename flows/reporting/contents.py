@@ -16,7 +16,6 @@ from flows.summary import RunSummary
 
 Plain = Mapping[str, Any]  # parsed JSON
 FORMAT = 2
-LEAKAGE = "leakage"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +31,7 @@ class Contents:
     ingest: Plain
     """The ingest stage's `report.json`."""
     leakage: Plain | None
-    """The leakage stage's `leakage.json`; None where no such stage ran."""
+    """The leakage stage's `leakage.json`."""
     lineage: tuple[Plain, ...]
     """Stage by stage: `stage`, `kind`, `sha256`, `started_utc`, `code`, `packages`, `parents`, `config`."""
     card: str
@@ -73,14 +72,13 @@ def read_contents(summary: RunSummary, store: Store) -> Contents:
     handles = [
         value for field in dataclasses.fields(outcome) if isinstance(value := getattr(outcome, field.name), Artifact)
     ]
-    leakage = getattr(outcome, LEAKAGE, None)
     card = store.folder(outcome.release) / "card.md"
     return Contents(
         summary=summary.to_json(),
-        metrics=dict(summary.scores),
+        metrics=with_skills_as_parts(summary.scores),
         groups=without_small_groups(read(outcome.fairness, "groups.json")),
         ingest=read(outcome.logs, "report.json"),
-        leakage=None if leakage is None else read(leakage, "leakage.json"),
+        leakage=read(outcome.leakage, "leakage.json"),
         lineage=tuple(_made(handle) for handle in handles),
         card=card.read_text(encoding="utf-8") if card.is_file() else "",
         kind=kind.name,
@@ -88,6 +86,25 @@ def read_contents(summary: RunSummary, store: Store) -> Contents:
         unit=kind.unit,
         headline=kind.headline,
     )
+
+
+def with_skills_as_parts(metrics: Plain) -> Plain:
+    """Return `metrics.json` with each skill's measures in the form that prompts have: metrics and intervals."""
+    skills = [
+        skill
+        if "measures" not in skill
+        else {
+            "skill": skill["skill"],
+            "status": "ok",
+            "counts": {"scored": skill["scored"], "students": skill["students"]},
+            "metrics": {name: one.get("value") for name, one in skill["measures"].items()},
+            "intervals": {
+                name: [one["low"], one["high"]] if "low" in one else None for name, one in skill["measures"].items()
+            },
+        }
+        for skill in metrics.get("skills", [])
+    ]
+    return {**metrics, "skills": skills} if skills else dict(metrics)
 
 
 def without_small_groups(groups: Plain) -> Plain:

@@ -245,7 +245,7 @@ def test_the_file_has_pairs_curves_summaries_and_intersections(
     assert len(report["attributes"]["gender & band"]["groups"]) == 4
     for name in report["attributes"]["gender"]["summary"]:
         assert name in report["measures"]
-    with pytest.raises(ConfigError, match=r"names \['age'\].*they have \['gender', 'band'\]"):
+    with pytest.raises(ConfigError, match=r"names \['age'\].*it has \['gender', 'band'\]"):
         Runner(store)(fairness, logs, evaluation, FairnessConfig(attributes=("gender & age",)))
 
 
