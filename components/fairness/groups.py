@@ -162,7 +162,13 @@ def assembled(
         differences={m: _differences(found, m, value[m], drawn[m], sizes.students, confidence) for m in value},
         departures={m: _departures(found, m, value[m], drawn[m], sizes.students, confidence) for m in from_zero},
         summary=summaries_of(
-            summaries or {}, usable, value=value, drawn=drawn, students=sizes.students, confidence=confidence
+            summaries or {},
+            usable,
+            value=value,
+            drawn=drawn,
+            students=sizes.students,
+            confidence=confidence,
+            noise=noise,
         ),
     )
 

@@ -11,7 +11,7 @@ class WritingFairnessConfig:
     """What changes the result of `fairness`."""
 
     attributes: tuple[str, ...] = ()
-    """Group attributes to compare; empty means all that the source has."""
+    """Group attributes to compare, or two with ` & ` between for their intersection; empty: all that the source has."""
     min_students: int = 10
     """A group of fewer students reads `too_few` and shows no number: so small a group's figure points at persons."""
     min_scored: int = 30
