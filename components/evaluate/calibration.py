@@ -22,11 +22,22 @@ def bin_of(probability: Floats) -> npt.NDArray[np.int64]:
     return np.minimum((probability.astype(np.float64) * BINS).astype(np.int64), BINS - 1)
 
 
-def bin_errors(label: Floats, probability: Floats) -> npt.NDArray[np.float64]:
-    """Return (N, BINS): probability - label in the column of the row's bin, 0 in the others. Sums of these make ECE."""
-    out = np.zeros((len(label), BINS))
-    out[np.arange(len(label)), bin_of(probability)] = probability.astype(np.float64) - label
-    return out
+def bin_errors(
+    label: Floats, probability: Floats, cell: npt.NDArray[np.integer], cells: int, weight: Floats | None = None
+) -> npt.NDArray[np.float64]:
+    """Return (cells, BINS) sums of probability - label over the rows of each cell and bin. Sums of these make ECE.
+
+    Args:
+        label: (N,) in [0, 1].
+        probability: (N,) in [0, 1].
+        cell: (N,) index of each row's cell, in [0, cells).
+        cells: how many.
+        weight: (N,) of each row; None: every row counts once.
+    """
+    errors = probability.astype(np.float64) - label
+    place = cell.astype(np.int64) * BINS + bin_of(probability)
+    sums = np.bincount(place, weights=errors if weight is None else errors * weight, minlength=cells * BINS)
+    return np.asarray(sums, np.float64).reshape(cells, BINS)
 
 
 def noise_of(
@@ -92,4 +103,4 @@ def reliability_of(label: Floats, probability: Floats, student: npt.NDArray[np.i
 
 def ece_of(label: Floats, probability: Floats) -> float:
     """Return the expected calibration error of at least one row."""
-    return float(np.abs(bin_errors(label, probability).sum(axis=0)).sum() / len(label))
+    return float(np.abs(bin_errors(label, probability, np.zeros(len(label), np.int64), 1)).sum() / len(label))

@@ -135,14 +135,13 @@ class PairSums:
     @classmethod
     def of(cls, rows: ScoredRows, group: npt.NDArray[np.integer], groups: int, students: int) -> "PairSums":
         """Return the sums over rows; see `measured`."""
-        values = [row_values(rows.label, rows.probability), bin_errors(rows.label, rows.probability)]
         key = group.astype(np.int64) * students + rows.student
-        order = np.argsort(key, kind="stable")
-        pairs, begins = np.unique(key[order], return_index=True)
-        columns = weighted(np.hstack(values), rows.weight)[order]
-        sums = np.add.reduceat(columns, begins, axis=0) if len(pairs) else np.zeros((0, columns.shape[1]))
+        pairs, pair = np.unique(key, return_inverse=True)
+        columns = weighted(row_values(rows.label, rows.probability), rows.weight)
+        sums = [np.bincount(pair, weights=column, minlength=len(pairs)) for column in columns.T]
+        errors = bin_errors(rows.label, rows.probability, pair, len(pairs), rows.weight)
         edges = np.searchsorted(pairs, np.arange(groups + 1, dtype=np.int64) * students)
-        return cls(student=pairs % max(1, students), edges=edges, sums=sums)
+        return cls(student=pairs % max(1, students), edges=edges, sums=np.hstack([np.stack(sums, axis=1), errors]))
 
     def drawn(self, counts: Counts) -> Floats:
         """Return (r, G, M) the sums with each student taken `counts[:, student]` times; (r, S)."""

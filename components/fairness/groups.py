@@ -176,7 +176,13 @@ def assembled(
         differences={m: differences_of(samples[m], confidence) if m in samples else () for m in value},
         departures={m: departures_of(samples[m], confidence) if m in samples else () for m in from_zero},
         summary=summaries_of(
-            summaries or {}, usable, value=value, drawn=drawn, students=sizes.students, confidence=confidence
+            summaries or {},
+            usable,
+            value=value,
+            drawn=drawn,
+            students=sizes.students,
+            confidence=confidence,
+            noise=noise,
         ),
         samples=samples,
     )

@@ -71,7 +71,7 @@ class GroupLimits:
     """Which groups have to be judged, and what a crossed limit leads to. The limits themselves are each kind's own."""
 
     attributes: tuple[str, ...] = ()
-    """Group attributes to compare; empty means all that the source has."""
+    """Group attributes to compare, or two with ` & ` between for their intersection; empty: all of the source."""
     required: tuple[str, ...] = ()
     """Attributes of these that must be judged: missing, or with fewer than two groups of enough size, is a stop."""
     optional: tuple[str, ...] = ()

@@ -97,6 +97,7 @@ def summaries_of(
     drawn: Mapping[str, Floats],
     students: npt.NDArray[np.int64],
     confidence: float,
+    noise: Mapping[str, Floats] | None = None,
 ) -> dict[str, Summary]:
     """Return name -> summary.
 
@@ -107,9 +108,10 @@ def summaries_of(
         drawn: measure -> (R, G) the same of each resample.
         students: (G,) in each group.
         confidence: of each summary's interval.
+        noise: measure -> (R, G) of those that chance only pushes up; see `components/evaluate/estimates.py`.
     """
     return {
-        name: _summary(one, [usable[m] for m in one.measures], value, drawn, students, confidence)
+        name: _summary(one, [usable[m] for m in one.measures], value, drawn, students, confidence, noise or {})
         for name, one in wanted.items()
     }
 
@@ -121,22 +123,26 @@ def _summary(
     drawn: Mapping[str, Floats],
     students: npt.NDArray[np.int64],
     confidence: float,
+    noise: Mapping[str, Floats],
 ) -> Summary:
     fewest = min(usable, key=lambda u: len(u.groups))
     groups, shown = len(fewest.groups), fewest.shown
     if not 2 <= groups <= MAX_GROUPS:
         is_small = shown < 2 or any(u.too_few for u in usable)
         return Summary(status="too_few" if is_small else "not_estimable", groups=groups, shown=shown)
-    parts = []
+    parts: list[tuple[float, float, float] | None] = []
     for measure, its in zip(one.measures, usable, strict=True):
         at = list(its.groups)
         # Several measures: each one's intervals hold with the share of confidence that leaves all holding together.
         own = 1.0 - (1.0 - confidence) / len(one.measures)
-        parts.append(_of_kind(one.kind, value[measure][at], drawn[measure][:, at], students[at], own))
-    found = [max(ends) for ends in zip(*parts, strict=True)] if all(p is not None for p in parts) else None
-    if found is None:
+        if one.kind == "highest" and measure in noise:
+            parts.append(_highest(value[measure][at], noise[measure][:, at], own))
+        else:
+            parts.append(_of_kind(one.kind, value[measure][at], drawn[measure][:, at], students[at], own))
+    found = [part for part in parts if part is not None]
+    if len(found) < len(parts):
         return Summary(status="not_estimable", groups=groups, shown=shown)
-    number, low, high = found
+    number, low, high = (max(ends) for ends in zip(*found, strict=True))
     return Summary(status="ok", groups=groups, shown=shown, value=number, low=low, high=high)
 
 
@@ -158,6 +164,12 @@ def _of_kind(
     return max(abs(d.value) for d in each), max(nearest), max(max(-d.low, d.high) for d in each)
 
 
+def _highest(values: Floats, noise: Floats, confidence: float) -> tuple[float, float, float]:
+    """Return the largest of (G,) values that chance pushes up, each value -+ its noise, all holding at once."""
+    half = np.nanquantile(noise, 1.0 - (1.0 - confidence) / len(values), axis=0)
+    return float(values.max()), float(max(0.0, *(values - half))), float((values + half).max())
+
+
 def _ratio(
     values: Floats, drawn: Floats, students: npt.NDArray[np.int64], confidence: float
 ) -> tuple[float, float, float] | None:
@@ -174,8 +186,8 @@ def _ratio(
         return 0.0, 0.0, float(min(1.0, most / values.max()))
     logs = np.log(drawn, out=np.full_like(drawn, np.nan), where=drawn > 0.0)
     pairs = differences_of(_sample(np.log(values), logs, students), confidence)
-    low, high = (max(ends) for ends in zip(*((d.high, d.low) for d in pairs), strict=True))
-    return float(values.min() / values.max()), float(np.exp(-low)), float(np.exp(-max(0.0, high)))
+    widest, least = max(d.high for d in pairs), max(0.0, *(d.low for d in pairs))
+    return float(values.min() / values.max()), float(np.exp(-widest)), float(np.exp(-least))
 
 
 def _sample(values: Floats, drawn: Floats, students: npt.NDArray[np.int64]) -> Sample:

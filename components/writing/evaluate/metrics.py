@@ -3,6 +3,7 @@
 | name | of | what |
 |---|---|---|
 | `qwk` | rounded | quadratic weighted kappa with the human score |
+| `qwk_continuous` | raw | the same before rounding (Haberman 2019) |
 | `exact`, `adjacent` | rounded | share of the same score; share at most one step apart, the same included |
 | `pearson` | raw | correlation with the human score |
 | `rmse` | raw | root mean squared difference, as a share of the rubric's range |
@@ -23,9 +24,10 @@ from components.writing.scale import Scale
 
 Floats = npt.NDArray[np.float64]
 
-NAMES = ("qwk", "exact", "adjacent", "pearson", "rmse", "smd", "coverage", "width")
+NAMES = ("qwk", "qwk_continuous", "exact", "adjacent", "pearson", "rmse", "smd", "coverage", "width")
 MEANINGS = {
     "qwk": "quadratic weighted kappa of the rounded prediction and the human score",
+    "qwk_continuous": "the same of the prediction before rounding (Haberman 2019), as RSMTool reports it",
     "exact": "share of responses where the rounded prediction is the human score",
     "adjacent": "share of responses where the two are at most one step apart",
     "pearson": "correlation of the prediction before rounding and the human score",
@@ -59,6 +61,7 @@ def agreement_of(rounded: Pair, raw: Pair, scales: Sequence[Scale]) -> dict[str,
     steps = np.array([s.points - 1 for s in scales], np.float64)
     return {
         "qwk": rounded.qwk(),
+        "qwk_continuous": raw.qwk(),
         "exact": rounded.exact(),
         "adjacent": rounded.adjacent(),
         "pearson": raw.pearson(),

@@ -260,3 +260,16 @@ def test_a_useless_model_is_named_in_the_report_and_the_log_also_without_groups(
         report = read(store, Runner(store, say=lines.append)(fairness, logs, evaluation, QUICK))
         assert report["useless"].startswith("The model is useless: it gives every answer the same probability.")
     assert sum("warning: The model is useless" in line for line in lines) == 2
+
+
+def test_no_student_is_in_the_report_or_the_log(store: Store, tmp_path: Path, simulate: Simulate) -> None:
+    rows = simulate(64, 20, 8)
+    logs, evaluation = publish(
+        store, tmp_path / "in", rows, {"gender": ["f", "m"] * 30 + ["x"] * 4, "band": ["a"] * 64}
+    )
+    lines: list[str] = []
+    done = Runner(store, say=lines.append)(fairness, logs, evaluation, QUICK)
+    said = json.dumps(read(store, done)) + "".join(lines) + "".join(done.reasons)
+    names = pl.read_parquet(store.folder(logs) / "students.parquet")["student"].to_list()
+    assert len(names) == 64
+    assert not any(name in said for name in names)

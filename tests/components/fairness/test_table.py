@@ -101,7 +101,6 @@ def numbers_of(report: Mapping[str, Any], attribute: str) -> dict[str, tuple[int
 
 
 def test_totals_of_another_attribute_do_not_give_three_students_back(simulate: Simulate) -> None:
-    """Three are right always: the other attribute's total less the shown genders' would be their rate."""
     rows = simulate(203, 20, 4)
     three = rows.student >= 200
     rows = ScoredRows(

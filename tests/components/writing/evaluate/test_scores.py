@@ -64,6 +64,9 @@ def expected_figures(human: Human, model: Predicted, p: int) -> dict[str, float]
     inside = (model.low[own] <= x) & (x <= model.high[own])
     return {
         "qwk": kappa(x, y, scale),
+        "qwk_continuous": 2
+        * float(np.cov(x, raw, ddof=0)[0, 1])
+        / (x.var() + raw.var() + (x.mean() - raw.mean()) ** 2),
         "exact": float(np.mean(x == y)),
         "adjacent": float(np.mean(np.abs(x - y) <= scale.step + 1e-9)),
         "pearson": float(pearsonr(x, raw).statistic),

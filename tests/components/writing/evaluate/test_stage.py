@@ -80,7 +80,8 @@ def test_the_artifact_and_the_file_say_the_same_and_what_scikit_learn_says(
 ) -> None:
     evaluation = runner(evaluate, dataset, checkpoint_of(**answers()), OPEN)
     report, table = read(store, evaluation)
-    assert list(report["metrics"]) == ["qwk", "exact", "adjacent", "pearson", "rmse", "smd", "coverage", "width"]
+    names = ["qwk", "qwk_continuous", "exact", "adjacent", "pearson", "rmse", "smd", "coverage", "width"]
+    assert list(report["metrics"]) == names
     kappas = []
     for name in ("1", "letter", "3"):
         own = table.filter(pl.col("prompt") == name)
