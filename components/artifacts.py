@@ -361,7 +361,7 @@ class FairnessReport(Artifact):
     """Metrics by group and the verdict of the gate: `groups.json`."""
 
     verdict: str
-    """`pass`, `fail`, `not_estimable` or `no_groups`."""
+    """`pass`, `warn`, `fail`, `not_estimable` or `no_groups`."""
     reasons: tuple[str, ...] = ()
 
 

@@ -67,14 +67,15 @@ def _promote_if_better(
         reason="",
         findings=findings_on(store, outcome),
     )
+    last = _latest(records, draft)
+    if last is not None:
+        draft = replace(draft, override=last.override)
     try:
-        last = records.latest(application.name, release.version)
         champion = registry.current(application.name)
     except StoreError as error:
         registry.register(release)
-        return replace(draft, reason=str(error), findings=(*draft.findings, error_finding("registry", str(error))))
-    if last is not None:
-        draft = replace(draft, override=last.override)
+        stop = error_finding("registry", str(error))
+        return records.add(replace(draft, reason=str(error), findings=(*draft.findings, stop)))
     if champion is not None and champion.version == release.version:
         return _as_before(
             records, draft, last, promote=True, reason=f"it is the current release already{_expired(last)}"
@@ -102,6 +103,14 @@ def _promote_if_better(
     else:
         registry.register(release)
     return decision
+
+
+def _latest(records: DecisionRecords, draft: Decision) -> Decision | None:
+    """Return the latest decision on the release; one that cannot be read is as none, as it is decided on anew."""
+    try:
+        return records.latest(draft.application, draft.version)
+    except StoreError:
+        return None
 
 
 def _as_before(

@@ -23,7 +23,7 @@ from typing import Literal
 
 from components.errors import ConfigError
 from components.fairness.gaps import Departure, Difference
-from components.fairness.groups import MAX_GROUPS, Comparison
+from components.fairness.groups import MAX_GROUPS, UNKNOWN, Comparison
 from components.fairness.limits import DECIMALS, GateConfig
 from components.fairness.suppression import SEPARATOR
 from components.gate.decision import Finding, Outcome
@@ -188,9 +188,9 @@ def _judge_sizes(
                 "stop",
             )
         )
-    elif attribute in config.required and not limits and len(judged) < 2:  # with limits, each one says it
+    elif (attribute in config.required or needed) and len(judged - {UNKNOWN}) < 2:
         found.stops.append(
-            _note(attribute, f"{attribute}: fewer than two groups of enough size; it is required", "stop")
+            _note(attribute, f"{attribute}: fewer than two known groups can be judged, and it is required", "stop")
         )
 
 

@@ -39,6 +39,7 @@ def serve(release: str, host: str, port: int, overrides: bool) -> None:
       homeroom serve knowledge_tracing --port 3000
     """
     from components.app import load_application
+    from components.errors import StoreError
     from components.gate.override import today_utc
     from components.gate.records import DecisionRecords
     from flows.releases import take_release
@@ -55,7 +56,11 @@ def serve(release: str, host: str, port: int, overrides: bool) -> None:
     if takes_overrides:
         environment["HOMEROOM_SERVE_OVERRIDES"] = str(folder)
         environment["HOMEROOM_SERVE_PSEUDONYM_KEY"] = str(settings.pseudonym_key_file())
-    decision = DecisionRecords(store).latest(found.application, found.version)
+    try:
+        decision = DecisionRecords(store).latest(found.application, found.version)
+    except StoreError as error:  # it was promoted already: a server does not stay away for that
+        click.echo(f"warning: {error}", err=True)
+        decision = None
     if decision is not None and decision.outcome == "stop":
         given, today = decision.override, today_utc()
         told = "no override was given: for a look, not for students" if given is None else given.sentence(today)

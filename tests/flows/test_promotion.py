@@ -255,6 +255,22 @@ def test_both_releases_are_compared_on_the_same_students_with_an_interval_and_by
     assert any(f"auc {value:.4f}" in overall.reason for value in evaluations.values())
 
 
+def test_a_damaged_decision_is_made_again_by_the_next_run(released: Released, tmp_path: Path) -> None:
+    shutil.copytree(released.untouched, tmp_path / "store")
+    settings = Settings(store=str(tmp_path / "store"), cache=tmp_path / "cache", keys=released.settings.keys)
+    store, version = settings.open_store(), released.summary.outcome.release.version
+    records = DecisionRecords(store)
+    (time,) = records.times("knowledge_tracing", version)
+    store.write_record(f"releases/knowledge_tracing/decisions/{version}/{time}.json", {"format": 1})
+    with pytest.raises(StoreError, match="decided on again by a run"):
+        records.latest("knowledge_tracing", version)
+    again = run_request(released.summary.request, settings)
+    assert again.decision.promote  # it serves
+    latest = records.latest("knowledge_tracing", version)
+    assert latest is not None
+    assert worst_first(latest.findings) == worst_first(again.decision.findings)
+
+
 def other_version(settings: Settings, request: RunRequest) -> str:
     outcome: Outcome = run_request(request, settings).outcome
     return outcome.release.version

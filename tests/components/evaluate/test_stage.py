@@ -21,6 +21,7 @@ from components.evaluate.baselines import baselines_of
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.sequences import read_split
 from components.evaluate.stage import evaluate
+from components.gate.decision import findings_of, worst_of
 from components.stage import Runner, StageEvent
 from components.store import Store
 
@@ -300,6 +301,12 @@ def test_a_crossed_limit_is_only_written_down_with_flag_and_a_kept_limit_is_sile
     model = checkpoint_of(probability)
     flagged = runner(evaluate, dataset, model, EvaluateConfig(min_scored=50, min_auc=0.99, on_fail="flag"))
     assert "at least 0.99" in read(store, flagged)[0]["limits"]["crossed"][0]
+    worst = findings_of(read(store, flagged)[0])[0]
+    assert (worst.check, worst.measure, worst.outcome, worst.limit) == ("level", "auc", "stop", 0.99)
+    assert worst.value == flagged.metrics["auc"]
+    assert (worst.low, worst.high) == flagged.intervals["auc"]
+    mild = runner(evaluate, dataset, model, EvaluateConfig(min_scored=50, min_auc=0.99, severity={"min_auc": "warn"}))
+    assert worst_of(findings_of(read(store, mild)[0])) == "warn"
     assert any("limit crossed" in line for line in lines)
     lines.clear()
     kept = runner(evaluate, dataset, model, EvaluateConfig(min_scored=50, min_auc=0.55, max_log_loss=1.0))

@@ -33,3 +33,33 @@ def test_every_field_out_of_range_is_named_with_its_value_and_remedy() -> None:
         "confidence is 0.2",
     ):
         assert part in str(caught.value)
+
+
+def test_what_is_wrong_with_required_groups_and_severities_is_told() -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_config(
+            FairnessConfig,
+            {
+                "required": ["gender"],
+                "optional": ["gender", "region"],
+                "required_groups": {"region": []},
+                "severity": {"max_auc": "warn"},
+            },
+        )
+    for part in (
+        "['gender', 'region'] are in optional and in required or required_groups",
+        "required_groups names no group of ['region']",
+        "severity names ['max_auc']; the limits here are max_auc_gap, max_accuracy_gap",
+    ):
+        assert part in str(caught.value)
+    with pytest.raises(ConfigError, match="uncertain = 'perhaps'"):
+        make_config(FairnessConfig, {"uncertain": "perhaps"})
+
+
+def test_groups_and_severities_are_read_from_tables() -> None:
+    config = make_config(
+        FairnessConfig, {"required_groups": {"gender": ["F", "M"]}, "severity": {"max_calibration_gap": "warn"}}
+    )
+    assert config.required_groups == {"gender": ("F", "M")}
+    assert config.severity_of("max_calibration_gap") == "warn"
+    assert config.severity_of("max_auc_gap") == "stop"

@@ -181,6 +181,20 @@ def test_a_required_attribute_with_one_group_of_enough_size_stops(simulate: Simu
     assert judge(comparison, no_limit).verdict == "fail"
 
 
+def test_a_required_attribute_that_is_known_of_one_group_only_stops_though_unknown_is_a_group(
+    simulate: Simulate,
+) -> None:
+    comparison = {"gender": compare_groups(simulate(200, 20, 3), ["x", None] * 100, FairnessConfig(resamples=50))}
+    assert judge(comparison, FairnessConfig(resamples=50)).verdict == "pass"
+    for config in (
+        FairnessConfig(resamples=50, required=("gender",)),
+        FairnessConfig(resamples=50, required_groups={"gender": ("x",)}),
+    ):
+        found = judge(comparison, config)
+        assert found.verdict == "fail"
+        assert found.reasons == ("gender: fewer than two known groups can be judged, and it is required",)
+
+
 def test_a_required_group_without_wrong_answers_has_no_auc_and_stops(simulate: Simulate) -> None:
     rows = simulate(200, 20, 4)
     label = np.where(rows.student < 100, 1.0, rows.label).astype(np.float32)

@@ -16,6 +16,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from components.artifacts import Checkpoint, Evaluation, TextDataset
 from components.errors import GateStoppedError, NotEnoughDataError, SchemaError
+from components.gate.decision import findings_of
 from components.stage import Runner
 from components.store import Store
 from components.writing.evaluate.config import WritingEvaluateConfig
@@ -217,6 +218,8 @@ def test_a_harsh_model_crosses_the_limit_on_smd_by_prompt(
     given["raw"] = given["raw"] - np.where(prompt == 1, 1.5, 0.0)
     report, _ = read(store, runner(evaluate, dataset, checkpoint_of(**given), OPEN))
     (line,) = [line for line in report["limits"]["crossed"] if line.startswith("smd")]
+    (finding,) = [f for f in findings_of(report) if f.measure == "smd"]
+    assert (finding.outcome, finding.reason, finding.limit) == ("stop", line, 0.15)
     assert line.startswith("smd is -0.")
     assert "for prompt 'letter'" in line
     assert "prompt '1'" not in line
@@ -229,6 +232,11 @@ def test_a_good_model_crosses_nothing_and_warns_of_nothing(
     quiet = Runner(store, runner.application, say=said.append)
     report, _ = read(store, quiet(evaluate, dataset, checkpoint_of(**answers()), WritingEvaluateConfig(resamples=50)))
     assert report["limits"]["crossed"] == report["limits"]["not_judged"] == report["warnings"] == []
+    assert [(f.measure, f.outcome) for f in findings_of(report)] == [
+        ("qwk", "pass"),
+        ("drop", "pass"),
+        ("smd", "pass"),
+    ]
     assert said == ["grading 300 responses of split test", "fitting baselines on 300 responses of split train"]
 
 
