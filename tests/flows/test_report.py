@@ -24,6 +24,7 @@ from flows.summary import RunSummary
 from tests.conftest import Released
 
 pytestmark = pytest.mark.slow
+FIELDS = Path(__file__).resolve().parents[2] / "docs" / "reference" / "run-summary.md"
 WRITTEN = ("report.html", "summary.json", "figures.json")
 
 
@@ -92,6 +93,8 @@ def test_the_verdict_against_logistic_regression_stands_everywhere(
     written = json.loads(Path(summary.report).with_name("summary.json").read_text())
     assert {name: written[name] for name in plain} == plain
     assert set(written) - set(plain) == {"format", "details"}
+    described = set(re.findall(r"`([a-z_0-9]+)`", FIELDS.read_text(encoding="utf-8")))
+    assert set(written) | set(written["details"]) | set(written["stages"][0]) <= described
     card = (released.settings.open_store().folder(summary.outcome.release) / "card.md").read_text(encoding="utf-8")
     assert comparison["sentence"] in card
     print_summary(plain)
