@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from benchmarks.step import processor_name
+from benchmarks.machine import processor_name
 from components.evaluate.rows import ScoredRows
 from components.fairness.config import FairnessConfig
 from components.fairness.groups import Estimate
