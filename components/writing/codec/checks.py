@@ -15,7 +15,7 @@ from .reading import Reading
 
 RUN_TOKENS = 24
 """A list of keywords in a text shows as a run of so many words without common ones."""
-RUN_PAIRS = 24
+RUN_PAIRS = 32
 """Or, where the keywords are common ones, as a run of so many pairs of words that nobody writes side by side."""
 FEW_TRIPLES = 0.9
 """Where more triples of characters are known, so are their letters."""
@@ -42,7 +42,8 @@ class Signals:
     pairs: float
     """Share of the neighbouring known words, marks aside, that several training texts hold side by side."""
     order: float
-    """Least share of such pairs in any run of `RUN_PAIRS`: a list of keywords in a text shows, whatever the words."""
+    """Least share of such pairs in any run of `RUN_PAIRS`: a list of keywords in a text shows, whatever the words. 1
+    for a shorter text, of which `pairs` tells as much."""
     letters: float
     """Share of the characters that are in the alphabet of the training texts; 1 where triples already say so."""
     trigrams: float
@@ -105,7 +106,7 @@ def signals(
         known=int(np.count_nonzero(known_T & reading.is_word_T)) / count,
         common=int(np.count_nonzero(is_common)) / count,
         pairs=_share(are_met),
-        order=_least_share(are_met, RUN_PAIRS) if len(are_met) else 1.0,
+        order=_least_share(are_met, RUN_PAIRS) if len(are_met) >= RUN_PAIRS else 1.0,
         trigrams=triples,
         letters=1.0 if triples > FEW_TRIPLES else _share(places(reading.letters.points_C, lexicon.alphabet) >= 0),
         window=_least_share(is_common, RUN_TOKENS),

@@ -27,6 +27,8 @@ OFF_PROMPT = 2.5
 """A response to another prompt is the likeliest mistake of all: its check may refuse so many times more than others."""
 FAR_OFF = 5.0
 """So many robust standard deviations below the median, a training text itself responds to something else."""
+LEAST_ORDER = 0.55
+"""A text with a run of fewer known pairs than this share of the median's is refused, whatever training held."""
 ENOUGH = 200
 MOST_PAIRS = 2_000_000
 MOST_FOR_LIMITS = 4_000
@@ -234,6 +236,8 @@ def _limits(seen: Sequence[Signals], share: float, *, is_only: bool = False) -> 
     topics = table[:, NAMES.index("topic")]
     spread = 1.4826 * float(np.median(np.abs(topics - np.median(topics))))
     found["topic"] = max(found["topic"], float(np.median(topics)) - FAR_OFF * spread)
+    # One odd text of the training (a list, names in other letters) must not open the door to every list.
+    found["order"] = max(found["order"], LEAST_ORDER * float(np.median(table[:, NAMES.index("order")])))
     found["brevity"] = LONGER_THAN_ANY * float(table[:, NAMES.index("brevity")].min())
     found["words"] = max(1.0, found["words"])
     return Signals(**found)
