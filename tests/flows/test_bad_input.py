@@ -148,7 +148,7 @@ def test_students_with_one_answer_alone_are_not_enough(tmp_path: Path, capsys: p
     [
         ("[train]\nmax_epoch = 3\n", ["train.max_epoch: unknown key; did you mean 'max_epochs'?"]),
         ("[train]\nwidht = 3\n", ["train.widht: unknown key", "Did you mean train.model.width?"]),
-        ("[nonsense]\na = 1\n", ["nonsense: unknown key; known here: ingest, preprocess, train"]),
+        ("[nonsense]\na = 1\n", ["nonsense: unknown key; known here: ingest, preprocess, leakage, train"]),
         ("[train]\nmax_epochs = 'three'\n", ["train.max_epochs = 'three': expected a whole number"]),
         ("[train]\nmax_epochs = 0\n", ["train: max_epochs=0 must be at least 1"]),
         ("[train]\naccelerator = 'tpu'\n", ["train.accelerator = 'tpu': expected 'auto', 'cpu' or 'cuda'"]),
