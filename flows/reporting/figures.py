@@ -1,14 +1,15 @@
 """Figures of the page: drawn when first asked for, taken from an earlier report where that drew the same.
 
 Each figure has a key: the digest of what is drawn, of the code that draws and of matplotlib's version. `figures.json`
-beside a report holds its figures by key. A run in which nothing changed finds all of them there, and matplotlib, which
-takes half a second to import, stays where it is.
+beside a report holds its figures by key, and the digest of the code that made its page. A run in which little changed
+finds most of them there; one in which nothing changed takes the whole page, and matplotlib, which takes half a second
+to import, stays where it is.
 """
 
 import hashlib
 import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -78,15 +79,27 @@ class Gallery:
             self.used[key] = svg
         return Figure(name=name, title=title, caption=caption, svg=svg, problem=problem)
 
+    def to_json(self) -> str:
+        """Return the contents of `figures.json`."""
+        return json.dumps({"page": page_code(), "figures": self.used})
+
 
 def read_figures(folder: Path) -> dict[str, str]:
     """Return the figures of the report in `folder`, by key; none where it has none, or not whole."""
     try:
-        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads((folder / FILE).read_text(encoding="utf-8"))["figures"]
+    except (OSError, ValueError, TypeError, KeyError):
         return {}
     whole = isinstance(found, dict) and all(isinstance(svg, str) for svg in found.values())
     return found if whole else {}
+
+
+@cache
+def page_code() -> str:
+    """Return the digest of all that makes a page of contents: code, templates and style."""
+    here = Path(__file__).parent
+    pages = here.parents[1] / "components" / "pages"
+    return _digest([*here.rglob("*.py"), *(here.parent / "templates").rglob("*.html"), *pages.glob("*.py")])
 
 
 def _drawing(name: str) -> Callable[..., str]:
@@ -98,9 +111,13 @@ def _drawing(name: str) -> Callable[..., str]:
 @cache
 def _code() -> str:
     """Return the digest of the code that draws."""
+    return _digest((Path(__file__).parent / "drawing").glob("*.py"))
+
+
+def _digest(files: Iterable[Path]) -> str:
     state = hashlib.sha256()
-    for path in sorted((Path(__file__).parent / "drawing").glob("*.py")):
-        state.update(path.read_bytes())
+    for path in sorted(files):
+        state.update(path.name.encode() + b"\0" + path.read_bytes())
     return state.hexdigest()
 
 

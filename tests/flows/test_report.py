@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -180,10 +181,24 @@ def test_a_run_in_which_nothing_changed_draws_nothing(released: Released, monkey
     assert read_figures(after) == read_figures(before) != {}
     page = (after / "report.html").read_text(encoding="utf-8")
     assert "could not be drawn" not in page
-    assert again.run in page
+    assert f"written by run <code>{again.run}</code>" in page, "another reason to serve: another page"
     made = {stage["stage"]: stage["made_s"] for stage in released.summary.to_json()["stages"]}
     assert {stage["stage"]: stage["made_s"] for stage in again.to_json()["stages"]} == made
     assert "result was there" in page
+
+    def rendering(*_: object) -> str:
+        raise AssertionError("a page was rendered")
+
+    monkeypatch.setattr("flows.reporting.page.rendered", rendering)
+    time.sleep(1.1 - time.time() % 1.0)  # ids of runs sort by the second
+    third = run_request(released.summary.request, released.settings)
+    folder = Path(third.report).parent
+    assert folder != after
+    assert (folder / "report.html").read_text(encoding="utf-8") == page
+    assert json.loads((folder / "summary.json").read_text())["run"] == third.run
+    monkeypatch.setattr("flows.report.page_code", lambda: "another")
+    with pytest.raises(AssertionError, match="a page was rendered"):
+        write_report(third, released.settings.open_store(), folder.with_name("other"), earlier=folder)
 
 
 def ids_of(summary: RunSummary, store: Store, logs: Path) -> set[str]:

@@ -1,6 +1,5 @@
 """Plots: values stand where the axis says, areas are what they are called, the same data give the same bytes."""
 
-import json
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
@@ -168,7 +167,7 @@ def test_the_same_contents_give_the_same_bytes() -> None:
 def test_a_figure_that_was_drawn_before_is_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Gallery()
     page = rendered(bare(), first)
-    (tmp_path / FILE).write_text(json.dumps(first.used))
+    (tmp_path / FILE).write_text(first.to_json())
 
     def drawing(name: str) -> None:
         raise AssertionError(f"{name} was drawn")
@@ -202,7 +201,7 @@ def test_a_plot_that_cannot_be_drawn_leaves_the_tables(monkeypatch: pytest.Monke
     assert "Anna" not in page
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', "{"])
+@pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', "{", '{"figures": {"a": 1}}', '{"figures": []}'])
 def test_damaged_figures_are_none(text: str, tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(text)
     assert read_figures(tmp_path) == {}

@@ -209,7 +209,7 @@ def test_a_useless_model_does_not_look_fair(gallery: Gallery) -> None:
 
 def test_time_and_cost_are_those_of_the_making(page: str) -> None:
     part = text_of(page.split('<section id="time"')[1].split("</section>")[0])
-    assert "To make all its results took 18.9 s on the wall, in this run or in earlier ones." in part
+    assert "To make all its results took 18.9 s on the wall, then or earlier." in part
     assert "ingest result was there 0.9 1.1" in part
     assert "train ran 17.9 31.0" in part
     assert "deploy ran 0.1 not recorded" in part
