@@ -28,7 +28,9 @@ OFF_PROMPT = 2.5
 FAR_OFF = 5.0
 """So many robust standard deviations below the median, a training text itself responds to something else."""
 LEAST_ORDER = 0.55
-"""A text with a run of fewer known pairs than this share of the median's is refused, whatever training held."""
+"""A run with a lower share of known pairs than this times the median's is odd, though some of training's are so too."""
+ODD_ORDER = 2.0
+"""For such runs, so many times more of responses like those of training may be refused than by other checks."""
 ENOUGH = 200
 MOST_PAIRS = 2_000_000
 MOST_FOR_LIMITS = 4_000
@@ -237,7 +239,10 @@ def _limits(seen: Sequence[Signals], share: float, *, is_only: bool = False) -> 
     spread = 1.4826 * float(np.median(np.abs(topics - np.median(topics))))
     found["topic"] = max(found["topic"], float(np.median(topics)) - FAR_OFF * spread)
     # One odd text of the training (a list, names in other letters) must not open the door to every list.
-    found["order"] = max(found["order"], LEAST_ORDER * float(np.median(table[:, NAMES.index("order")])))
+    orders = table[:, NAMES.index("order")]
+    if len(orders) >= ENOUGH:
+        odd = min(LEAST_ORDER * float(np.median(orders)), float(np.quantile(orders, ODD_ORDER * share, method="lower")))
+        found["order"] = max(found["order"], odd)
     found["brevity"] = LONGER_THAN_ANY * float(table[:, NAMES.index("brevity")].min())
     found["words"] = max(1.0, found["words"])
     return Signals(**found)
