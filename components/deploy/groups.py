@@ -66,7 +66,8 @@ def _table(attribute: str, groups: list[Plain], measures: list[str]) -> list[str
 def _estimate(found: Plain | None) -> str:
     if not found or found.get("status") != "ok":
         return WORDS.get(str((found or {}).get("status")), "not estimable")
-    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+    value, low, high = (round(found[name], 3) + 0.0 for name in ("value", "low", "high"))  # no -0.000
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
 def _gap(measure: str, gap: Plain | None) -> str:

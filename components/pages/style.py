@@ -30,6 +30,7 @@ body { margin: 0; background: var(--ground); color: var(--ink); }
 h1, h2, h3, h4 { line-height: 1.25; text-wrap: balance; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; margin: 0; }
 h2 { font-size: 1.3rem; margin: 0 0 .75rem; }
+section > * + h2 { margin-top: 1.75rem; }
 h3 { font-size: 1.08rem; margin: 1.75rem 0 .5rem; }
 h4 { font-size: 1rem; margin: 1.25rem 0 .4rem; }
 p, ul { margin: .5rem 0; max-width: 75ch; }

@@ -56,5 +56,5 @@ def shown(value: float | None, *, signed: bool = False, decimals: int = 3) -> st
     """Return a number for people, or `not estimable`."""
     if value is None:
         return UNKNOWN
-    text = f"{value:{'+' if signed else ''}.{decimals}f}"
+    text = f"{round(value, decimals) + 0.0:{'+' if signed else ''}.{decimals}f}"  # no sign before nothing but zeros
     return text.replace("-", "\N{MINUS SIGN}")

@@ -79,6 +79,7 @@ def test_what_cannot_be_said_is_said_in_words_and_never_as_zero(page: str) -> No
     for found in ({"status": "not_estimable"}, {"status": "too_few", "value": 0.0}, {}, None, {"value": float("nan")}):
         assert estimate_of(found).value is None
     assert shown(None) == "not estimable"
+    assert (shown(-0.0001), shown(-0.0006), shown(-0.0, signed=True)) == ("0.000", "\N{MINUS SIGN}0.001", "+0.000")
 
 
 def test_the_name_of_a_small_group_is_nowhere(page: str) -> None:
