@@ -7,42 +7,32 @@ from pathlib import Path
 from typing import Literal
 
 from components.artifacts import JsonValue
+from components.gate.decision import Finding as Finding
+from components.gate.decision import Outcome as Outcome
+from components.gate.decision import worst_of
 
 LEAKAGE = "leakage.json"
-Outcome = Literal["pass", "warn", "stop"]
 Verdict = Literal["pass", "warn", "fail"]
 PAIRS = ((0, 1), (0, 2), (1, 2))
 """Pairs of splits, the earlier one first: numbers of `components/preprocess/split.py:SPLITS`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was looked for."""
+def leakage_finding(
+    measure: str, *, value: float | None, limit: float | None, n: int | None, outcome: Outcome, reason: str
+) -> Finding:
+    """Return what one check found out about all splits together.
 
-    measure: str
-    value: float | None
-    """None where it cannot be told."""
-    limit: float | None
-    n: int | None
-    """Of what `value` is a count or a share."""
-    outcome: Outcome
-    reason: str
-    """One sentence, without ids or texts."""
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """Return the finding as the reports of all checks have it."""
-        return {
-            "check": "leakage",
-            "subject": "all",
-            "measure": self.measure,
-            "value": self.value,
-            "low": None,
-            "high": None,
-            "limit": self.limit,
-            "n": self.n,
-            "outcome": self.outcome,
-            "reason": self.reason,
-        }
+    Args:
+        measure: its name.
+        value: None where it cannot be told.
+        limit: of the configuration.
+        n: of what `value` is a count or a share.
+        outcome: of the check.
+        reason: one sentence, without ids or texts.
+    """
+    return Finding(
+        check="leakage", subject="all", measure=measure, value=value, limit=limit, n=n, outcome=outcome, reason=reason
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +46,8 @@ class Check:
 
 def verdict_of(findings: Sequence[Finding]) -> Verdict:
     """Return the worst: `fail` where a finding stops, `warn` where one warns. No finding at all fails."""
-    outcomes = {finding.outcome for finding in findings}
-    if not outcomes or "stop" in outcomes:
-        return "fail"
-    return "warn" if "warn" in outcomes else "pass"
+    outcome = worst_of(findings)
+    return "fail" if outcome == "stop" else outcome
 
 
 def reasons_of(findings: Sequence[Finding]) -> tuple[str, ...]:
@@ -69,12 +57,12 @@ def reasons_of(findings: Sequence[Finding]) -> tuple[str, ...]:
 
 def write_report(folder: Path, checks: Sequence[Check]) -> tuple[Verdict, tuple[str, ...]]:
     """Write `leakage.json` into `folder`; return the verdict and the reasons for it."""
-    findings = [finding for check in checks for finding in check.findings]
+    findings = [one for check in checks for one in check.findings]
     verdict = verdict_of(findings)
     report = {
         "format": 1,
         "verdict": verdict,
-        "findings": [finding.to_json() for finding in findings],
+        "findings": [one.to_json() for one in findings],
         "checks": {check.name: dict(check.figures) for check in checks},
     }
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)

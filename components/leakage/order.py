@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.artifacts import JsonValue
-from components.leakage.findings import Check, Finding
+from components.leakage.findings import Check, Finding, leakage_finding
 from components.preprocess.split import SPLITS, TEST, TRAIN, VALID
 
 ORDER = "answers_out_of_order"
@@ -83,4 +83,4 @@ def _backwards(split: Timed) -> int:
 
 
 def _finding(measure: str, value: int, n: int, otherwise: Literal["stop", "warn"], reason: str) -> Finding:
-    return Finding(measure=measure, value=value, limit=0, n=n, outcome=otherwise if value else "pass", reason=reason)
+    return leakage_finding(measure, value=value, limit=0, n=n, outcome=otherwise if value else "pass", reason=reason)

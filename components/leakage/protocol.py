@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from components.artifacts import JsonValue
 from components.evaluate.repeats import PROBLEM, ROW_PER_SKILL
-from components.leakage.findings import Check, Finding, Outcome
+from components.leakage.findings import Check, Outcome, leakage_finding
 
 MEASURE = "repeated_problem_share"
 
@@ -52,5 +52,5 @@ def check_protocol(
             f"protocol {protocol}: nobody can tell which rows repeat a problem, as the logs have no problem ids; where "
             "a problem with several skills has several rows, each shows the answer of the next"
         )
-    finding = Finding(measure=MEASURE, value=value, limit=limit, n=rows, outcome=outcome, reason=reason)
+    finding = leakage_finding(MEASURE, value=value, limit=limit, n=rows, outcome=outcome, reason=reason)
     return Check(name="protocol", findings=(finding,), figures={"protocol": protocol, "splits": counts})

@@ -15,7 +15,7 @@ from components.errors import SchemaError
 from components.evaluate.sequences import Split, read_split
 from components.leakage.config import LeakageConfig
 from components.leakage.copies import Copies, find_copies
-from components.leakage.findings import PAIRS, Check, Finding
+from components.leakage.findings import PAIRS, Check, leakage_finding
 from components.leakage.order import Timed, check_time
 from components.leakage.protocol import check_protocol
 from components.leakage.students import check_students
@@ -120,8 +120,8 @@ def check_copies(copies: Copies, side_S: npt.NDArray[np.int8], config: LeakageCo
         if copied
         else "no held-out student has the whole sequence of one of an earlier split"
     )
-    finding = Finding(
-        measure=COPIED,
+    finding = leakage_finding(
+        COPIED,
         value=share,
         limit=config.max_copied_share,
         n=held_out,

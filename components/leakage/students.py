@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.artifacts import JsonValue
-from components.leakage.findings import PAIRS, Check, Finding
+from components.leakage.findings import PAIRS, Check, leakage_finding
 from components.preprocess.split import SPLITS
 
 MEASURE = "students_in_several_splits"
@@ -39,8 +39,8 @@ def check_students(
         reason = f"{several} of {total} students are in more than one split"
     else:
         reason = f"none of {total} students is in more than one split"
-    finding = Finding(
-        measure=MEASURE,
+    finding = leakage_finding(
+        MEASURE,
         value=several,
         limit=None if by_time else 0,
         n=total,

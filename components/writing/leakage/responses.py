@@ -7,7 +7,7 @@ import polars as pl
 
 from components.artifacts import JsonValue
 from components.errors import SchemaError
-from components.leakage.findings import PAIRS, Check, Finding
+from components.leakage.findings import PAIRS, Check, leakage_finding
 from components.leakage.students import check_students
 from components.leakage.texts import SharedTexts, shared_texts
 from components.preprocess.split import SPLITS
@@ -62,8 +62,8 @@ def _check_ids(kept: pl.DataFrame) -> Check:
         if twice
         else f"none of {kept.height} responses is there twice"
     )
-    finding = Finding(
-        measure=TWICE, value=twice, limit=0, n=kept.height, outcome="stop" if twice else "pass", reason=reason
+    finding = leakage_finding(
+        TWICE, value=twice, limit=0, n=kept.height, outcome="stop" if twice else "pass", reason=reason
     )
     return Check(name="responses", findings=(finding,), figures={"responses": kept.height, "twice": twice})
 
@@ -104,8 +104,8 @@ def _check_texts(found: SharedTexts, names: list[str], config: WritingLeakageCon
         "split"
     )
     over = found.share > config.max_shared_share
-    finding = Finding(
-        measure=SHARED,
+    finding = leakage_finding(
+        SHARED,
         value=found.share,
         limit=config.max_shared_share,
         n=found.held_out,
@@ -116,8 +116,8 @@ def _check_texts(found: SharedTexts, names: list[str], config: WritingLeakageCon
 
 
 def _no_time(responses: int) -> Check:
-    finding = Finding(
-        measure="answers_on_the_wrong_side",
+    finding = leakage_finding(
+        "answers_on_the_wrong_side",
         value=None,
         limit=None,
         n=responses,
@@ -128,8 +128,8 @@ def _no_time(responses: int) -> Check:
 
 
 def _check_protocol(responses: int, protocol: str) -> Check:
-    finding = Finding(
-        measure="repeated_problem_share",
+    finding = leakage_finding(
+        "repeated_problem_share",
         value=None,
         limit=None,
         n=responses,

@@ -9,7 +9,7 @@ import pytest
 from components.config import make_config
 from components.errors import ConfigError
 from components.leakage.config import LeakageConfig
-from components.leakage.findings import Check, Finding, verdict_of, write_report
+from components.leakage.findings import Check, Finding, leakage_finding, verdict_of, write_report
 from components.leakage.order import Timed, check_time, wrong_sides
 from components.leakage.students import check_students
 from components.writing.leakage.config import WritingLeakageConfig
@@ -74,7 +74,7 @@ def test_answers_on_the_wrong_side_of_a_split_by_time() -> None:
 
 
 def one(outcome: str) -> Finding:
-    return Finding(measure="m", value=0, limit=0, n=1, outcome=outcome, reason=f"it is {outcome}")  # type: ignore[arg-type]  # one of the three
+    return leakage_finding("m", value=0, limit=0, n=1, outcome=outcome, reason=f"it is {outcome}")  # type: ignore[arg-type]  # one of the three
 
 
 def test_the_verdict_is_the_worst_and_nothing_found_is_no_pass(tmp_path: Path) -> None:
