@@ -68,17 +68,3 @@ def write_report(folder: Path, checks: Sequence[Check]) -> tuple[Verdict, tuple[
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / LEAKAGE).write_text(text + "\n", encoding="utf-8")
     return verdict, reasons_of(findings)
-
-
-def stopped(reasons: Sequence[str], report: str) -> str:
-    """Return the message of a run that the verdict `fail` ends.
-
-    Args:
-        reasons: of the verdict.
-        report: identity of the published report.
-    """
-    return (
-        f"Held-out data were seen in training: {'; '.join(reasons)}. Report {report[:12]} is in the store. Mend the "
-        "data or how they are split, or change the limits of [leakage]; on_fail = 'flag' goes on all the same, and the "
-        "release's report says so."
-    )
