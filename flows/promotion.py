@@ -145,12 +145,13 @@ def _beside(
     if champion is None:
         return finding("pass", "nothing serves yet")
     try:
-        from flows.comparing import findings_beside  # late: most runs have nothing to compare
+        from flows.comparing import bundle_of, findings_beside  # late: most runs have nothing to compare
 
-        other = ReleaseRegistry(store).find(champion.version)
+        try:  # the champion alone: the same errors of the candidate, or of its data, are no reason to let it through
+            other = bundle_of(store, ReleaseRegistry(store).find(champion.version), signing_key)
+        except GONE as error:
+            return finding("warn", f"the champion cannot serve any more ({type(error).__name__})")
         return findings_beside(store, application, outcome, other, signing_key=signing_key, config=config)
-    except GONE as error:
-        return finding("warn", f"the champion cannot serve any more ({type(error).__name__})")
     except Exception as error:  # whatever it is, nothing is known of the difference
         return finding(
             "stop",
