@@ -125,6 +125,10 @@ def judge(comparisons: Mapping[str, Comparison], config: GateConfig, missing: Se
     found = _Found(stops=[], crossed=[], unclear=[], notes=[], passes=[])
     for finding in missing:
         (found.stops if finding.outcome == "stop" else found.notes).append(finding)
+    told = {finding.subject for finding in missing}
+    for name in dict.fromkeys([*config.required, *config.required_groups]):
+        if name not in comparisons and name not in told:
+            found.stops.append(_note(name, f"{name} is required, and no group of it was compared", "stop"))
     if not comparisons:
         found.notes.append(_note("all", "the logs have no group attribute to compare by: nothing was judged by group"))
     elif not limits:

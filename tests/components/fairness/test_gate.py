@@ -1,6 +1,7 @@
 """The four verdicts, and that each says why."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,6 +95,15 @@ def test_a_limit_that_is_off_is_not_judged_and_that_nothing_was_judged_is_said(s
 
 def test_no_attribute_is_a_verdict_of_its_own() -> None:
     assert judge({}, FairnessConfig()).verdict == "no_groups"
+
+
+@pytest.mark.parametrize("how", [{"required": ("gender",)}, {"required_groups": {"gender": ("f", "m")}}])
+def test_a_required_attribute_of_which_nothing_was_compared_stops(how: dict[str, Any]) -> None:
+    found = judge({}, FairnessConfig(**how))
+    assert found.verdict == "fail"
+    assert [f.reason for f in found.findings if f.outcome == "stop"] == [
+        "gender is required, and no group of it was compared"
+    ]
 
 
 def test_too_many_groups_ask_for_a_coarser_attribute(simulate: Simulate) -> None:
