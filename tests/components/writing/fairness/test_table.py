@@ -35,7 +35,9 @@ def test_a_small_group_is_in_no_other_attributes_table(grade: Grade) -> None:
     values = {"gender": ["f", "m"] * 100 + ["x"] * 5, "band": ["p", "q"] * 102 + ["p"]}
     found = tables_of(rows, values, ["gender", "band"], QUICK).attributes
     students = [sum(g.students or 0 for g in one.groups.groups) for one in found.values()]
-    assert students == [200, 200]
+    assert students[0] == students[1] <= 195  # five more at random: the total less these is of no small group
+    told = [sum(g.status == "too_few" for g in one.groups.groups) for one in found.values()]
+    assert told == [1, 0]
 
 
 def test_distributions_are_shares_by_tenth_and_hide_few_students(grade: Grade) -> None:
