@@ -120,3 +120,11 @@ def test_constant_and_random_graders_are_called_useless_and_not_fair(grade: Grad
     said = tables_of(random, {}, [], QUICK).useless
     assert said is not None
     assert "its scores do not follow the human ones (correlation " in said
+
+
+def test_a_group_whose_scores_are_all_of_one_student_is_too_small_however_many_were_given_none(grade: Grade) -> None:
+    rows = grade(60, 4, each=40)
+    others = (rows.student > 0) & (rows.student < 20)
+    alone = dataclasses.replace(rows, is_graded=rows.is_graded & ~others)
+    groups = compare_groups(alone, ["a"] * 20 + ["b"] * 40, QUICK).groups.groups
+    assert [(g.name, g.status) for g in groups] == [("a", "too_few"), ("b", "ok")]
