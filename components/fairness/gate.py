@@ -134,9 +134,9 @@ def judge(
         (found.stops if finding.outcome == "stop" else found.notes).append(finding)
     if useless is not None:
         found.crossed.append(Finding(check="level", subject="all", measure="", outcome="warn", reason=useless))
-    told = {finding.subject for finding in missing}
+    absent = {finding.subject for finding in missing}
     for name in dict.fromkeys([*config.required, *config.required_groups]):
-        if name not in comparisons and name not in told:
+        if name not in comparisons and name not in absent:
             found.stops.append(_note(name, f"{name} is required, and no group of it was compared", "stop"))
     if not comparisons:
         found.notes.append(_note("all", "the logs have no group attribute to compare by: nothing was judged by group"))
