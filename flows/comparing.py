@@ -19,18 +19,23 @@ from components.schema import STUDENTS
 from components.secrets import SecretKey
 from components.store import Store
 from flows.pipeline import Outcome
-from serving.bundle import load_bundle
+from serving.bundle import Bundle, load_bundle
 
 GROUPS = "groups.json"
 UNKNOWN = "unknown"
 """Group of the students whose attribute is not known; see `components/fairness/groups.py`."""
 
 
+def bundle_of(store: Store, release: Release, signing_key: SecretKey) -> Bundle:
+    """Return a release of the store as the service would load it; errors as in `load_bundle` and `Store.folder`."""
+    return load_bundle(store.folder(release), signing_key)
+
+
 def findings_beside(
     store: Store,
     application: Application,
     outcome: Outcome,
-    champion: Release,
+    champion: Bundle,
     *,
     signing_key: SecretKey,
     config: Any,  # the application's configuration of a release
@@ -39,10 +44,10 @@ def findings_beside(
     kind = application.kind
     held_out = HeldOut(logs=store.folder(outcome.logs), evaluation=store.folder(outcome.evaluation))
     answer = kind.part(kind.comparison)
-    answers = []
-    for release in (outcome.release, champion):
-        bundle = load_bundle(store.folder(release), signing_key)
-        answers.append(answer(application, held_out, bundle.codec, bundle.session.run))
+    answers = [
+        answer(application, held_out, bundle.codec, bundle.session.run)
+        for bundle in (bundle_of(store, outcome.release, signing_key), champion)
+    ]
     names, student = np.unique(answers[0]["student"].to_numpy(), return_inverse=True)
     shown = shown_groups(json.loads((store.folder(outcome.fairness) / GROUPS).read_text("utf-8")), kind.headline)
     groups = groups_of(pl.read_parquet(held_out.logs / STUDENTS), names.tolist(), shown)

@@ -28,7 +28,7 @@ def findings_on(store: Store, outcome: Outcome) -> tuple[Finding, ...]:
             found += own
             if not own:
                 found.append(error_finding(stage, "its report has no findings, so nothing was judged"))
-            if isinstance(useless := report.get("useless"), str):
+            if isinstance(useless := report.get("useless"), str) and all(f.reason != useless for f in found):
                 found.append(Finding(check="level", subject="all", measure=stage, outcome="warn", reason=useless))
         except Exception as error:  # whatever is wrong with a report, it is no pass
             found.append(error_finding(stage, f"its report cannot be judged ({_told(error)})"))

@@ -26,6 +26,8 @@ FAIL = "fail"
 """The verdict on groups that stopped a release of homeroom before there were findings."""
 BUNDLED = ("metrics.json", "fairness.json", "leakage.json")
 """The files of a release that have findings."""
+ALWAYS_BUNDLED = ("metrics.json", "fairness.json")
+"""Those of them that every release has: where one has findings, so has the other."""
 MOST_TOLD = 3
 
 
@@ -145,12 +147,13 @@ def _beside(
     if champion is None:
         return finding("pass", "nothing serves yet")
     try:
-        from flows.comparing import findings_beside  # late: most runs have nothing to compare
+        from flows.comparing import bundle_of, findings_beside  # late: most runs have nothing to compare
 
-        other = ReleaseRegistry(store).find(champion.version)
+        try:  # the champion alone: the same errors of the candidate, or of its data, are no reason to let it through
+            other = bundle_of(store, ReleaseRegistry(store).find(champion.version), signing_key)
+        except GONE as error:
+            return finding("warn", f"the champion cannot serve any more ({type(error).__name__})")
         return findings_beside(store, application, outcome, other, signing_key=signing_key, config=config)
-    except GONE as error:
-        return finding("warn", f"the champion cannot serve any more ({type(error).__name__})")
     except Exception as error:  # whatever it is, nothing is known of the difference
         return finding(
             "stop",
@@ -189,13 +192,15 @@ def roll_back(
 ) -> Decision | None:
     """Make an earlier release serve again, unless the gate stops it and its override counts no more.
 
-    Returns the decision on it, None for a release of a homeroom that had no gate; arguments and errors as in
+    Returns the decision on it, None for a release that served when homeroom had no gate; arguments and errors as in
     `promote_by_hand` and `ReleaseRegistry.rollback`.
     """
     with store.locked(f"promotion-{application}", lambda: None):
         registry, records = ReleaseRegistry(store), DecisionRecords(store)
         release = registry.before(application, to)
         decision = records.latest(application, release.version)
+        if decision is None and all(entry.version != release.version for entry in registry.history(application)):
+            decision = judged_by_itself(store, release)  # it never served: this is no going back
         if decision is not None:
             decision = _let_through(decision, override)
             if override is not None:
@@ -216,9 +221,15 @@ def judged_by_itself(store: Store, release: Release) -> Decision:
     folder = store.folder(release)
     reports = {name: json.loads((folder / name).read_text("utf-8")) for name in BUNDLED if (folder / name).is_file()}
     found: list[Finding] = []
+    if any("findings" in report for report in reports.values()):
+        for name in ALWAYS_BUNDLED:
+            if "findings" not in reports.get(name, {}):
+                found.append(error_finding(name, "it is missing or has no list of findings, unlike the other reports"))
     for name, report in reports.items():
         if "findings" in report:
             found += findings_of(report) or [error_finding(name, "it has no findings, so nothing was judged")]
+        if isinstance(useless := report.get("useless"), str):
+            found.append(Finding(check="level", subject="all", measure=name, outcome="warn", reason=useless))
     if not found:
         found.append(
             Finding(

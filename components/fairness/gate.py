@@ -9,7 +9,7 @@ number of groups, limits and attributes. A value beyond its limit for which that
 The verdict sums it up:
 
 - `fail`: something stops.
-- `warn`: a limit is crossed whose severity is `warn`.
+- `warn`: a limit is crossed whose severity is `warn`, or the model is useless, whose gaps are small because of that.
 - `not_estimable`: a limit could not be judged: fewer than two groups can be estimated, or a value is uncertain.
 - `pass`: every value with a limit keeps it, as far as groups are large enough to be judged.
 - `no_groups`: there is no attribute to compare by, and none is required.
@@ -113,18 +113,31 @@ def _named(name: str, available: Sequence[str]) -> list[str]:
     return [name] if name in available else name.split(SEPARATOR)
 
 
-def judge(comparisons: Mapping[str, Comparison], config: GateConfig, missing: Sequence[Finding] = ()) -> Judgement:
+def judge(
+    comparisons: Mapping[str, Comparison],
+    config: GateConfig,
+    missing: Sequence[Finding] = (),
+    *,
+    useless: str | None = None,
+) -> Judgement:
     """Return the verdict over all attributes and limits.
 
     Args:
         comparisons: attribute -> its groups, from `jointly`.
         config: the limits, and the confidence that the intervals have.
         missing: findings on attributes that are not there.
+        useless: the sentence that names the model as useless, if it is: its small gaps are no pass.
     """
     limits = limits_of(config)
     found = _Found(stops=[], crossed=[], unclear=[], notes=[], passes=[])
     for finding in missing:
         (found.stops if finding.outcome == "stop" else found.notes).append(finding)
+    if useless is not None:
+        found.crossed.append(Finding(check="level", subject="all", measure="", outcome="warn", reason=useless))
+    absent = {finding.subject for finding in missing}
+    for name in dict.fromkeys([*config.required, *config.required_groups]):
+        if name not in comparisons and name not in absent:
+            found.stops.append(_note(name, f"{name} is required, and no group of it was compared", "stop"))
     if not comparisons:
         found.notes.append(_note("all", "the logs have no group attribute to compare by: nothing was judged by group"))
     elif not limits:

@@ -1,13 +1,12 @@
 """Compares the groups of one attribute: each group's measures with n and intervals, and the gaps between groups.
 
 A group that is too small shows no number at all (in `groups.json` not even its name), and no total here includes it, so
-that nothing in this table gives its numbers back by subtraction. (The evaluation's own totals are over all students:
-whoever has both files and a table of unrounded numbers could subtract; `groups.json` is rounded to three decimals for
-that reason.)
+that nothing in this table gives its numbers back by subtraction. Totals elsewhere, the evaluation's own and other
+attributes' tables, are over all students: `components/fairness/suppression.py` says who is left out because of them.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -53,6 +52,11 @@ class Comparison:
     """Of the measures whose level in each group has a limit: each group's value, the lowest first. Empty as above."""
     samples: Mapping[str, Sample] = field(default_factory=dict, compare=False, repr=False)
     """Measure -> the resampled values of the groups with an estimate, for `components/fairness/family.py`."""
+
+    def with_left_out(self, names: Sequence[str]) -> "Comparison":
+        """Return the comparison with groups of which nobody was in the tables, as too small ones."""
+        gone = (Group(name=name, status="too_few", estimates={}) for name in names)
+        return replace(self, groups=(*self.groups, *gone))  # behind the others: their indices stay
 
     def estimable(self, measure: str) -> int:
         """Return how many groups have an estimate of `measure`."""

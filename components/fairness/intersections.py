@@ -97,3 +97,19 @@ def cells_of(
         [None if cell == nothing else cell for cell in cells],
         [UNKNOWN if titles[i][j] == nothing else titles[i][j] for i, j in zip(*np.nonzero(hidden), strict=True)],
     )
+
+
+def names_left_out(
+    name: str, attributes: Mapping[str, Values], kept: npt.NDArray[np.int64], answers_S: npt.NDArray[np.integer]
+) -> list[str]:
+    """Return the groups of which no student was kept: too small, and to be counted as such. Arguments as above."""
+    parts = parts_of(name, list(attributes))
+
+    def groups_of(students: npt.NDArray[np.integer]) -> set[tuple[str, ...]]:
+        return {
+            tuple(UNKNOWN if (value := attributes[part][s]) is None else value for part in parts)
+            for s in students.tolist()
+        }
+
+    gone = groups_of(np.flatnonzero(answers_S > 0)) - groups_of(kept)
+    return sorted(UNKNOWN if set(cell) == {UNKNOWN} else SEPARATOR.join(cell) for cell in gone)

@@ -62,7 +62,7 @@ def fairness(work: Work, logs: StudentLogs, evaluation: Evaluation, config: Fair
         tables = tables_of(rows, {p: tested[p].cast(pl.String).to_list() for p in parts}, attributes, config)
 
     comparisons = jointly(tables.comparisons, config)
-    judgement = judge(comparisons, config, missing)
+    judgement = judge(comparisons, config, missing, useless=tables.useless)
     out = work.output()
     sizes = {name: getattr(config, name) for name in ("min_students", "min_scored", "min_rarer_class")}
     report = report_json(
@@ -82,8 +82,6 @@ def fairness(work: Work, logs: StudentLogs, evaluation: Evaluation, config: Fair
         FairnessReport(ref=PENDING, lineage=work.lineage, verdict=judgement.verdict, reasons=judgement.reasons),
         out,
     )
-    if tables.useless is not None:
-        work.say(f"warning: {tables.useless}")
     for line in judgement.reasons:
         work.say(f"fairness: {line}")
     if judgement.verdict == "fail" and config.on_fail == "stop":

@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from components.evaluate.bootstrap import MAX_UNDEFINED
 from components.evaluate.measures import AUC, ECE
 from components.fairness.gaps import Sample, departures_of, differences_of
 
@@ -176,18 +177,24 @@ def _ratio(
     """Return smallest over largest rate, by the differences of their logarithms.
 
     A rate of 0 has no logarithm, and resampling it gives 0 for ever: the ratio is then 0, and its upper end the
-    Clopper-Pearson one of 0 in so many students, over the largest rate.
+    Clopper-Pearson one of 0 in so many students, over the largest rate. A rate so small that many resamples have 0 is
+    known no better than that.
     """
     if not values.max() > 0.0:
         return None
-    if not values.min() > 0.0:
-        smallest = int(students[values <= 0.0].min())
-        most = 1.0 - ((1.0 - confidence) / 2.0) ** (1.0 / smallest)
-        return 0.0, 0.0, float(min(1.0, most / values.max()))
+    rare = (drawn <= 0.0).mean(axis=0) > MAX_UNDEFINED
+    none = values <= 0.0
+    most = 0.0
+    if none.any() or rare.any():
+        smallest = int(students[none | rare].min())
+        most = float(min(1.0, (1.0 - ((1.0 - confidence) / 2.0) ** (1.0 / smallest)) / values.max()))
+    if none.any():
+        return 0.0, 0.0, most
     logs = np.log(drawn, out=np.full_like(drawn, np.nan), where=drawn > 0.0)
     pairs = differences_of(_sample(np.log(values), logs, students), confidence)
     widest, least = max(d.high for d in pairs), max(0.0, *(d.low for d in pairs))
-    return float(values.min() / values.max()), float(np.exp(-widest)), float(np.exp(-least))
+    low = 0.0 if rare.any() else float(np.exp(-widest))
+    return float(values.min() / values.max()), low, max(float(np.exp(-least)), most)
 
 
 def _sample(values: Floats, drawn: Floats, students: npt.NDArray[np.int64]) -> Sample:

@@ -1,9 +1,11 @@
 """Whom and what a table by group hides, so that no total gives back the figures of a group that is too small.
 
-1. `set_aside`: the students of an attribute's small groups, where these are few all together. The other attributes'
-   tables are over all students: their totals less those of the groups shown here would be the hidden group's. So these
-   students are left out of every table. They are fewer than a group needs, per attribute. Where the small groups are
-   many students together, what is left over is of no small group, and nobody is left out.
+1. `set_aside`: the students of an attribute's small groups, where these are few all together. The evaluation's figures,
+   and the other attributes' tables, are over all students: their totals less those of the groups shown here would be
+   the hidden group's, exactly so where groups are of some hundred answers, however they are rounded. So these students
+   are left out of every table, and students drawn at random beside them, until what is left over of a total is of as
+   many students and answers as a group needs. Where the small groups are many students together, what is left over
+   is of no small group, and nobody is left out.
 2. `hidden_cells`: an intersection's cells with the margins known, as the two attributes have tables of their own. A
    small cell that is alone in its row or column is the margin less the others, so that more cells are hidden
    (complementary suppression; Cox 1980).
@@ -34,23 +36,30 @@ def set_aside(
     Args:
         groups: attribute -> (S,) each student's group.
         rows_S: (S,) scored rows of each student.
-        min_students: what a group must have.
-        min_scored: what a group must have.
+        min_students: what a group must have, and those left out together.
+        min_scored: as `min_students`.
     """
     out = np.zeros(len(rows_S), np.bool_)
-    if len(groups) < 2:
-        return out  # no other table that a total could be taken from
+    order = np.random.default_rng(0).permutation(len(rows_S))
+
+    def are_few(which: npt.NDArray[np.bool_]) -> bool:
+        return bool(which.any()) and (which.sum() < min_students or rows_S[which].sum() < min_scored)
+
     while True:
-        more = np.zeros_like(out)
+        few, spare = np.zeros_like(out), ~out
         for group in groups.values():
             students = np.bincount(group[~out], minlength=int(group.max(initial=0)) + 1)
             rows = np.bincount(group[~out], weights=rows_S[~out], minlength=len(students))
             small = ((students < min_students) | (rows < min_scored))[group] & ~out
-            if 0 < small.sum() < min_students or (small.any() and rows_S[small].sum() < min_scored):
-                more |= small
-        if not more.any():
+            few |= small & are_few(small)
+            spare &= (students > min_students)[group] & (rows[group] - rows_S >= min_scored)
+        if few.any():
+            out |= few
+        elif not are_few(out) or out.all():
             return out
-        out |= more
+        else:  # one whose groups stay large enough without, where there is one
+            drawn = order[spare[order]] if spare.any() else order[~out[order]]
+            out[drawn[0]] = True
 
 
 def hidden_cells(students: Ints, rows: Ints, *, min_students: int, min_scored: int) -> npt.NDArray[np.bool_]:

@@ -4,7 +4,7 @@ Works from plain arrays, so that any application whose answers are probabilities
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from components.evaluate.measures import AUC, BALANCED
 from components.evaluate.usefulness import useless_of
 from components.fairness.config import FairnessConfig
 from components.fairness.groups import Comparison, ScoredRows, compare_groups, numbered
-from components.fairness.intersections import Values, cells_of, students_kept
+from components.fairness.intersections import Values, cells_of, names_left_out, students_kept
 from components.fairness.pairs import PairOfGroups, pairs_of
 
 
@@ -76,7 +76,9 @@ def tables_of(
     found = {}
     for name in wanted:
         values, hidden = cells_of(name, attributes, kept, answers, **sizes)
-        found[name] = _attribute(its, values, hidden, config)
+        one = _attribute(its, values, hidden, config)
+        left_out = names_left_out(name, attributes, kept, answers)
+        found[name] = replace(one, comparison=one.comparison.with_left_out(left_out))
     return Tables(attributes=found, useless=_useless(its, config))
 
 

@@ -26,7 +26,9 @@ class Override:
     """When it was given, in UTC."""
 
     def counts_on(self, today: date) -> bool:
-        """Return whether it still counts; one whose day cannot be read never does."""
+        """Return whether it still counts; one without a name or a reason, or whose day cannot be read, never does."""
+        if not self.by.strip() or not self.reason.strip():
+            return False
         try:
             return today <= date.fromisoformat(self.until)
         except ValueError:

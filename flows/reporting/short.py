@@ -29,10 +29,9 @@ def short_report(summary: Mapping[str, Any]) -> str:  # Any: parsed JSON
     ]
     override = gate.get("override") if isinstance(gate, Mapping) else None
     if override:
-        lines += [
-            "",
-            f"**Overridden** by {_cell(override.get('name') or 'somebody')}: {_cell(override.get('reason') or '')}",
-        ]
+        by, reason = (_cell(override.get(name) or "") for name in ("by", "reason"))
+        until = f" (until {_cell(override['until'])})" if override.get("until") else ""
+        lines += ["", f"**Overridden** by {by or 'somebody'}: {reason}{until}"]
     lines += ["", "| figure | value | interval |", "|---|---|---|"]
     for name, figure in summary["metrics"].items():
         ends = figure.get("interval")

@@ -46,6 +46,7 @@ def release(
     with store.scratch() as folder:
         report: dict[str, Any] = {} if findings is None else {"findings": [f.to_json() for f in findings]}
         (folder / "fairness.json").write_text(json.dumps(report))
+        (folder / "metrics.json").write_text(json.dumps({} if findings is None else {"findings": [PASS.to_json()]}))
         (folder / "bundle.json").write_text(version)
         found = store.publish(draft, folder)
     ReleaseRegistry(store).register(found)
@@ -138,6 +139,35 @@ def test_a_release_that_no_run_decided_on_is_judged_by_the_findings_that_it_carr
     empty = judged_by_itself(store, release(store, "cc", [], decided=False))
     assert empty.outcome == "stop"
     assert empty.reasons("stop") == ["fairness.json: it has no findings, so nothing was judged"]
+
+
+@pytest.mark.parametrize("lacking", ["fairness.json", "metrics.json"])
+@pytest.mark.parametrize("left", [None, {}, {"verdict": "pass"}])
+def test_a_report_without_findings_beside_one_with_them_is_a_stop(
+    store: Store, lacking: str, left: dict[str, str] | None, tmp_path: Path
+) -> None:
+    draft = release(store, "aa", [PASS], decided=False)
+    with store.scratch() as folder:
+        for name in ("fairness.json", "metrics.json"):
+            (folder / name).write_text(json.dumps({"findings": [PASS.to_json()]}))
+        (folder / lacking).unlink()
+        if left is not None:
+            (folder / lacking).write_text(json.dumps(left))
+        found = store.publish(replace(draft, ref=PENDING), folder)
+    assert judged_by_itself(store, found).reasons("stop") == [
+        f"{lacking}: it is missing or has no list of findings, unlike the other reports"
+    ]
+
+
+def test_going_back_to_an_older_release_that_never_served_asks_for_its_verdict(store: Store) -> None:
+    good = release(store, "aa", [PASS])
+    promote_by_hand(store, good, "first")
+    failed = release(store, "bb", None, verdict="fail")
+    with pytest.raises(GateStoppedError, match="its verdict on groups is fail"):
+        roll_back(store, APPLICATION, "try it", failed.version)
+    current = ReleaseRegistry(store).current(APPLICATION)
+    assert current is not None
+    assert current.version == good.version
 
 
 @pytest.mark.parametrize(

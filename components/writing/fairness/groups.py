@@ -72,7 +72,8 @@ def compare_groups(
         seed=config.seed,
     ).reshape(config.resamples, *shape)
     scored, double = (Pair(whole[..., place]).n.sum(axis=0) for place in (places[0], places[2]))
-    students = np.bincount(group, minlength=groups)
+    graded = np.unique(rows.student[rows.is_graded])  # who has no score adds nothing that could hide another's
+    students = np.bincount(group[graded], minlength=groups)
     shown = (students >= config.min_students) & (scored >= config.min_scored)
     shown &= ~np.isin(names, list(hidden))
     whole[:, ~shown], drawn[:, :, ~shown] = 0.0, 0.0

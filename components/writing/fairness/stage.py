@@ -58,7 +58,7 @@ def fairness(work: Work, logs: ScoredWriting, evaluation: Evaluation, config: Wr
 
     compared = tables.attributes
     comparisons = jointly({name: found.groups for name, found in compared.items()}, config)
-    judgement = judge(comparisons, config, missing)
+    judgement = judge(comparisons, config, missing, useless=tables.useless)
     report = report_json(
         comparisons,
         judgement,
@@ -89,8 +89,6 @@ def fairness(work: Work, logs: ScoredWriting, evaluation: Evaluation, config: Wr
         FairnessReport(ref=PENDING, lineage=work.lineage, verdict=judgement.verdict, reasons=judgement.reasons),
         out,
     )
-    if tables.useless is not None:
-        work.say(f"warning: {tables.useless}")
     for line in judgement.reasons:
         work.say(f"fairness: {line}")
     if judgement.verdict == "fail" and config.on_fail == "stop":

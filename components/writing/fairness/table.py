@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from components.fairness.intersections import Values, cells_of, students_kept
+from components.fairness.intersections import Values, cells_of, names_left_out, students_kept
 from components.writing.fairness.config import WritingFairnessConfig
 from components.writing.fairness.groups import WritingComparison, compare_groups
 from components.writing.fairness.measures import WritingRows
@@ -48,7 +48,9 @@ def tables_of(
     found = {}
     for name in wanted:
         values, hidden = cells_of(name, attributes, kept, answers, **sizes)
-        found[name] = compare_groups(its, values, config, hidden=hidden)
+        one = compare_groups(its, values, config, hidden=hidden)
+        left_out = names_left_out(name, attributes, kept, every)
+        found[name] = replace(one, groups=one.groups.with_left_out(left_out))
     return WritingTables(attributes=found, useless=_useless(its, len(kept), config))
 
 

@@ -1,6 +1,7 @@
 """The four verdicts, and that each says why."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from components.fairness.config import FairnessConfig
 from components.fairness.family import jointly
 from components.fairness.gate import attributes_to_compare, judge
 from components.fairness.groups import MAX_GROUPS, ScoredRows, compare_groups
+from components.fairness.table import tables_of
 
 Simulate = Callable[..., ScoredRows]
 
@@ -94,6 +96,26 @@ def test_a_limit_that_is_off_is_not_judged_and_that_nothing_was_judged_is_said(s
 
 def test_no_attribute_is_a_verdict_of_its_own() -> None:
     assert judge({}, FairnessConfig()).verdict == "no_groups"
+
+
+@pytest.mark.parametrize("how", [{"required": ("gender",)}, {"required_groups": {"gender": ("f", "m")}}])
+def test_a_required_attribute_of_which_nothing_was_compared_stops(how: dict[str, Any]) -> None:
+    found = judge({}, FairnessConfig(**how))
+    assert found.verdict == "fail"
+    assert [f.reason for f in found.findings if f.outcome == "stop"] == [
+        "gender is required, and no group of it was compared"
+    ]
+
+
+def test_a_useless_model_passes_nothing_though_its_gaps_are_small(simulate: Simulate) -> None:
+    config = FairnessConfig(resamples=50)
+    rows = simulate(200, 20, 1)
+    flat = ScoredRows(student=rows.student, label=rows.label, probability=np.full(len(rows.label), 0.7))
+    found = tables_of(flat, {"gender": ["f", "m"] * 100}, ["gender"], config)
+    assert found.useless is not None
+    told = judge(jointly(found.comparisons, config), config, useless=found.useless)
+    assert told.verdict == "warn"
+    assert told.reasons[0] == found.useless
 
 
 def test_too_many_groups_ask_for_a_coarser_attribute(simulate: Simulate) -> None:

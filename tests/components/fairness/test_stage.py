@@ -259,7 +259,7 @@ def test_a_useless_model_is_named_in_the_report_and_the_log_also_without_groups(
         logs, evaluation = publish(store, tmp_path / f"in{number}", flat, groups)
         report = read(store, Runner(store, say=lines.append)(fairness, logs, evaluation, QUICK))
         assert report["useless"].startswith("The model is useless: it gives every answer the same probability.")
-    assert sum("warning: The model is useless" in line for line in lines) == 2
+    assert sum("fairness: The model is useless" in line for line in lines) == 2
 
 
 def test_no_student_is_in_the_report_or_the_log(store: Store, tmp_path: Path, simulate: Simulate) -> None:

@@ -107,6 +107,24 @@ def test_fewer_than_two_groups_decide_nothing_and_are_not_0(simulate: Simulate) 
     assert [g.estimates["auc"].status for g in few.groups] == ["too_few", "too_few"]
 
 
+def test_a_ratio_of_a_rate_that_resampling_often_misses_is_not_told_more_exactly_than_one_of_0(
+    simulate: Simulate,
+) -> None:
+    """One selected row of one student: a third of the resamples have none, and the logarithm of 0 was left out."""
+    rows = simulate(60, 20, 3)
+    few = rows.student < 20
+    probability = np.where(few, rows.probability * 0.4, rows.probability)
+    probability[0] = 0.9
+    rare = ScoredRows(student=rows.student, label=rows.label, probability=probability)
+    its = compare_groups(rare, ["a"] * 20 + ["b"] * 40, QUICK).summary["demographic_parity_ratio"]
+    assert its.status == "ok"
+    share = float((rare.probability[rare.student >= 20] >= 0.5).mean())
+    assert its.value == pytest.approx(1 / 400 / share)
+    assert its.low == 0.0
+    assert its.high is not None
+    assert its.high >= min(1.0, 0.139 / share)  # 0 of 20 students: 1 - .05 ** (1 / 20)
+
+
 def test_a_group_of_which_nobody_is_selected_has_a_ratio_of_0_with_an_honest_upper_end(simulate: Simulate) -> None:
     rows = simulate(60, 20, 6)
     never = ScoredRows(

@@ -36,3 +36,9 @@ def test_everything_that_is_missing_is_told_at_once() -> None:
         make_override("A", "b", "next term", now=NOW)
     with pytest.raises(ConfigError, match="--reason has 501 characters"):
         make_override("A", "b" * 501, "2027-01-01", now=NOW)
+
+
+@pytest.mark.parametrize(("by", "reason"), [("", "b"), ("  ", "b"), ("A", ""), ("A", "\n")])
+def test_a_record_without_a_name_or_a_reason_counts_for_nothing(by: str, reason: str) -> None:
+    found = Override(by=by, reason=reason, until="2999-12-31", given="20261122T100000Z")
+    assert not found.counts_on(date(2026, 11, 22))

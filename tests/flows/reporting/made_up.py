@@ -316,9 +316,10 @@ def summary(*, gate: bool = True) -> Plain:
             "outcome": "stop",
             "findings": [dict(one) for one in FINDINGS],
             "override": {
-                "name": "A. Principal",
+                "by": "A. Principal",
                 "reason": "pilot in one school, reviewed weekly",
-                "expires_utc": "2027-01-31",
+                "until": "2027-01-31",
+                "given": "20261122T100000Z",
             },
         }
     return plain

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from components.gate.override import Override
 from flows.reporting.contents import Contents, without_small_groups
 from flows.reporting.estimates import estimate_of, shown
 from flows.reporting.figures import Gallery
@@ -46,6 +47,10 @@ def test_the_verdict_stands_first_with_its_reasons_and_the_override(page: str) -
     assert "Region: auc is 0.088 higher for one group than for another." in text
     assert "Overridden. A. Principal lets this release serve all the same: pilot in one school" in text
     assert "(until 2027-01-31)" in text
+
+
+def test_the_override_of_the_fixture_is_one_that_the_gate_writes() -> None:
+    assert set(summary()["gate"]["override"]) == {field.name for field in dataclasses.fields(Override)}
 
 
 def test_every_section_is_there_and_can_be_reached(page: str, gallery: Gallery) -> None:
@@ -232,7 +237,7 @@ def test_the_short_report_has_the_decision_and_stays_one_table() -> None:
     )
     text = short_report(own)
     assert text.startswith("# Stop\n")
-    assert "**Overridden** by A. Principal" in text
+    assert "**Overridden** by A. Principal: pilot in one school, reviewed weekly (until 2027-01-31)" in text
     assert "| AUC | 0.713 | 0.706 to 0.721 |" in text
     assert "a\\|b" in text
     assert "\\[link\\](https://example.org) \\<b\\> new line" in text
