@@ -14,7 +14,6 @@ Goals: at least 10 times the loop per CPU second, peak memory under 1 GB.
 import argparse
 import json
 import os
-import resource
 import sys
 import time
 from pathlib import Path
@@ -32,7 +31,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from benchmarks.machine import processor_name
+from benchmarks.machine import peak_memory_mb, processor_name
 from components.evaluate.bootstrap import resampled_students
 from components.evaluate.estimates import measured
 from components.evaluate.measures import MEANINGS
@@ -112,7 +111,7 @@ def main() -> int:
     found = measured(rows, group[rows.student], GROUPS, resamples=options.resamples, seed=SEED)
     ours_s = time.process_time() - started
     after, spent_after = loop(draws[half:])
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024
+    peak_mb = peak_memory_mb()
     loop_s = (spent_before + spent_after) / options.loop * options.resamples
 
     reference = np.stack([*before, *after])

@@ -70,7 +70,7 @@ def test_a_second_run_skips_everything_and_says_why(same_places: Released, capsy
     report = Path(summary["report"]).read_text(encoding="utf-8")
     assert summary["release"]["version"] in report
     assert f"{summary['metrics']['auc']['value']:.4f}" in report
-    assert f"{summary['data']['items']} items" in report
+    assert f"<dt>Items</dt><dd>{summary['data']['items']}</dd>" in report
 
 
 def test_moved_logs_run_nothing(same_places: Released, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from flows.report import write_report
 from flows.reporting import figures
 from flows.reporting.figures import read_figures
 from flows.reporting.words import titled
+from flows.settings import Settings
 from flows.summary import RunSummary
 from tests.conftest import Released
 
@@ -171,12 +173,17 @@ def test_intervals_are_called_by_the_confidence_that_they_have(
     assert f"| figure | value | {shown} interval |" in card
 
 
-def test_a_run_in_which_nothing_changed_draws_nothing(released: Released, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_in_which_nothing_changed_draws_nothing(
+    released: Released, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(released.untouched, tmp_path / "store")  # in the store itself, other tests ran it again
+    settings = Settings(store=str(tmp_path / "store"), cache=tmp_path / "cache", keys=released.settings.keys)
+
     def drawing(name: str) -> None:
         raise AssertionError(f"{name} was drawn")
 
     monkeypatch.setattr(figures, "_drawing", drawing)
-    again = run_request(released.summary.request, released.settings)
+    again = run_request(released.summary.request, settings)
     before, after = (Path(summary.report).parent for summary in (released.summary, again))
     assert read_figures(after) == read_figures(before) != {}
     page = (after / "report.html").read_text(encoding="utf-8")
@@ -191,14 +198,14 @@ def test_a_run_in_which_nothing_changed_draws_nothing(released: Released, monkey
 
     monkeypatch.setattr("flows.reporting.page.rendered", rendering)
     time.sleep(1.1 - time.time() % 1.0)  # ids of runs sort by the second
-    third = run_request(released.summary.request, released.settings)
+    third = run_request(released.summary.request, settings)
     folder = Path(third.report).parent
     assert folder != after
     assert (folder / "report.html").read_text(encoding="utf-8") == page
     assert json.loads((folder / "summary.json").read_text())["run"] == third.run
     monkeypatch.setattr("flows.report.page_code", lambda: "another")
     with pytest.raises(AssertionError, match="a page was rendered"):
-        write_report(third, released.settings.open_store(), folder.with_name("other"), earlier=folder)
+        write_report(third, settings.open_store(), folder.with_name("other"), earlier=folder)
 
 
 def ids_of(summary: RunSummary, store: Store, logs: Path) -> set[str]:

@@ -104,7 +104,7 @@ def test_a_project_like_essay_grading_is_installed_run_changed_and_tested(place:
     assert after["lineage"]["code"] != before["lineage"]["code"]
     assert after["lineage"]["started_utc"] > before["lineage"]["started_utc"]
 
-    assert "9 passed" in place.test(project)
+    assert "10 passed" in place.test(project)
 
 
 @pytest.mark.soak
@@ -113,6 +113,6 @@ def test_a_project_like_knowledge_tracing_passes_the_contract(place: Place, tmp_
     project = tmp_path / "tracing_lab"
     new_project("tracing_lab", "knowledge_tracing", project)
     place.install(project)
-    assert "9 passed" in place.test(project)
+    assert "10 passed" in place.test(project)
     shutil.rmtree(project / "src")
     assert "tracing_lab\n  broken: Application 'tracing_lab' of tracing-lab 0.1.0" in place.homeroom("apps")
