@@ -77,9 +77,12 @@ def wrong_sides(splits: Sequence[Timed], valid_ms: int, test_ms: int) -> dict[st
 
 def _backwards(split: Timed) -> int:
     same = split.student_N[1:] == split.student_N[:-1]
-    earlier = split.position_N[1:] <= split.position_N[:-1]
-    earlier |= split.time_N[1:] < split.time_N[:-1]  # False where one has no time
-    return int((same & earlier).sum())
+    earlier = same & (split.position_N[1:] <= split.position_N[:-1])
+    # beside the latest answer before it that has a time: one without lies between as often as not
+    known = np.maximum.accumulate(np.where(np.isfinite(split.time_N), np.arange(len(split.time_N)), -1))[:-1]
+    of_same = (known >= 0) & (split.student_N[1:] == split.student_N[known])
+    earlier |= of_same & (split.time_N[1:] < split.time_N[known])  # False where it has no time itself
+    return int(earlier.sum())
 
 
 def _finding(measure: str, value: int, n: int, otherwise: Literal["stop", "warn"], reason: str) -> Finding:

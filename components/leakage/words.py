@@ -23,8 +23,11 @@ class Runs:
 
 
 def words_of(texts: pl.Series) -> pl.Series:
-    """Return the lists of words: letters and digits, in small letters and compatible forms, without marks."""
-    return texts.str.normalize("NFKC").str.to_lowercase().str.extract_all(_WORD)
+    """Return the lists of words: letters and digits, in small letters and compatible forms, without marks.
+
+    Characters that nobody sees (soft hyphens, joiners, directions), as copying from pages leaves them, part no word.
+    """
+    return texts.str.normalize("NFKC").str.replace_all(r"\p{Cf}", "").str.to_lowercase().str.extract_all(_WORD)
 
 
 def plain(texts: pl.Series, words: pl.Series) -> pl.Series:

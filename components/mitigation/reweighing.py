@@ -2,8 +2,8 @@
 
 Kamiran & Calders (2012, "Data preprocessing techniques for classification without discrimination", section 4.3) give a
 row of group g and label y the weight P(g) P(y) / P(g, y): with it, group and label are independent in the weighted
-rows. Inverse group frequency, 1 / (G P(g)), lets each of G groups count the same. Ours differs in that no weight is
-above a limit; then all are scaled to a mean of 1, so that a step of training is as long as without weights.
+rows. Inverse group frequency, 1 / (G P(g)), lets each of G groups count the same. Ours differs in that they are scaled
+to a mean of 1, so that a step of training is as long as without weights, and that none is above a limit then.
 
 Shapes: N training rows.
 """
@@ -67,16 +67,13 @@ def weights_of(
             "Name an attribute with at least two groups, or leave it out."
         )
     blocks = np.zeros(len(group), np.int64) if block_N is None else block_N
-    weight = np.empty(len(group))
+    weight, limited = np.empty(len(group)), 0
     for block in np.unique(blocks):
         own = np.flatnonzero(blocks == block)
         found = _cells if config.method == "group_and_label" else _groups
-        weight[own] = found(group[own], label_N[own])
-    limited = int((weight > config.max_weight).sum())
-    weight = np.minimum(weight, config.max_weight)
-    for block in np.unique(blocks):
-        own = blocks == block
-        weight[own] /= weight[own].mean()
+        plain = found(group[own], label_N[own])
+        weight[own] = _limited(plain / plain.mean(), config.max_weight)
+        limited += int((weight[own] < plain / plain.mean() * (1.0 - 1e-9)).sum())
     return Weights(weight.astype(np.float32), len(names), int(unknown.sum()), limited)
 
 
@@ -137,6 +134,17 @@ def _cells(group: npt.NDArray[np.intp], label: npt.NDArray[np.int64]) -> npt.NDA
     rows, of_group, of_label, of_cell = (float(len(group)), *map(np.bincount, (group, label, cell)))
     found: npt.NDArray[np.float64] = of_group[group] * of_label[label] / (rows * of_cell[cell])
     return found
+
+
+def _limited(weight: npt.NDArray[np.float64], limit: float) -> npt.NDArray[np.float64]:
+    """Return weights of mean 1, none above the limit: what is cut lowers the mean, and with it what may stay."""
+    above = np.zeros(len(weight), np.bool_)
+    while (more := (weight > limit * (1.0 + 1e-9)) & ~above).any():
+        above |= more
+        # k rows at the limit and the rest scaled so that all have a mean of 1
+        rest = weight[~above]
+        weight = np.where(above, limit, weight * (len(weight) - limit * above.sum()) / rest.sum())
+    return weight
 
 
 def _groups(group: npt.NDArray[np.intp], label: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -52,6 +52,11 @@ def test_answers_behind_a_later_one_of_their_student_are_counted() -> None:
     assert len(check.findings) == 1  # not split by time
 
 
+def test_an_answer_without_a_time_hides_no_order_that_is_turned_round() -> None:
+    split = timed([1, 1, 1, 2, 2, 2], [0, 1, 2, 0, 1, 2], [5, NAN, 3, NAN, NAN, 1])
+    assert check_time([split, NOTHING, NOTHING], (), "stop").findings[0].value == 1
+
+
 def test_without_times_the_sources_order_counts_and_that_is_said() -> None:
     check = check_time([timed([1, 1, 1], [0, 1, 1], [NAN, 3, NAN]), NOTHING, NOTHING], (), "warn")
     assert (check.findings[0].value, check.findings[0].outcome) == (1, "warn")

@@ -46,6 +46,12 @@ def test_equal_words_are_the_same_text_whatever_their_case_marks_and_spaces() ->
     assert its.share == 3 / 6
 
 
+def test_characters_that_nobody_sees_make_no_other_text() -> None:
+    hidden = SENTENCE.replace("water", "wa\u00adter").replace("stones", "sto\u200bnes")  # as copied from a page
+    its = found([(SENTENCE, 0, TRAIN), (hidden, 0, TEST)])
+    assert its.same.tolist() == [[0, 0, 1], [0, 0, 0]]
+
+
 def test_pairs_count_between_splits_only_and_within_a_prompt_only() -> None:
     same = [("one two", 0, TRAIN)] * 3 + [("one two", 0, VALID)] * 2 + [("one two", 0, TEST)] * 5
     its = found([*same, ("one two", 1, TEST)])

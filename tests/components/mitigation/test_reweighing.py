@@ -64,14 +64,22 @@ def test_by_group_each_group_counts_the_same_and_unknown_is_one() -> None:
     assert found.groups == 4  # one called "unknown" is not the unknown ones
 
 
-def test_no_row_counts_for_more_than_the_limit_times_the_mean_before() -> None:
+def test_no_row_counts_for_more_than_the_limit_when_the_mean_is_1() -> None:
     group = ["a"] * 9_999 + ["b"]
     label = np.array([1] * 5_000 + [0] * 4_999 + [1])
     found = weights_of(group, label, ReweighConfig(by="sex", method="group", max_weight=10.0))
-    # 10,000 / (2 * 9,999) and 10,000 / 2, cut to 10, then scaled to a mean of 1
-    plain = np.array([10_000 / 19_998] * 9_999 + [10.0])
-    assert found.weight_N == pytest.approx(plain / plain.mean(), rel=1e-6)
+    # unlimited, 10,000 / 2 for the one; at 10 of a total of 10,000 the others share 9,990
+    assert found.weight_N == pytest.approx([9_990 / 9_999] * 9_999 + [10.0], rel=1e-6)
     assert found.limited == 1
+
+
+@pytest.mark.parametrize("limit", [1.01, 1.5, 3.0])
+def test_the_limit_holds_where_what_is_cut_lifts_others_over_it(limit: float) -> None:
+    group = ["a"] * 60 + ["b"] * 20 + ["c"] * 12 + ["d"] * 8
+    found = weights_of(group, np.zeros(100, np.int64), ReweighConfig(by="sex", method="group", max_weight=limit))
+    assert found.weight_N.mean() == pytest.approx(1.0, rel=1e-6)
+    assert found.weight_N.max() <= limit * (1 + 1e-6)
+    assert (np.diff(found.weight_N) >= 0).all()  # the order of the groups stays
 
 
 def test_prompts_are_weighed_apart() -> None:
