@@ -117,7 +117,8 @@ def evaluate(work: Work, data: SequenceDataset, model: Checkpoint, config: Evalu
     if raw is not None:
         predictions = predictions.with_columns(pl.Series(RAW, raw))
     write_parquet(predictions, out / PREDICTIONS)
-    text = json.dumps(report.to_json(config) | reweighing_of(folder), indent=2, allow_nan=False)
+    weighed = reweighing_of(folder)
+    text = json.dumps(report.to_json(config) | weighed, indent=2, allow_nan=False)
     (out / METRICS).write_text(text + "\n", encoding="utf-8")
     draft = Evaluation(
         ref=PENDING,
@@ -133,7 +134,7 @@ def evaluate(work: Work, data: SequenceDataset, model: Checkpoint, config: Evalu
         protocol=data.protocol,
     )
     done = work.publish(draft, out)
-    for line in report.warnings(config):
+    for line in (*report.warnings(config), *(one["caution"] for one in weighed.values())):
         work.say(f"warning: {line}")
     crossed = report.crossed(config)
     for line in crossed:

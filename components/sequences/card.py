@@ -27,6 +27,7 @@ ONNX differs from torch by at most {{ "%.1e"|format(error) }}.
 Training rows were weighed by `{{ scores.reweighing.attribute }}` (`{{ scores.reweighing.method }}`,
 {{ scores.reweighing.groups }} groups, weights {{ scores.reweighing.smallest_weight }} to
 {{ scores.reweighing.largest_weight }}). The attribute is used for training alone; the service does not ask for it.
+{{ scores.reweighing.caution }}
 {%- endif %}
 {%- if scores.mitigation is defined %}
 

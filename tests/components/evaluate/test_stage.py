@@ -314,6 +314,28 @@ def test_a_crossed_limit_is_only_written_down_with_flag_and_a_kept_limit_is_sile
     assert not any("limit crossed" in line for line in lines)
 
 
+def test_a_model_of_weighed_rows_is_told_with_a_caution(
+    store: Store,
+    application: Application,
+    dataset: SequenceDataset,
+    checkpoint_of: MakeCheckpoint,
+    probability: npt.NDArray[np.float32],
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "weighed").mkdir()
+    (tmp_path / "weighed" / "reweighing.json").write_text('{"attribute": "gender"}')
+    weighed = published_with(store, dataset, tmp_path / "weighed", "problem", {})
+    lines: list[str] = []
+    runner = Runner(store, application, say=lines.append)
+    told = read(store, runner(evaluate, weighed, checkpoint_of(probability), EvaluateConfig(min_scored=50)))[0]
+    assert told["reweighing"]["attribute"] == "gender"
+    assert any(line.startswith("warning: In some places") and "law or policy restricts" in line for line in lines)
+    lines.clear()
+    runner(evaluate, dataset, checkpoint_of(probability), EvaluateConfig(min_scored=50))
+    assert lines
+    assert not any("law or policy" in line for line in lines)
+
+
 def test_too_few_answers_raise_before_anything_is_predicted(
     runner: Runner, dataset: SequenceDataset, checkpoint_of: MakeCheckpoint
 ) -> None:

@@ -17,6 +17,7 @@ from components.deploy.card import model_card
 from components.errors import ConfigError
 from components.export.graph import write_onnx
 from components.mitigation.config import PostprocessConfig
+from components.mitigation.reweighing import CAUTION
 from components.train.config import TrainConfig
 from flows.knowledge_tracing.config import DktConfig, KnowledgeTracingTrainConfig
 from flows.knowledge_tracing.model import DeepKnowledgeTracing
@@ -203,3 +204,7 @@ def test_from_training_to_a_release(released: Released) -> None:
     card = model_card(run.application, before.dataset, model, evaluation, by_group, scores, groups)  # type: ignore[arg-type]
     assert f"log loss {told['before']['log_loss']['value']:.4f} and {told['after']['log_loss']['value']:.4f};" in card
     assert "no group attribute is used, nor asked for by the service." in card
+    assert CAUTION not in card
+    weights = {"attribute": "group", "method": "group", "groups": 2, "smallest_weight": 0.7, "largest_weight": 1.5}
+    weighed = scores | {"reweighing": {**weights, "caution": CAUTION}}
+    assert CAUTION in model_card(run.application, before.dataset, model, evaluation, by_group, weighed, groups)
