@@ -22,6 +22,8 @@ from components.evaluate.config import EvaluateConfig
 from components.evaluate.sequences import read_split
 from components.evaluate.stage import evaluate
 from components.gate.decision import findings_of, worst_of
+from components.mitigation.affine import Affine
+from components.mitigation.postprocess import write_postprocess
 from components.stage import Runner, StageEvent
 from components.store import Store
 
@@ -334,6 +336,31 @@ def test_a_model_of_weighed_rows_is_told_with_a_caution(
     runner(evaluate, dataset, checkpoint_of(probability), EvaluateConfig(min_scored=50))
     assert lines
     assert not any("law or policy" in line for line in lines)
+
+
+def test_a_map_that_was_asked_for_and_not_fitted_is_a_warning_for_the_gate(
+    store: Store,
+    application: Application,
+    dataset: SequenceDataset,
+    checkpoint_of: MakeCheckpoint,
+    probability: npt.NDArray[np.float32],
+    tmp_path: Path,
+) -> None:
+    plain = checkpoint_of(probability)
+    folder = tmp_path / "mapped"
+    folder.mkdir()
+    (folder / "model.ckpt").write_bytes((store.folder(plain) / "model.ckpt").read_bytes())
+    write_postprocess(folder, Affine(reason="the validation split has 7 scored answers", answers=7).to_json())
+    lines: list[str] = []
+    runner = Runner(store, application, say=lines.append)
+    evaluation = runner(evaluate, dataset, store.publish(plain, folder), EvaluateConfig(min_scored=50))
+    report, table = read(store, evaluation)
+    assert report["mitigation"]["status"] == "not_fitted"
+    assert "before" not in report["mitigation"]
+    assert "raw_probability" not in table.columns
+    told = "was not fitted: the validation split has 7 scored answers; they stay as they are."
+    assert any(line.startswith("warning: ") and line.endswith(told) for line in lines)
+    assert any(f.outcome == "warn" and f.reason.endswith(told) for f in findings_of(report))
 
 
 def test_too_few_answers_raise_before_anything_is_predicted(

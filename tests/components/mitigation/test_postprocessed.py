@@ -200,11 +200,12 @@ def test_from_training_to_a_release(released: Released) -> None:
     assert all({"subject", "measure", "before", "after", "difference"} == set(row) for row in comparison["rows"])
 
     model = run(export, before.dataset, checkpoint, config.export)
+    application = load_application("knowledge_tracing")
     assert model.max_abs_error < 1e-5
-    card = model_card(run.application, before.dataset, model, evaluation, by_group, scores, groups)  # type: ignore[arg-type]
+    card = model_card(application, before.dataset, model, evaluation, by_group, scores, groups)
     assert f"log loss {told['before']['log_loss']['value']:.4f} and {told['after']['log_loss']['value']:.4f};" in card
     assert "no group attribute is used, nor asked for by the service." in card
     assert CAUTION not in card
     weights = {"attribute": "group", "method": "group", "groups": 2, "smallest_weight": 0.7, "largest_weight": 1.5}
     weighed = scores | {"reweighing": {**weights, "caution": CAUTION}}
-    assert CAUTION in model_card(run.application, before.dataset, model, evaluation, by_group, weighed, groups)
+    assert CAUTION in model_card(application, before.dataset, model, evaluation, by_group, weighed, groups)
