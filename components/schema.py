@@ -13,7 +13,8 @@ QUARANTINE = "quarantine.parquet"
 REPORT = "report.json"
 
 PREDICTIONS = "predictions.parquet"
-"""File of an Evaluation: student, position, scored, label, probability; one row per step of the split."""
+"""File of an Evaluation: student, position, scored, label, probability; one row per step of the split. Of a model
+with a post-processor also raw_probability, the answer without it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

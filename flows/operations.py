@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.app import Application, load_application
-from components.artifacts import Evaluation, RawFiles
+from components.artifacts import Artifact, RawFiles
 from components.chain import Chain
 from components.errors import ConfigError
 from components.ingest.collect import collect
@@ -111,7 +111,8 @@ def run_request(
             stages=tuple(events),
             seconds=time.perf_counter() - clock,
             report=str(folder / "report.html"),
-            scores=_scores(store, outcome.evaluation),
+            scores=_read(store, outcome.evaluation, "metrics.json"),
+            groups=_read(store, outcome.fairness, "groups.json"),
         )
         write_report(summary, store, folder, earlier=_latest_report(store, application.name))
         store.write_record(f"runs/{application.name}/{run}.json", summary.to_json())
@@ -140,8 +141,8 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
-def _scores(store: Store, evaluation: Evaluation) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((store.folder(evaluation) / "metrics.json").read_text(encoding="utf-8"))
+def _read(store: Store, artifact: Artifact, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((store.folder(artifact) / name).read_text(encoding="utf-8"))
     return found
 
 

@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from components.app import load_application
@@ -10,6 +10,7 @@ from components.artifacts import Artifact
 from components.chain import Chain
 from components.gate.decision import Decision
 from components.stage import StageEvent
+from flows.mitigation import comparisons_of
 from flows.pipeline import Outcome
 from flows.request import RunRequest
 from flows.views.metrics import by_name
@@ -29,6 +30,8 @@ class RunSummary:
     report: str
     scores: Mapping[str, Any]
     """The evaluation's `metrics.json`."""
+    groups: Mapping[str, Any] = field(default_factory=dict)
+    """The fairness stage's `groups.json`."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as plain JSON values: what `homeroom run --json` prints."""
@@ -45,6 +48,7 @@ class RunSummary:
             "deploy": outcome.release,
         }
         chain = load_application(self.request.application).kind
+        comparisons = comparisons_of(self.scores, self.groups)
         return {
             "run": self.run,
             "request": self.request.to_json(),
@@ -75,6 +79,7 @@ class RunSummary:
                 "reason": self.decision.reason,
             },
             "gate": self.decision.gate_json(),
+            **({"comparisons": comparisons} if comparisons else {}),
             "report": self.report,
         }
 

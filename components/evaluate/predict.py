@@ -24,9 +24,17 @@ def predict_split(
     Raises:
         SchemaError: a step was predicted twice, not at all, or does not exist; or a probability is no number in [0, 1].
     """
+    return predicted_split(application, data_folder, checkpoint_folder, split)[0]
+
+
+def predicted_split(
+    application: Application, data_folder: Path, checkpoint_folder: Path, split: str, also: str = ""
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+    """Return what `predict_split` does, and likewise the output named `also`, None where the model has no such one."""
     outputs = predicted_batches(application, data_folder, checkpoint_folder, split)
     steps = len(np.load(data_folder / split / "responses.npy", mmap_mode="r"))
-    return gathered(outputs, steps)
+    has_more = bool(outputs) and also in outputs[0]
+    return gathered(outputs, steps), gathered(outputs, steps, also) if has_more else None
 
 
 def predicted_batches(
@@ -48,15 +56,15 @@ def predicted_batches(
     return batches
 
 
-def gathered(outputs: Iterable[Mapping[str, Any]], steps: int) -> npt.NDArray[np.float32]:
-    """Return (steps,) probabilities from batches of `index` and `probability` tensors.
+def gathered(outputs: Iterable[Mapping[str, Any]], steps: int, name: str = "probability") -> npt.NDArray[np.float32]:
+    """Return (steps,) probabilities from batches of `index` tensors and those called `name`.
 
     Raises:
         SchemaError: as `predict_split` says, all counted in one message.
     """
     batches = list(outputs)
     index = joined(batches, "index").astype(np.int64)
-    probability = joined(batches, "probability").astype(np.float32)
+    probability = joined(batches, name).astype(np.float32)
     if len(index) != len(probability):
         raise SchemaError(
             f"predict_step returned {len(index)} indices and {len(probability)} probabilities; expected one "

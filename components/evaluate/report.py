@@ -32,6 +32,9 @@ class Report:
     windows: int
     detail: Mapping[str, JsonValue] = field(default_factory=dict)
     """Of `components/evaluate/detail.py`: ECE, curves, the table by skill."""
+    mitigation: Mapping[str, JsonValue] | None = None
+    """What was done to the answers (`components/mitigation/postprocess.py`), with `before`, `after` and `difference`
+    over all scored rows where it was; None where nothing was asked for."""
 
     def findings(self, config: EvaluateConfig) -> list[Finding]:
         """Return what the gate makes of the figures: each limit that is on, and the warnings."""
@@ -75,6 +78,8 @@ class Report:
             )
         if self.without_repeats is not None and self.without_repeats.verdict != "better":
             found.append(f"Without repeats: {self.without_repeats.sentence(config.confidence)}")
+        if self.mitigation is not None and self.mitigation["status"] != "ok":
+            found.append(str(self.mitigation["sentence"]))
         return found
 
     def to_json(self, config: EvaluateConfig) -> dict[str, JsonValue]:
@@ -90,6 +95,7 @@ class Report:
             "begins_ms": [*self.begins_ms],
             **rows,
             **self.detail,
+            **({} if self.mitigation is None else {"mitigation": {**self.mitigation}}),
             "counts": {
                 "steps": self.steps,
                 "windows": self.windows,

@@ -79,6 +79,6 @@ def skills_json(
 
 
 def estimate_json(estimate: Estimate, decimals: int) -> dict[str, JsonValue]:
-    """Return an estimate as reports write it."""
+    """Return an estimate as reports write it; never with the sign of a negative 0."""
     numbers: Mapping[str, float | None] = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-    return {"status": estimate.status} | {k: round(v, decimals) for k, v in numbers.items() if v is not None}
+    return {"status": estimate.status} | {k: round(v, decimals) + 0.0 for k, v in numbers.items() if v is not None}

@@ -17,6 +17,7 @@ def evaluate(work: Work, data: SequenceDataset, model: Checkpoint, config: Evalu
     """Return the metrics of `model` on the held-out students of `data`, with every prediction kept.
 
     `predictions.parquet`: student (pseudonym), position, scored, label, probability; one row per step of the split.
+    Where a post-processor was fitted, also raw_probability: the answer without it.
     `metrics.json`: see `components/evaluate/report.py`.
 
     Raises:
@@ -32,11 +33,14 @@ def evaluate(work: Work, data: SequenceDataset, model: Checkpoint, config: Evalu
     from components.evaluate.comparison import compared
     from components.evaluate.detail import detail_json, names_of
     from components.evaluate.metrics import check_range, is_right
-    from components.evaluate.predict import predict_split
+    from components.evaluate.predict import predicted_split
     from components.evaluate.repeats import rows_without_repeats
     from components.evaluate.report import Report
     from components.evaluate.rows import ScoredRows
     from components.evaluate.sequences import read_split
+    from components.evaluate.skills import DECIMALS
+    from components.mitigation.before_after import Resampling, before_and_after
+    from components.mitigation.postprocess import RAW, postprocess_of
     from components.mitigation.reweighing import reweighing_of
     from components.parquet import write_parquet
 
@@ -58,7 +62,7 @@ def evaluate(work: Work, data: SequenceDataset, model: Checkpoint, config: Evalu
     check_range("label", split.responses)
 
     work.say(f"predicting {split.steps:,} steps of split {config.split}")
-    probability = predict_split(work.application, folder, work.folder(model), config.split)
+    probability, raw = predicted_split(work.application, folder, work.folder(model), config.split, RAW)
     label = np.asarray(split.responses)
     train = read_split(folder, "train")
     check_range("label of split 'train'", train.responses)
@@ -79,6 +83,14 @@ def evaluate(work: Work, data: SequenceDataset, model: Checkpoint, config: Evalu
         names_of(codec, int(split.skills.max(initial=0)) + 1),
         config,
     )
+    mitigation = postprocess_of(work.folder(model))
+    if mitigation is None or mitigation["status"] != "ok":
+        raw = None  # nothing was done to the answers
+    elif raw is not None:
+        work.say("comparing the answers with those before they were mapped")
+        how = Resampling(resamples=config.resamples, confidence=config.confidence, seed=config.seed, decimals=DECIMALS)
+        before = ScoredRows(student=numbered.astype(np.int64), label=label[rows], probability=raw[rows])
+        mitigation |= before_and_after(before, probability[rows], np.zeros(len(rows), np.int64), 1, how)[0]
     report = Report(
         protocol=data.protocol,
         split_by=data.split,
@@ -89,6 +101,7 @@ def evaluate(work: Work, data: SequenceDataset, model: Checkpoint, config: Evalu
         steps=split.steps,
         windows=len(split.starts),
         detail=detail,
+        mitigation=mitigation,
     )
 
     out = work.output()
@@ -101,8 +114,11 @@ def evaluate(work: Work, data: SequenceDataset, model: Checkpoint, config: Evalu
             "probability": probability,
         }
     )
+    if raw is not None:
+        predictions = predictions.with_columns(pl.Series(RAW, raw))
     write_parquet(predictions, out / PREDICTIONS)
-    text = json.dumps(report.to_json(config) | reweighing_of(folder), indent=2, allow_nan=False)
+    weighed = reweighing_of(folder)
+    text = json.dumps(report.to_json(config) | weighed, indent=2, allow_nan=False)
     (out / METRICS).write_text(text + "\n", encoding="utf-8")
     draft = Evaluation(
         ref=PENDING,
@@ -118,7 +134,7 @@ def evaluate(work: Work, data: SequenceDataset, model: Checkpoint, config: Evalu
         protocol=data.protocol,
     )
     done = work.publish(draft, out)
-    for line in report.warnings(config):
+    for line in (*report.warnings(config), *(one["caution"] for one in weighed.values())):
         work.say(f"warning: {line}")
     crossed = report.crossed(config)
     for line in crossed:

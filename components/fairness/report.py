@@ -38,6 +38,7 @@ def report_json(
     more: Mapping[str, Mapping[str, JsonValue]] | None = None,
     curves: Mapping[str, Mapping[str, Mapping[str, JsonValue]]] | None = None,
     useless: str | None = None,
+    mitigation: Mapping[str, JsonValue] | None = None,
 ) -> dict[str, JsonValue]:
     """Return the contents of `groups.json`.
 
@@ -51,6 +52,7 @@ def report_json(
         more: attribute -> what else is said of it.
         curves: attribute -> group -> its curves; see `components/evaluate/curves.py`.
         useless: the sentence that names the model as useless, if it is.
+        mitigation: what was done to the answers, with the groups' figures before and after; None for nothing.
     """
     measures: dict[str, JsonValue] = {**meanings}
     limits: dict[str, JsonValue] = {**config.gap_limits, **config.departure_limits}
@@ -61,6 +63,7 @@ def report_json(
         "useless": useless,
         "reasons": [*judgement.reasons],
         "findings": findings_to_json(judgement.findings),
+        **({} if mitigation is None else {"mitigation": {**mitigation}}),
         "protocol": protocol,
         "measures": measures,
         "limits": limits,
@@ -81,7 +84,7 @@ def report_json(
                     if g.status == "ok"
                 ],
                 "too_few": sum(g.status != "ok" for g in comparison.groups),
-                "gaps": _gaps(comparison, config.gap_limits),
+                "gaps": gaps_json(comparison, config.gap_limits),
                 "departures": _departures(comparison, config.departure_limits),
                 "summary": {of: _summary(one) for of, one in comparison.summary.items()},
                 **(more or {}).get(name, {}),
@@ -145,7 +148,8 @@ def _estimate(estimate: Estimate) -> dict[str, JsonValue]:
     }
 
 
-def _gaps(comparison: Comparison, limits: Mapping[str, float]) -> dict[str, JsonValue]:
+def gaps_json(comparison: Comparison, limits: Mapping[str, float]) -> dict[str, JsonValue]:
+    """Return measure -> the widest gap between two groups, with an interval that holds for all pairs."""
     out: dict[str, JsonValue] = {}
     for measure, differences in comparison.differences.items():
         if not differences:

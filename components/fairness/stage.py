@@ -2,13 +2,15 @@
 
 import json
 
-from components.artifacts import Evaluation, FairnessReport, StudentLogs
+from components.artifacts import Evaluation, FairnessReport, JsonValue, StudentLogs
 from components.errors import GateStoppedError, SchemaError
 from components.fairness.config import FairnessConfig
 from components.schema import PREDICTIONS, STUDENTS
 from components.stage import PENDING, Work, stage
 
 GROUPS = "groups.json"
+METRICS = "metrics.json"
+"""Of an evaluation."""
 ABROCA = (
     "area between two groups' ROC curves (Gardner, Brooks & Baker 2019); p: of the randomisation test by student, "
     "chance only makes it larger"
@@ -37,10 +39,12 @@ def fairness(work: Work, logs: StudentLogs, evaluation: Evaluation, config: Fair
     from components.fairness.report import details_json, report_json
     from components.fairness.summary import SUMMARIES
     from components.fairness.table import Tables, tables_of
+    from components.mitigation.postprocess import RAW
 
     attributes, missing = attributes_to_compare(config, logs.groups)
     parts = parts_of_all(attributes, logs.groups)
     tables = Tables(attributes={}, useless=None)
+    told: dict[str, JsonValue] = {}
     predictions = pl.read_parquet(work.folder(evaluation) / PREDICTIONS).filter("scored")
     if predictions.height:
         students = pl.read_parquet(work.folder(logs) / STUDENTS, columns=["student", *parts])
@@ -59,7 +63,13 @@ def fairness(work: Work, logs: StudentLogs, evaluation: Evaluation, config: Fair
             probability=joined["probability"].to_numpy(),
         )
         work.say(f"comparing groups by {', '.join(attributes) or 'nothing: the logs have no attribute'}")
-        tables = tables_of(rows, {p: tested[p].cast(pl.String).to_list() for p in parts}, attributes, config)
+        raw = None
+        if RAW in joined.columns:
+            raw = joined[RAW].to_numpy()
+            scores = json.loads((work.folder(evaluation) / METRICS).read_text(encoding="utf-8"))
+            told = {name: scores["mitigation"][name] for name in ("kind", "by")}
+        values = {p: tested[p].cast(pl.String).to_list() for p in parts}
+        tables = tables_of(rows, values, attributes, config, raw)
 
     comparisons = jointly(tables.comparisons, config)
     judgement = judge(comparisons, config, missing, useless=tables.useless)
@@ -75,6 +85,7 @@ def fairness(work: Work, logs: StudentLogs, evaluation: Evaluation, config: Fair
         more={name: details_json(found.pairs) for name, found in tables.attributes.items()},
         curves={name: found.curves for name, found in tables.attributes.items()},
         useless=tables.useless,
+        mitigation=None if tables.mitigation is None else told | tables.mitigation,
     )
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     (out / GROUPS).write_text(text + "\n", encoding="utf-8")

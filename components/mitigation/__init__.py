@@ -1,1 +1,1 @@
-"""What can be done about gaps between groups: weights of training rows by group."""
+"""What can be done about gaps and wrong probabilities: weights of training rows, an affine map of the answers."""

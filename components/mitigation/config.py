@@ -1,4 +1,4 @@
-"""Configuration of reweighing: which attribute, which weights."""
+"""Configuration of mitigation: weights of training rows by group, and what is done to a trained model's answers."""
 
 from typing import Literal
 
@@ -20,3 +20,19 @@ class ReweighConfig:
     def __post_init__(self) -> None:
         if not 1.0 < self.max_weight <= 1_000.0:
             raise ValueError(f"max_weight is {self.max_weight}; expected above 1, up to 1000, e.g. 10.")
+
+
+@config_class
+class PostprocessConfig:
+    """What is done to a trained model's answers before anybody sees them; nothing unless `kind` says so."""
+
+    kind: Literal["none", "affine"] = "none"
+    """`affine`: slope times the logit plus an intercept, one pair for everybody, fitted on the validation split."""
+    min_scored: int = 200
+    """With fewer scored answers in the validation split nothing is fitted, and the run says so."""
+
+    def __post_init__(self) -> None:
+        if self.min_scored < 20:
+            raise ValueError(
+                f"min_scored is {self.min_scored}; expected at least 20, as two numbers are fitted. 200 is usual."
+            )

@@ -26,6 +26,10 @@ ARRAY = "group_weight"
 REWEIGHING = "reweighing.json"
 """What was weighed, in a dataset with weights; without ids and names of groups."""
 DECIMALS = 3
+CAUTION = (
+    "In some places, and for some uses, law or policy restricts the use of a group attribute even in training: ask "
+    "whoever is responsible before this model serves."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,10 @@ def write_weights(target: Path, found: Weights, config: ReweighConfig, split: st
 def reweighing_of(folder: Path) -> dict[str, Any]:  # Any: parsed JSON
     """Return `{"reweighing": ...}` for `metrics.json` of a dataset that has weights, else nothing."""
     path = folder / REWEIGHING
-    return {"reweighing": json.loads(path.read_text(encoding="utf-8"))} if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return {"reweighing": told | {"caution": CAUTION}}
 
 
 def _cells(group: npt.NDArray[np.intp], label: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

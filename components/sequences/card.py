@@ -1,6 +1,9 @@
 """The figures on the model card of a release of knowledge tracing and its like."""
 
 FIGURES = """
+{%- macro shown(found) %}
+{%- if found.value is defined %}{{ "%.4f"|format(found.value) }}{% else %}not estimable{% endif %}
+{%- endmacro %}
 ## This release
 
 | figure | value | {{ "%g"|format(scores.bootstrap.confidence * 100) }} % interval |
@@ -24,6 +27,17 @@ ONNX differs from torch by at most {{ "%.1e"|format(error) }}.
 Training rows were weighed by `{{ scores.reweighing.attribute }}` (`{{ scores.reweighing.method }}`,
 {{ scores.reweighing.groups }} groups, weights {{ scores.reweighing.smallest_weight }} to
 {{ scores.reweighing.largest_weight }}). The attribute is used for training alone; the service does not ask for it.
+{{ scores.reweighing.caution }}
+{%- endif %}
+{%- if scores.mitigation is defined %}
+
+{{ scores.mitigation.sentence }}
+{%- if scores.mitigation.before is defined %} Before and after, on the held-out answers:
+{%- for name, title in [("log_loss", "log loss"), ("calibration", "mean error"), ("ece", "calibration error")] %}
+{{ title }} {{ shown(scores.mitigation.before[name]) }} and {{ shown(scores.mitigation.after[name]) }}
+{{- "." if loop.last else ";" }}
+{%- endfor %}
+{%- endif %}
 {%- endif %}
 
 Fairness verdict: **{{ verdict }}**{% if reasons %}: {{ reasons|join("; ") }}{% endif %}. By group: `fairness.json`.

@@ -14,6 +14,7 @@ import trainer as tr
 from components.app import Application
 from components.config import make_config
 from components.errors import TrainingFailedError
+from components.mitigation.postprocess import Postprocessed, sentence_of, write_postprocess
 from components.train.agreement import Agreement
 from components.train.estimator import Estimator
 from components.train.job import HISTORY_FILE, MODEL_FILE, Job, Result
@@ -25,7 +26,8 @@ def fit(job: Job) -> Result:
     """Train, then leave `model.ckpt` (the best epoch's weights and hyperparameters), `history.csv` and `result.json`.
 
     The application's model class says by `for_training` how: a LightningModule is trained, and names what is monitored
-    (`monitor`, `monitor_mode`); an Estimator fits itself.
+    (`monitor`, `monitor_mode`); an Estimator fits itself. A Postprocessed module's post-processor is fitted at last, to
+    the best epoch's weights.
 
     Raises:
         TrainingFailedError: there is no value of what is monitored, or an estimator's is no number; or the application
@@ -98,6 +100,8 @@ def fit(job: Job) -> Result:
         best_value=float(score),
     )
     if fitter.is_global_zero:
+        if isinstance(model, Postprocessed) and model.is_postprocessed:
+            best["state_dict"] = _postprocessed(application, job, config, Path(checkpoint.best_model_path))
         _write_model(folder / MODEL_FILE, best)
         history.write(folder / HISTORY_FILE)
         result.write(folder)
@@ -116,6 +120,17 @@ def _application(package: str) -> Application:
             "there, on every machine: pip install --no-deps -e PROJECT."
         ) from error
     return found
+
+
+def _postprocessed(application: Application, job: Job, config: Any, best: Path) -> dict[str, Any]:
+    """Return the best epoch's state with the post-processor fitted on the validation split, and leave what is told."""
+    model = application.part(application.model).load_from_checkpoint(best, map_location="cpu").eval()
+    data = application.part(application.data).for_training(Path(job.dataset), config)  # of no trainer: all batches
+    told = model.fit_postprocessor(data.val_dataloader())
+    write_postprocess(Path(job.folder), told)
+    _say(sentence_of(told))
+    state: dict[str, Any] = model.state_dict()
+    return state
 
 
 def _estimated(model: Estimator, job: Job) -> Result:

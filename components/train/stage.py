@@ -5,6 +5,7 @@ import shutil
 
 from components.artifacts import Checkpoint, SequenceDataset
 from components.config import as_plain
+from components.mitigation.postprocess import POSTPROCESS
 from components.stage import PENDING, Work, stage
 from components.train.config import TrainConfig
 from components.train.devices import check_devices
@@ -34,6 +35,8 @@ def train(work: Work, data: SequenceDataset, config: TrainConfig) -> Checkpoint:
     out = work.output()
     for name in (MODEL_FILE, HISTORY_FILE):
         shutil.copyfile(folder / name, out / name)
+    if (folder / POSTPROCESS).is_file():
+        shutil.copyfile(folder / POSTPROCESS, out / POSTPROCESS)
     facts = {name: getattr(result, name) for name in result.__slots__}
     (out / "training.json").write_text(json.dumps({"config": as_plain(config), **facts}, indent=1), encoding="utf-8")
     return work.publish(

@@ -56,6 +56,7 @@ No prompt has enough responses with two ratings: nothing says how well two human
 Training rows were weighed by `{{ scores.reweighing.attribute }}` (`{{ scores.reweighing.method }}`,
 {{ scores.reweighing.groups }} groups, weights {{ scores.reweighing.smallest_weight }} to
 {{ scores.reweighing.largest_weight }}). The attribute is used for training alone; the service does not ask for it.
+{{ scores.reweighing.caution }}
 {% endif %}
 Fairness verdict: **{{ verdict }}**{% if reasons %}: {{ reasons|join("; ") }}{% endif %}. By group: `fairness.json`.
 """

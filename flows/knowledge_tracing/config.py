@@ -5,6 +5,7 @@ from dataclasses import field
 from typing import Any, Literal
 
 from components.config import config_class
+from components.mitigation.config import PostprocessConfig
 from components.train.config import TrainConfig
 
 
@@ -65,6 +66,8 @@ class KnowledgeTracingTrainConfig(TrainConfig):
 
     model: DktConfig | AttentionConfig = field(default_factory=DktConfig)
     """The network: `network` says which, and with it which fields there are."""
+    postprocess: PostprocessConfig = field(default_factory=PostprocessConfig)
+    """What is done to the trained network's answers."""
     batch_steps: int = 1_600
     """Largest batch in steps, padding counted."""
     learning_rate: float = 1e-2

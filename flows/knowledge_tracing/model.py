@@ -4,16 +4,22 @@ Shapes: B windows, T steps, K skills.
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional as F  # the name that everybody uses
 
 import trainer as tr
+from components.artifacts import JsonValue
+from components.layers.affine import AffineLogit
+from components.mitigation.affine import fit_affine
+from components.mitigation.postprocess import RAW
 from flows.knowledge_tracing.codec import UNKNOWN, Codec
 from flows.knowledge_tracing.config import AttentionConfig, KnowledgeTracingTrainConfig, network_config
 from flows.knowledge_tracing.networks.attention import AttentionNetwork
@@ -30,6 +36,7 @@ class DeepKnowledgeTracing(tr.LightningModule):
         network: fields of the network's configuration; its `network` says which it is.
         learning_rate: peak of the one-cycle schedule.
         weight_decay: of AdamW.
+        postprocess: fields of a PostprocessConfig; None for no post-processor, as in older checkpoints.
     """
 
     monitor: ClassVar[str] = "valid_auc"
@@ -45,6 +52,7 @@ class DeepKnowledgeTracing(tr.LightningModule):
         network: dict[str, Any],  # Any: plain values of a config, so that a checkpoint holds no class of ours
         learning_rate: float = 1e-2,
         weight_decay: float = 1e-4,
+        postprocess: dict[str, Any] | None = None,  # Any: as above
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -58,6 +66,9 @@ class DeepKnowledgeTracing(tr.LightningModule):
             self.network = AttentionNetwork(items, skills, self.config)
         else:
             self.network = DktNetwork(items, skills, self.config)
+        self.postprocess = postprocess or {"kind": "none"}
+        # without one there are no buffers, and the exported graph is the same as ever
+        self.affine = AffineLogit() if self.is_postprocessed else None
         self._seen: list[tuple[Tensor, Tensor]] = []
 
     @classmethod
@@ -71,15 +82,21 @@ class DeepKnowledgeTracing(tr.LightningModule):
             network=asdict(config.model),
             learning_rate=config.learning_rate,
             weight_decay=config.weight_decay,
+            postprocess=asdict(config.postprocess),
         )
 
+    @property
+    def is_postprocessed(self) -> bool:
+        """Whether answers go through an affine map."""
+        return bool(self.postprocess["kind"] == "affine")
+
     def logits(self, items_BT: Tensor, skills_BTK: Tensor, responses_BT: Tensor) -> Tensor:
-        """Return logits (B, T); step t sees responses before t only."""
+        """Return logits (B, T) of the network itself; step t sees responses before t only."""
         return self.network(items_BT, skills_BTK, responses_BT)  # type: ignore[no-any-return]  # nn.Module calls are untyped
 
     def forward(self, items: Tensor, skills: Tensor, responses: Tensor) -> Tensor:
         """Return probabilities (B, T) for items (B, T), skills (B, T, K), responses (B, T); what is exported."""
-        return torch.sigmoid(self.logits(items, skills, responses))
+        return torch.sigmoid(self._mapped(self.logits(items, skills, responses)))
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Return the mean log loss over real steps, plus the pull of difficulties to zero.
@@ -122,10 +139,27 @@ class DeepKnowledgeTracing(tr.LightningModule):
         self.log("valid_auc", auc)
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        """Return the flat index and the probability of every real step."""
+        """Return the flat index and the probability of every real step; with a post-processor also without it."""
         mask_BT = batch["mask"]
-        probability_BT = self(batch["items"], batch["skills"], batch["responses"])
-        return {"index": batch["index"][mask_BT], "probability": probability_BT[mask_BT].float()}
+        logits_BT = self.logits(batch["items"], batch["skills"], batch["responses"])
+        found = {"index": batch["index"], "probability": torch.sigmoid(self._mapped(logits_BT)).float()}
+        if self.is_postprocessed:
+            found[RAW] = torch.sigmoid(logits_BT).float()
+        return {name: value[mask_BT] for name, value in found.items()}
+
+    def fit_postprocessor(self, batches: Iterable[dict[str, Tensor]]) -> Mapping[str, JsonValue]:
+        """Fit the affine map to the scored steps of validation batches, and return what is told of it."""
+        parts = []
+        with torch.inference_mode():
+            for batch in batches:
+                scored_BT = batch["scored"]
+                logits_BT = self.logits(batch["items"], batch["skills"], batch["responses"])
+                parts.append((logits_BT[scored_BT].double().numpy(), batch["responses"][scored_BT].double().numpy()))
+        logit, label = (np.concatenate(own) for own in zip(*parts, strict=True))
+        found = fit_affine(logit, label, self.postprocess["min_scored"])
+        if self.affine is not None:
+            self.affine.set(found.slope, found.intercept)
+        return found.to_json()
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW (one fused kernel) under a one-cycle rate over the whole training."""
@@ -156,6 +190,9 @@ class DeepKnowledgeTracing(tr.LightningModule):
             items = torch.randint(0, self.items, (batch, steps), generator=source)
         responses = torch.randint(0, 2, (batch, steps), generator=source).float()
         return {"items": items, "skills": skills, "responses": responses}
+
+    def _mapped(self, logits: Tensor) -> Tensor:
+        return logits if self.affine is None else self.affine(logits)
 
     def _gathered(self, parts: list[Tensor]) -> Tensor:
         """Concatenate over batches and, with several ranks, over ranks (whose counts differ)."""

@@ -205,6 +205,7 @@ def test_a_killed_flow_is_crashed_within_70_s_and_gone_on_with(
     assert leases.read_leases(place.store) == []
 
 
+@pytest.mark.soak
 def test_a_run_whose_server_is_killed_goes_on_and_reports_when_it_is_back(
     server: Server, released: Released, tmp_path: Path
 ) -> None:

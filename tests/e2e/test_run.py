@@ -211,7 +211,7 @@ def test_a_worse_release_does_not_take_over(released: Released, tmp_path: Path) 
         overrides=(*request.overrides, "train.max_epochs=1", "train.learning_rate=1e-6", "deploy.max_auc_drop=0.0"),
     )
     summary = run_request(worse, settings)
-    assert summary.outcome.release.verdict == "pass"
+    assert summary.outcome.release.verdict in {"pass", "warn"}  # it may be so bad that its verdict on groups says so
     assert not summary.decision.promote
     assert "worse: auc 0." in summary.decision.reason
     assert summary.outcome.release.version != released.summary.outcome.release.version

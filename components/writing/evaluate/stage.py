@@ -59,7 +59,8 @@ def evaluate(work: Work, data: TextDataset, model: Checkpoint, config: WritingEv
 
     out = work.output()
     write_parquet(table, out / PREDICTIONS)
-    text = json.dumps(report.to_json(config) | reweighing_of(folder), indent=2, ensure_ascii=False, allow_nan=False)
+    weighed = reweighing_of(folder)
+    text = json.dumps(report.to_json(config) | weighed, indent=2, ensure_ascii=False, allow_nan=False)
     (out / METRICS).write_text(text + "\n", encoding="utf-8")
     done = work.publish(
         Evaluation(
@@ -77,7 +78,7 @@ def evaluate(work: Work, data: TextDataset, model: Checkpoint, config: WritingEv
         ),
         out,
     )
-    for line in report.warnings(config):
+    for line in (*report.warnings(config), *(one["caution"] for one in weighed.values())):
         work.say(f"warning: {line}")
     crossed = report.crossed(config)
     for line in crossed:

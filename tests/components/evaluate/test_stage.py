@@ -22,6 +22,8 @@ from components.evaluate.config import EvaluateConfig
 from components.evaluate.sequences import read_split
 from components.evaluate.stage import evaluate
 from components.gate.decision import findings_of, worst_of
+from components.mitigation.affine import Affine
+from components.mitigation.postprocess import write_postprocess
 from components.stage import Runner, StageEvent
 from components.store import Store
 
@@ -312,6 +314,53 @@ def test_a_crossed_limit_is_only_written_down_with_flag_and_a_kept_limit_is_sile
     kept = runner(evaluate, dataset, model, EvaluateConfig(min_scored=50, min_auc=0.55, max_log_loss=1.0))
     assert read(store, kept)[0]["limits"]["crossed"] == []
     assert not any("limit crossed" in line for line in lines)
+
+
+def test_a_model_of_weighed_rows_is_told_with_a_caution(
+    store: Store,
+    application: Application,
+    dataset: SequenceDataset,
+    checkpoint_of: MakeCheckpoint,
+    probability: npt.NDArray[np.float32],
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "weighed").mkdir()
+    (tmp_path / "weighed" / "reweighing.json").write_text('{"attribute": "gender"}')
+    weighed = published_with(store, dataset, tmp_path / "weighed", "problem", {})
+    lines: list[str] = []
+    runner = Runner(store, application, say=lines.append)
+    told = read(store, runner(evaluate, weighed, checkpoint_of(probability), EvaluateConfig(min_scored=50)))[0]
+    assert told["reweighing"]["attribute"] == "gender"
+    assert any(line.startswith("warning: In some places") and "law or policy restricts" in line for line in lines)
+    lines.clear()
+    runner(evaluate, dataset, checkpoint_of(probability), EvaluateConfig(min_scored=50))
+    assert lines
+    assert not any("law or policy" in line for line in lines)
+
+
+def test_a_map_that_was_asked_for_and_not_fitted_is_a_warning_for_the_gate(
+    store: Store,
+    application: Application,
+    dataset: SequenceDataset,
+    checkpoint_of: MakeCheckpoint,
+    probability: npt.NDArray[np.float32],
+    tmp_path: Path,
+) -> None:
+    plain = checkpoint_of(probability)
+    folder = tmp_path / "mapped"
+    folder.mkdir()
+    (folder / "model.ckpt").write_bytes((store.folder(plain) / "model.ckpt").read_bytes())
+    write_postprocess(folder, Affine(reason="the validation split has 7 scored answers", answers=7).to_json())
+    lines: list[str] = []
+    runner = Runner(store, application, say=lines.append)
+    evaluation = runner(evaluate, dataset, store.publish(plain, folder), EvaluateConfig(min_scored=50))
+    report, table = read(store, evaluation)
+    assert report["mitigation"]["status"] == "not_fitted"
+    assert "before" not in report["mitigation"]
+    assert "raw_probability" not in table.columns
+    told = "was not fitted: the validation split has 7 scored answers; they stay as they are."
+    assert any(line.startswith("warning: ") and line.endswith(told) for line in lines)
+    assert any(f.outcome == "warn" and f.reason.endswith(told) for f in findings_of(report))
 
 
 def test_too_few_answers_raise_before_anything_is_predicted(

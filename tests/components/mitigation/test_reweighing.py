@@ -139,6 +139,7 @@ def test_training_answers_are_weighed_and_nothing_else_changes(tmp_path: Path) -
     told = reweighing_of(folders["weighed"])["reweighing"]
     assert (told["attribute"], told["groups"], told["rows"]) == ("sex", 3, len(weight))
     assert told["unknown_rows"] == (group == "None").sum() > STEPS
+    assert "law or policy restricts" in told["caution"]
     assert reweighing_of(folders["plain"]) == {}
 
 

@@ -74,6 +74,7 @@ def place(tmp_path: Path) -> Place:
     return found
 
 
+@pytest.mark.soak
 def test_a_project_like_essay_grading_is_installed_run_changed_and_tested(place: Place, tmp_path: Path) -> None:
     project = tmp_path / "reading_lab"  # all commands are given beside it, where it must not hide the package
     place.homeroom("new", "reading_lab", "--like", "essay_grading")
