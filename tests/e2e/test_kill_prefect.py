@@ -225,6 +225,7 @@ def test_a_run_whose_server_is_killed_goes_on_and_reports_when_it_is_back(
     assert place.digests() == undisturbed_digests(released, tmp_path / "whole", 52)
 
 
+@pytest.mark.soak
 def test_with_a_temporary_server_the_run_outlives_it(released: Released, tmp_path: Path) -> None:
     base = Server(tmp_path / "prefect").environment
     place = Place(released, tmp_path / "c", 53)

@@ -47,6 +47,7 @@ def rank_process(rank: int) -> psutil.Process:
     raise AssertionError(f"no process of rank {rank}")
 
 
+@pytest.mark.soak
 def test_a_killed_process_costs_nothing_but_time(released: Released, tmp_path: Path) -> None:
     undisturbed, disturbed = make_job(released, tmp_path / "one"), make_job(released, tmp_path / "two")
     expected = run_job(undisturbed, lambda line: None)
