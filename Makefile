@@ -8,13 +8,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests run in this many processes, each on one thread.
 TEST_WORKERS ?= 2
 
-.PHONY: demo test check soak bench docs clean
+.PHONY: demo test check suite soak bench docs clean
 
 demo: $(STAMP)  ## the whole path on simulated students, ending with a served answer
 	$(BIN)/homeroom demo
 
-test: $(STAMP)  ## every check and every test but those that need a GPU
-	$(MAKE) check
+test: $(STAMP)  ## every check and every test but those that need a GPU, side by side: many tests wait
+	$(MAKE) -j2 check suite
+
+suite: $(STAMP)  ## the tests alone
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu and not soak" -n $(TEST_WORKERS) --dist worksteal
 
 check: $(STAMP)  ## format, lint, types, import contracts

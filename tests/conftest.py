@@ -16,6 +16,7 @@ from components.testing import S3Server
 from flows import contract
 from flows.contract import answers, sequences, writing
 from flows.contract.released import own_settings
+from tests.once import made_once
 
 
 @pytest.fixture(scope="session")
@@ -91,42 +92,53 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Released:
 
     Tests may add to the store; take `untouched` to know all that is in it.
     """
-    return _release(tmp_path_factory.mktemp("released"), "small")
+    return _release(tmp_path_factory, "released", "small")
 
 
 @pytest.fixture(scope="session")
 def released_attention(tmp_path_factory: pytest.TempPathFactory) -> Released:
     """Return what `released` does, of the attention network."""
-    return _release(tmp_path_factory.mktemp("released-attention"), "attention")
+    return _release(tmp_path_factory, "released-attention", "attention")
 
 
 @pytest.fixture(scope="session")
 def released_essays(tmp_path_factory: pytest.TempPathFactory) -> Released:
     """Return what `released` does, of essay grading on simulated writing."""
-    return _release(tmp_path_factory.mktemp("released-essays"), "small", "essay_grading", writing)
+    return _release(tmp_path_factory, "released-essays", "small", "essay_grading", writing)
 
 
 @pytest.fixture(scope="session")
 def released_neural_essays(tmp_path_factory: pytest.TempPathFactory) -> Released:
     """Return what `released_essays` does, of the neural grader."""
-    return _release(tmp_path_factory.mktemp("released-neural-essays"), "neural", "essay_grading", writing)
+    return _release(tmp_path_factory, "released-neural-essays", "neural", "essay_grading", writing)
 
 
 @pytest.fixture(scope="session")
 def released_answers(tmp_path_factory: pytest.TempPathFactory) -> Released:
     """Return what `released` does, of short answers on simulated ones."""
-    return _release(tmp_path_factory.mktemp("released-answers"), "small", "short_answer", answers)
+    return _release(tmp_path_factory, "released-answers", "small", "short_answer", answers)
 
 
 @pytest.fixture(scope="session")
 def released_pooled_answers(tmp_path_factory: pytest.TempPathFactory) -> Released:
     """Return what `released_answers` does, of one model over all questions that decides on labels."""
-    return _release(tmp_path_factory.mktemp("released-pooled-answers"), "pooled", "short_answer", answers)
+    return _release(tmp_path_factory, "released-pooled-answers", "pooled", "short_answer", answers)
 
 
-def _release(home: Path, config: str, application: str = "knowledge_tracing", kind: ModuleType = sequences) -> Released:
-    settings = own_settings(home)
-    logs = kind.made_up_data(settings.open_store(), home)
-    made = contract.release_application(application, logs, settings, config=config, overrides=kind.OVERRIDES)
-    shutil.copytree(settings.store, home / "untouched")
-    return Released(settings, logs, made.summary, home / "untouched")
+def _release(
+    factory: pytest.TempPathFactory,
+    name: str,
+    config: str,
+    application: str = "knowledge_tracing",
+    kind: ModuleType = sequences,
+) -> Released:
+    def make(home: Path) -> contract.Released:
+        settings = own_settings(home)
+        logs = kind.made_up_data(settings.open_store(), home)
+        made = contract.release_application(application, logs, settings, config=config, overrides=kind.OVERRIDES)
+        shutil.copytree(settings.store, home / "untouched")
+        return made
+
+    made = made_once(factory, name, make)
+    logs = made.own / made.value.logs.relative_to(made.first)
+    return Released(own_settings(made.own), logs, made.value.summary, made.own / "untouched")

@@ -3,17 +3,13 @@
 from typing import Literal
 
 from components.config import config_class
+from components.leakage.limits import LeakageLimits
 
 
 @config_class
-class LeakageConfig:
+class LeakageConfig(LeakageLimits):
     """What changes the result of `leakage`."""
 
-    on_fail: Literal["stop", "flag"] = "stop"
-    """A finding that stops ends the run before training (`stop`), or is only written down (`flag`); a release made all
-    the same has it in its report."""
-    students: Literal["stop", "warn"] = "stop"
-    """What a student in more than one split leads to, where the split is by student."""
     time: Literal["stop", "warn"] = "stop"
     """What answers out of their order in time lead to, and, where the split is by time, answers on the wrong side."""
     copies: Literal["stop", "warn"] = "warn"

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import threading
 from collections.abc import Iterator, Mapping
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +21,7 @@ from trainer.loops.evaluation import EvaluationLoop
 from trainer.loops.hooks import bind, call, callback_hooks, is_overridden
 from trainer.loops.loop import FitLoop
 from trainer.loops.state import EVAL_KINDS, RunningStage, Status, StopFlags
+from trainer.loops.surroundings import sigterm_is_noted, torch_settings
 from trainer.model.deferred import is_deferred, names_without_values
 from trainer.model.given_hyperparameters import CLASS_PATH_KEY
 from trainer.optimization.manual import LightningOptimizer
@@ -78,7 +75,7 @@ def stage_of(trainer: Trainer, stage: Stage, ckpt_path: str | None) -> Iterator[
     trainer.state.fn, trainer.state.status = stage, Status.RUNNING
     trainer.state.stage, trainer.state.is_last_batch = _FIRST_STAGES[stage], False
     compiling = compiled_steps(trainer.lightning_module, trainer.sources.compiler)
-    with _sigterm_is_noted(trainer), _torch_settings(trainer), compiling:
+    with sigterm_is_noted(trainer), torch_settings(trainer), compiling:
         try:
             _begin(trainer, stage)
             resume = _set_up(trainer, stage, ckpt_path)
@@ -392,49 +389,3 @@ def stream_predictions(trainer: Trainer, ckpt_path: str | None) -> Iterator[Any]
         if loop.has_batches:
             yield from loop.stream()
         trainer.save_loggers()
-
-
-# Surroundings of a run
-
-
-@contextlib.contextmanager
-def _sigterm_is_noted(trainer: Trainer) -> Iterator[None]:
-    """Note SIGTERM inside the block, so that the batch is finished first."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-
-    def note(number: int, frame: FrameType | None) -> None:
-        trainer.flags.raise_flag(StopFlags.SIGTERM)
-        if callable(before):
-            before(number, frame)
-
-    signal.signal(signal.SIGTERM, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
-        trainer.flags.lower_flag(StopFlags.SIGTERM)
-
-
-@contextlib.contextmanager
-def _torch_settings(trainer: Trainer) -> Iterator[None]:
-    """Apply `deterministic` and `benchmark` inside the block."""
-    options = trainer.reproducibility
-    before = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-        torch.backends.cudnn.benchmark,
-    )
-    if options.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with it
-        torch.use_deterministic_algorithms(True, warn_only=options.deterministic == "warn")
-    if options.benchmark is not None or options.deterministic:
-        torch.backends.cudnn.benchmark = bool(options.benchmark) and not options.deterministic
-    try:
-        yield
-    finally:
-        if options.deterministic:  # setting it back where nobody set it would import torch's compiler
-            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        torch.backends.cudnn.benchmark = before[2]

@@ -3,17 +3,13 @@
 from typing import Literal
 
 from components.config import config_class
+from components.leakage.limits import LeakageLimits
 
 
 @config_class
-class WritingLeakageConfig:
+class WritingLeakageConfig(LeakageLimits):
     """What changes the result of `leakage`."""
 
-    on_fail: Literal["stop", "flag"] = "stop"
-    """A finding that stops ends the run before training (`stop`), or is only written down (`flag`); a release made all
-    the same has it in its report."""
-    students: Literal["stop", "warn"] = "stop"
-    """What a student in more than one split leads to. `warn` is for data whose published split is of responses."""
     texts: Literal["stop", "warn"] = "warn"
     """What it leads to when more held-out responses than `max_shared_share` have a text of an earlier split."""
     max_shared_share: float = 0.01

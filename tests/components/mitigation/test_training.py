@@ -38,11 +38,8 @@ Floats = npt.NDArray[np.float64]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("weighed")
-    made_up.write(root / "source", made_up.table(80, seed=5))
-    (root / "dataset").mkdir()
-    write_dataset(root / "source", root / "dataset", WritingPreprocessConfig(inputs="both", max_tokens=80))
-    return root / "dataset"
+    config = WritingPreprocessConfig(inputs="both", max_tokens=80)
+    return made_up.dataset(tmp_path_factory.mktemp("weighed"), made_up.table(80, seed=5), config)
 
 
 def weighed(folder: Path, target: Path, weight: npt.NDArray[np.float32]) -> Path:

@@ -10,6 +10,7 @@ import polars as pl
 from components.writing.codec import Codec, Rubric
 from components.writing.preprocess.config import WritingPreprocessConfig
 from components.writing.preprocess.fit import PromptTexts, fit_codec
+from components.writing.preprocess.layout import write_dataset
 from components.writing.schema import PROMPTS, RESPONSES
 
 TOPICS = {
@@ -81,6 +82,14 @@ def write(folder: Path, rows: pl.DataFrame) -> None:
         },
     ]  # fmt: skip
     (folder / PROMPTS).write_text(json.dumps(prompts), encoding="utf-8")
+
+
+def dataset(root: Path, rows: pl.DataFrame, config: WritingPreprocessConfig) -> Path:
+    """Write responses as preprocessing leaves them and return the dataset's folder, below `root`."""
+    write(root / "source", rows)
+    (root / "dataset").mkdir()
+    write_dataset(root / "source", root / "dataset", config)
+    return root / "dataset"
 
 
 @cache

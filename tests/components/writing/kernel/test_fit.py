@@ -24,7 +24,6 @@ from components.writing.kernel.fit import fit_kernel
 from components.writing.kernel.grader import KernelGrader
 from components.writing.preprocess.arrays import TextArrays
 from components.writing.preprocess.config import WritingPreprocessConfig
-from components.writing.preprocess.layout import write_dataset
 from tests.components.writing import made_up
 
 Floats = npt.NDArray[np.float64]
@@ -33,11 +32,7 @@ ONE = KernelConfig(ridges=(0.3,), stretches=(1.2,))
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("kernel")
-    made_up.write(root / "source", made_up.table(150, seed=5))
-    (root / "dataset").mkdir()
-    write_dataset(root / "source", root / "dataset", WritingPreprocessConfig())
-    return root / "dataset"
+    return made_up.dataset(tmp_path_factory.mktemp("kernel"), made_up.table(150, seed=5), WritingPreprocessConfig())
 
 
 @pytest.fixture(scope="module")
@@ -228,11 +223,9 @@ def test_more_texts_than_wanted_are_thinned_out(folder: Path) -> None:
 
 
 def test_a_dataset_without_n_grams_is_refused(tmp_path: Path) -> None:
-    made_up.write(tmp_path / "source", made_up.table(60))
-    (tmp_path / "dataset").mkdir()
-    write_dataset(tmp_path / "source", tmp_path / "dataset", WritingPreprocessConfig(inputs="tokens"))
+    words = made_up.dataset(tmp_path, made_up.table(60), WritingPreprocessConfig(inputs="tokens"))
     with pytest.raises(NotEnoughDataError, match="'grams' or 'both'"):
-        fit_kernel(tmp_path / "dataset", KernelConfig())
+        fit_kernel(words, KernelConfig())
 
 
 def test_kappa_equals_scikit_learn() -> None:

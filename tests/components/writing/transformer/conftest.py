@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from components.writing.preprocess.config import WritingPreprocessConfig
-from components.writing.preprocess.layout import write_dataset
 from tests.components.writing import made_up
 from trainer.seed import isolated_rng
 
@@ -66,9 +65,5 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def subwords_folder(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a dataset's folder with the subwords of that BERT."""
-    root = tmp_path_factory.mktemp("subwords")
-    made_up.write(root / "source", made_up.table(60, seed=5))
-    (root / "dataset").mkdir()
     config = WritingPreprocessConfig(inputs="subwords", tokenizer=str(bert), max_tokens=100)
-    write_dataset(root / "source", root / "dataset", config)
-    return root / "dataset"
+    return made_up.dataset(tmp_path_factory.mktemp("subwords"), made_up.table(60, seed=5), config)
