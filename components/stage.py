@@ -2,7 +2,7 @@
 
 A stage is a plain function `(work, *handles, config) -> handle` marked with `@stage`. Its key is made of the stage's
 name, the digests of its inputs and configuration, the digests of the code it imports, the versions of the libraries
-that compute, and, where it makes pseudonyms, the id of the key. Never of a place, a time or a run.
+that compute, and, where it makes pseudonyms, the id of the key and who was erased. Never of a place, a time or a run.
 """
 
 import json
@@ -25,6 +25,7 @@ from components.config import as_plain
 from components.errors import PipelineError, StoreError
 from components.secrets import SecretKey
 from components.store import Store
+from components.tombstones import Tombstones, read_tombstones
 
 P = ParamSpec("P")
 A = TypeVar("A", bound=Artifact)
@@ -67,7 +68,8 @@ def stage(
         name: the stage's name in keys, records and on the command line.
         libraries: distributions whose versions change the result.
         uses_application: the stage reads `work.application`; its `*.py` then count as code.
-        uses_pseudonym_key: the stage reads `work.pseudonym_key`; the key's id then counts.
+        uses_pseudonym_key: the stage reads `work.pseudonym_key` and leaves out the students of `work.erased`; the key's
+            id and the tombstones then count.
         uses_signing_key: the stage reads `work.signing_key`; the key's id then counts.
         also: modules that run but are not imported, such as the main module of a child process.
     """
@@ -130,6 +132,7 @@ class Work:
     _application: Application | None
     _pseudonym_key: SecretKey | None
     _signing_key: SecretKey | None
+    _erased: Tombstones | None = None
 
     @property
     def application(self) -> Application:
@@ -140,6 +143,11 @@ class Work:
     def pseudonym_key(self) -> SecretKey:
         """The key of student pseudonyms; declare `uses_pseudonym_key` to read it."""
         return _declared(self._pseudonym_key, "pseudonym_key")
+
+    @property
+    def erased(self) -> Tombstones:
+        """The students to leave out; declare `uses_pseudonym_key` to read it."""
+        return _declared(self._erased, "pseudonym_key")
 
     @property
     def signing_key(self) -> SecretKey:
@@ -270,6 +278,8 @@ class Runner:
                 _application=self.application if spec.uses_application else None,
                 _pseudonym_key=self._pseudonym_key if spec.uses_pseudonym_key else None,
                 _signing_key=self._signing_key if spec.uses_signing_key else None,
+                # After the lock is held: who erases writes a tombstone and then looks for locks.
+                _erased=read_tombstones(self.store) if spec.uses_pseudonym_key else None,
             )
             result = function(work, *args, **kwargs)
         if not result.sha256:
@@ -326,7 +336,9 @@ class Runner:
             modules += [*package_modules(self.application.package), *self.application.part_modules()]
             modules.append(self.application.codec_module)
         if spec.uses_pseudonym_key:
-            parts["pseudonym_key"] = _key_id(self._pseudonym_key, spec.name)
+            parts["pseudonym_key"] = key_id = _key_id(self._pseudonym_key, spec.name)
+            if erased := read_tombstones(self.store).digest(key_id):
+                parts["erased"] = erased
         if spec.uses_signing_key:
             parts["signing_key"] = _key_id(self._signing_key, spec.name)
         parts["code"] = cast(JsonValue, self._code.digests(modules))
