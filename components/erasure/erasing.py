@@ -227,7 +227,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 def _check_nothing_runs(store: Store) -> None:
     live = [f"{lease.run} ({lease.application}, {lease.host})" for lease in leases.running(store)]
-    live += sorted(stages_at_work(store).keys())
+    live += sorted(name for name in stages_at_work(store) if not name.startswith("run-"))  # those have leases
     if live:
         raise StoreError(
             f"{len(live)} run(s) or stage(s) are under way, which may have read the student's data before: "
@@ -241,10 +241,8 @@ def _fate(store: Store, one: Found, serving: Mapping[str, str], releases: Releas
     manifest = store.manifest_value(one.sha256)
     if manifest is not None and RETIRED in manifest:
         return Fate(found=one, fate="was retired")
-    if one.kind == Release.__name__:
-        goes = releases == "retire" and not serves
-    else:
-        goes = bool(TELLING & set(one.holds))
+    is_telling = bool(TELLING & set(one.holds))
+    goes = releases == "retire" and not serves if one.kind == Release.__name__ else is_telling
     return Fate(found=one, fate="retired" if goes else "kept", serves=serves)
 
 

@@ -15,7 +15,7 @@ import polars as pl
 from components.artifacts import RawFiles, Release, ScoredWriting, StudentLogs, TeacherOverrides, TextDataset
 from components.erasure.search import Seen, Wanted, search_file
 from components.erasure.subject import MEMBER_LENGTH, Subject, read_logs, read_texts, read_writing
-from components.errors import PipelineError
+from components.errors import StoreError
 from components.manifest import MANIFEST, RETIRED
 from components.overrides import FILE, parsed
 from components.schema import STUDENTS
@@ -69,7 +69,7 @@ def find(store: Store, subject: Subject, key_id: str, known: Mapping[str, frozen
     """
     inventory = take_inventory(store)
     manifests = {sha256: _manifest(store, sha256) for sha256 in inventory.artifacts}
-    roots, files = set[str](), set[str]()
+    roots, files, untold = set[str](), set[str](), set[str]()
     for sha256, manifest in manifests.items():
         if manifest.get("kind") in LOGS and _is_member(store, sha256, manifest, subject.pseudonym):
             roots.add(sha256)
@@ -77,15 +77,18 @@ def find(store: Store, subject: Subject, key_id: str, known: Mapping[str, frozen
         kind = manifest.get("kind")
         if RETIRED in manifest or kind not in {*LOGS, TextDataset.__name__}:
             continue
-        with suppress(PipelineError, OSError, pl.exceptions.PolarsError):  # a damaged one: the search reads its bytes
+        try:
             folder = store.folder(store.find(sha256))
-            if kind == TextDataset.__name__:
-                subject = subject.and_(read_texts(folder, subject.pseudonym))
-            elif kind != TeacherOverrides.__name__:
-                read = read_logs if kind == StudentLogs.__name__ else read_writing
-                own, places = read(folder, subject.pseudonym)
-                subject = subject.and_(own)
-                files |= set(_raw_uris(inventory, manifests, sha256, places))
+        except StoreError:  # a damaged one: the search reads its bytes, and that is all that can be known
+            untold.add(sha256)
+            continue
+        if kind == TextDataset.__name__:
+            subject = subject.and_(read_texts(folder, subject.pseudonym))
+        elif kind != TeacherOverrides.__name__:
+            read = read_logs if kind == StudentLogs.__name__ else read_writing
+            own, places = read(folder, subject.pseudonym)
+            subject = subject.and_(own)
+            files |= set(_raw_uris(inventory, manifests, sha256, places))
     wanted = Wanted.of(subject.pseudonyms(), subject.long_texts(), subject.rows)
     holds = {
         sha256: _holds(store, one, manifests[sha256], subject, wanted) for sha256, one in inventory.artifacts.items()
@@ -96,9 +99,10 @@ def find(store: Store, subject: Subject, key_id: str, known: Mapping[str, frozen
     roots |= {sha256 for sha256, what in holds.items() if "pseudonym" in what}
     children = _children(inventory)
     below = _below(roots, children)
-    for sha256 in below:  # the data by which it could be told were erased for somebody else
+    untold |= {one for one, its in manifests.items() if RETIRED in its and its["kind"] in {*LOGS, TextDataset.__name__}}
+    for sha256 in below - set(known or ()):  # the data by which it could be told may be gone, for somebody else
         is_there = manifests.get(sha256, {}).get("kind") == Release.__name__ and RETIRED not in manifests[sha256]
-        if is_there and not holds[sha256] and _was_erased_above(sha256, inventory, manifests):
+        if is_there and not holds[sha256] and untold & inventory.with_parents([sha256]):
             holds[sha256] |= {"unknown"}
     concerned = below | {sha256 for sha256, what in holds.items() if what}
     ordered = [sha256 for sha256 in _leaves_first(concerned, children) if sha256 in manifests]
@@ -258,13 +262,6 @@ def _leaves_first(chosen: Iterable[str], children: Mapping[str, set[str]]) -> li
         if sha256 not in done:
             add(sha256)
     return [sha256 for sha256 in out if sha256 in wanted]
-
-
-def _was_erased_above(sha256: str, inventory: Inventory, manifests: Mapping[str, Mapping[str, Any]]) -> bool:
-    return any(
-        RETIRED in manifests.get(one, {}) and manifests[one].get("kind") in {*LOGS, TextDataset.__name__}
-        for one in inventory.with_parents([sha256])
-    )
 
 
 def _other_keys(manifests: Iterable[Mapping[str, Any]], key_id: str) -> set[str]:

@@ -129,7 +129,10 @@ def _unpacked(body: Bytes, kind: str) -> Iterator[bytes]:
 
 def _columns(body: bytes) -> Iterator[bytes]:
     """Yield the values of each column of a Parquet file, one after the other."""
-    for name in pl.read_parquet_schema(io.BytesIO(body)):
+    schema = pl.read_parquet_schema(io.BytesIO(body))
+    if not schema:
+        raise ValueError("no columns")  # as polars reads a footer of zeros
+    for name in schema:
         yield from _values(pl.read_parquet(io.BytesIO(body), columns=[name]).to_series())
 
 
