@@ -7,8 +7,8 @@ from typing import Any
 
 from components.erasure.erasing import Erasure, Fate, Hit, Releases, erase
 from components.erasure.finding import key_of
-from components.erasure.subject import Subject
-from components.errors import ConfigError, StoreError
+from components.erasure.subject import SHORTEST_TEXT, Subject
+from components.errors import ConfigError
 from components.overrides import FILE
 from components.pseudonyms import PSEUDONYM_LENGTH, pseudonyms
 from components.secrets import SecretKey
@@ -44,11 +44,17 @@ def erase_student(
         say: shows one line of progress.
 
     Raises:
-        ConfigError: not exactly one of `student` and `pseudonym`, or no pseudonym, or no key to make it with.
+        ConfigError: not exactly one of `student` and `pseudonym`, or no pseudonym, or no key to make it with; or a text
+            that is too short to be told from others'.
         StoreError: as `erase`.
     """
     if (student is None) == (pseudonym is None):
         raise ConfigError("Expected one of a student's id and a pseudonym; give one of them.")
+    if short := sum(len(text) < SHORTEST_TEXT for text in texts):
+        raise ConfigError(
+            f"{short} of the texts to search for have fewer than {SHORTEST_TEXT} characters, and could be anybody's; "
+            "expected whole texts. Leave the short ones out."
+        )
     store = settings.open_store()
     if student is not None:
         key = _key(settings)
@@ -144,6 +150,3 @@ def _journals(settings: Settings) -> list[Path]:
     with suppress(FileNotFoundError):
         return sorted(one for one in settings.overrides.iterdir() if (one / FILE).is_file())
     return []
-
-
-__all__ = ["StoreError", "erase_student", "serving_now", "to_json"]

@@ -7,8 +7,8 @@ import polars as pl
 from components.pseudonyms import pseudonyms
 from components.store import Store
 from components.tombstones import Kind, name_of, path_of
-from tests.components.writing.ingest.running import KEY
-from tests.components.writing.ingest.test_overriding import ingested, later, named
+from tests.components.writing.ingest.running import KEY, ingest_files
+from tests.components.writing.ingest.test_overriding import BODY, LIMITS, ingested, later, named
 
 
 def erase(folder: Path, raw: str, of: Kind = "student", kind: Kind = "student") -> None:
@@ -17,9 +17,9 @@ def erase(folder: Path, raw: str, of: Kind = "student", kind: Kind = "student") 
 
 
 def test_a_students_responses_are_left_out_and_counted(tmp_path: Path) -> None:
-    before = ingested(tmp_path, [])
+    before = ingest_files(tmp_path, {"a.csv": BODY}, LIMITS)
     erase(tmp_path, "s1")
-    found = ingested(tmp_path, [])
+    found = ingest_files(tmp_path, {"a.csv": BODY}, LIMITS)
     rest = before.responses.filter(pl.col("student") != named("student", "s1")["student"])
     assert found.responses.equals(rest)
     assert found.responses.height == 3
@@ -32,7 +32,7 @@ def test_a_students_responses_are_left_out_and_counted(tmp_path: Path) -> None:
 
 def test_a_single_response_can_be_left_out(tmp_path: Path) -> None:
     erase(tmp_path, "r3", "response", "response")
-    assert ingested(tmp_path, []).by_row["row"].to_list() == [1, 2, 4, 5]
+    assert ingest_files(tmp_path, {"a.csv": BODY}, LIMITS).by_row["row"].to_list() == [1, 2, 4, 5]
 
 
 def test_overrides_of_an_erased_student_are_left_out_however_they_name_them(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_overrides_of_an_erased_student_are_left_out_however_they_name_them(tmp_
     assert found.texts == ["Another text.", "Handed in twice.", "Handed in twice."]
     assert (found.writing.overrides, found.report["overrides"]["given"]) == (1, 1)
     assert found.report["overrides"]["responses_added"] == 0
-    snapshot = [path for path in (tmp_path / "store").rglob("overrides.jsonl")]
+    snapshot = list((tmp_path / "store").rglob("overrides.jsonl"))
     body = b"".join(path.read_bytes() for path in snapshot)
     assert b"An override of theirs." not in body, "what names them does not even reach the store"
     assert b"Another." not in body
@@ -63,8 +63,6 @@ def test_a_text_that_others_wrote_too_keeps_its_override(tmp_path: Path) -> None
 
 
 def test_a_response_of_nobody_in_particular_is_its_own_student(tmp_path: Path) -> None:
-    from tests.components.writing.ingest.running import ingest_files
-
     body = "response,prompt,text,score\nr1,a,One text.,1\nr2,a,Two texts.,2\n"
     erase(tmp_path, "r1", "response")
     found = ingest_files(tmp_path, {"a.csv": body})
