@@ -21,7 +21,9 @@ from components.pseudonyms import pseudonyms
 from components.store import Store
 from components.upkeep import leases
 from flows.cli.erase import erase
+from flows.cli.lineage import lineage
 from flows.erasure import erase_student, to_json
+from flows.garbage import Retention, garbage_of
 from flows.lineage import lineage_tree
 from flows.operations import run_request
 from flows.scoring import score_logs
@@ -306,6 +308,10 @@ def test_the_command_says_what_it_does_and_never_who(
     again = call("--yes")
     assert "was retired before" in again.output
     assert "nothing of the student is left" in again.output
+    walked = CliRunner().invoke(lineage, ["knowledge_tracing"], standalone_mode=False)
+    assert walked.output.count("(files deleted for good at ") >= 2
+    assert "RawFiles" in walked.output
+    assert all(one.kind != "artifact" for one in garbage_of(logs.store, Retention())), "what is left is kept as before"
 
 
 def test_what_is_left_is_named_and_the_exit_code_says_so(logs: Place) -> None:
