@@ -23,6 +23,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     for part in ("application", "pseudonym_key", "signing_key"):
         if before.get(part) != now.get(part):
             found.append(f"{part.replace('_', ' ')} changed")
+    if before.get("erased") != now.get("erased"):
+        found.append("students were erased since")
     return found
 
 

@@ -10,6 +10,8 @@ from components.digests import digest_of_file
 from components.errors import StoreError
 
 MANIFEST = "manifest.json"
+RETIRED = "retired"
+"""What is in a manifest, in the place of the files, once these were deleted for good."""
 MEDIA_TYPES = {
     ".json": "application/json",
     ".parquet": "application/vnd.apache.parquet",
@@ -57,6 +59,21 @@ def describes(manifest: Mapping[str, Any], sha256: str) -> bool:
         return identity_of(manifest["kind"], entries, manifest["facts"], manifest["format"]) == sha256
     except (KeyError, TypeError, ValueError):
         return False
+
+
+def retired_manifest(manifest: Mapping[str, Any], *, at: str, reason: str, erasure: str) -> dict[str, Any]:
+    """Return what takes the place of a manifest whose artifact's files are deleted for good: all but its files.
+
+    Readers see no artifact (`files` is missing), and lineage can still be walked through it.
+
+    Args:
+        manifest: the artifact's, or what took its place before.
+        at: time in UTC, ISO 8601.
+        reason: in words.
+        erasure: name of the tombstone on whose account it went.
+    """
+    kept = {name: value for name, value in manifest.items() if name != "files"}
+    return {**kept, RETIRED: {"at": at, "reason": reason, "erasure": erasure}}
 
 
 def files_in(manifest: Mapping[str, Any]) -> tuple[FileEntry, ...]:

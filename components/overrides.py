@@ -12,7 +12,7 @@ import json
 import os
 import stat
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -141,6 +141,44 @@ class Journal:
                 "a folder that this process may write; correct its rights or name another."
             ) from error
 
+    def drop(self, is_theirs: Callable[[Override], bool], hidden: Sequence[bytes] = ()) -> int:
+        """Delete the overrides that are somebody's, and return how many went; all other lines stay byte for byte.
+
+        The rest is written beside the file and takes its place in one step, so that a crash leaves the old file or
+        the new one. Who appends meanwhile waits, and goes on in the new one.
+
+        Args:
+            is_theirs: whether an override goes.
+            hidden: damaged lines, which no override can be read from, go where they hold one of these.
+
+        Raises:
+            StoreError: it could not be written; then nothing went.
+        """
+        if not self.path.is_file():
+            return 0
+        part = self.path.with_name(f".{FILE}.part")
+        try:
+            with self._lock, self._exclusive():
+                lines = self.path.read_bytes().splitlines(keepends=True)
+                rest = [line for line in lines if not _goes(line, is_theirs, hidden)]
+                if len(rest) == len(lines):
+                    part.unlink(missing_ok=True)  # of one that was killed
+                    return 0
+                handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+                with open(handle, "wb") as stream:
+                    stream.writelines(rest)
+                    stream.flush()
+                    os.fsync(handle)
+                os.replace(part, self.path)
+                _sync_folder(self.path.parent)
+                return len(lines) - len(rest)
+        except OSError as error:
+            raise StoreError(
+                f"Overrides could not be deleted from {self.path.parent}: {error.strerror or type(error).__name__}. "
+                "Expected a folder on a disk with room that this process may write; make room or correct the rights, "
+                "then run the same command again."
+            ) from error
+
     def close(self) -> None:
         """Let the file go."""
         with self._lock:
@@ -227,6 +265,11 @@ def parsed(body: bytes) -> Found:
 def snapshot(found: Iterable[Override]) -> bytes:
     """Return the file of these overrides alone: the same overrides give the same bytes."""
     return b"".join(written(one) for one in found)
+
+
+def _goes(line: bytes, is_theirs: Callable[[Override], bool], hidden: Sequence[bytes]) -> bool:
+    override = _one(line)
+    return is_theirs(override) if override is not None else any(one in line for one in hidden)
 
 
 def _one(line: bytes) -> Override | None:

@@ -2,7 +2,7 @@
 
 A stage is a plain function `(work, *handles, config) -> handle` marked with `@stage`. Its key is made of the stage's
 name, the digests of its inputs and configuration, the digests of the code it imports, the versions of the libraries
-that compute, and, where it makes pseudonyms, the id of the key. Never of a place, a time or a run.
+that compute, and, where it makes pseudonyms, the id of the key and who was erased. Never of a place, a time or a run.
 """
 
 import json
@@ -24,6 +24,7 @@ from components.config import as_plain
 from components.errors import PipelineError, StoreError
 from components.secrets import SecretKey
 from components.store import Store
+from components.tombstones import read_tombstones
 from components.work import PENDING, StageSpec, Work, job_name, spec_of, stage
 
 P = ParamSpec("P")
@@ -156,6 +157,8 @@ class Runner:
                 _application=self.application if spec.uses_application else None,
                 _pseudonym_key=self._pseudonym_key if spec.uses_pseudonym_key else None,
                 _signing_key=self._signing_key if spec.uses_signing_key else None,
+                # After the lock is held: who erases writes a tombstone and then looks for locks.
+                _erased=read_tombstones(self.store) if spec.uses_pseudonym_key else None,
             )
             result = function(work, *args, **kwargs)
         if not result.sha256:
@@ -212,7 +215,9 @@ class Runner:
             modules += [*package_modules(self.application.package), *self.application.part_modules()]
             modules.append(self.application.codec_module)
         if spec.uses_pseudonym_key:
-            parts["pseudonym_key"] = _key_id(self._pseudonym_key, spec.name)
+            parts["pseudonym_key"] = key_id = _key_id(self._pseudonym_key, spec.name)
+            if erased := read_tombstones(self.store).digest(key_id):
+                parts["erased"] = erased
         if spec.uses_signing_key:
             parts["signing_key"] = _key_id(self._signing_key, spec.name)
         parts["code"] = cast(JsonValue, self._code.digests(modules))

@@ -20,7 +20,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ from components.artifacts import (
     FORMAT_VERSION,
     Artifact,
     JsonValue,
+    Lineage,
     RawFiles,
     Ref,
     artifact_from_json,
@@ -35,7 +36,16 @@ from components.artifacts import (
 )
 from components.digests import digest_of_file
 from components.errors import ArtifactMissingError, DigestMismatchError, PipelineError, StoreConflictError, StoreError
-from components.manifest import MANIFEST, FileEntry, describes, files_below, files_in, identity_of, raw_identity
+from components.manifest import (
+    MANIFEST,
+    RETIRED,
+    FileEntry,
+    describes,
+    files_below,
+    files_in,
+    identity_of,
+    raw_identity,
+)
 from components.places import disk
 from components.places.explaining import FULL, explained, in_words, is_disk_full
 from components.places.place import LocalPlace, Place
@@ -43,6 +53,17 @@ from components.places.remote import RemotePlace
 from components.upkeep.sweeping import claim
 
 A = TypeVar("A", bound=Artifact)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """How an artifact came to be."""
+
+    kind: str
+    sha256: str
+    lineage: Lineage
+    retired: str
+    """When and why its files were deleted for good; empty where they were not."""
 
 
 class Store:
@@ -150,10 +171,47 @@ class Store:
         """
         manifest = self._manifest(sha256)
         if manifest is None:
-            raise ArtifactMissingError(
-                f"No artifact {sha256[:12]} in {self.url}: no manifest is there. Run the stage that makes it again."
-            )
+            raise self._missing(sha256, f"artifact {sha256[:12]}")
         return artifact_from_json(manifest)
+
+    def origin(self, sha256: str) -> Origin:
+        """Return how the artifact came to be, also where its files were deleted for good.
+
+        Raises:
+            ArtifactMissingError: nothing is known of it.
+        """
+        value = self.manifest_value(sha256)
+        if value is None:
+            raise self._missing(sha256, f"artifact {sha256[:12]}")
+        retired = value.get(RETIRED)
+        return Origin(
+            kind=value["kind"],
+            sha256=sha256,
+            lineage=Lineage.from_json(value["lineage"]),
+            retired=f"{retired['at']}: {retired['reason']}" if retired else "",
+        )
+
+    def manifest_value(self, sha256: str) -> dict[str, Any] | None:
+        """Return an artifact's manifest, or what took its place when its files were deleted for good; None without one.
+
+        Raises:
+            StoreError: a newer homeroom wrote it.
+        """
+        body = self._place.get_bytes(f"artifacts/{sha256}/{MANIFEST}")
+        if body is None:
+            return None
+        try:
+            value = json.loads(body)
+        except ValueError:
+            return None  # a damaged manifest is no manifest
+        if not isinstance(value, dict) or not isinstance(value.get("format"), int):
+            return None
+        if value["format"] > FORMAT_VERSION:
+            raise StoreError(
+                f"Artifact {sha256[:12]} in {self.url} has format {value['format']}; this homeroom reads formats up to "
+                f"{FORMAT_VERSION}. Upgrade homeroom to read it."
+            )
+        return value
 
     def files(self, artifact: Artifact) -> tuple[FileEntry, ...]:
         """Return the files that the artifact's manifest lists, by path."""
@@ -358,30 +416,26 @@ class Store:
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _manifest(self, sha256: str) -> dict[str, Any] | None:
-        body = self._place.get_bytes(f"artifacts/{sha256}/{MANIFEST}")
-        if body is None:
-            return None
-        try:
-            value = json.loads(body)
-        except ValueError:
-            return None  # a damaged manifest is no manifest
-        if not isinstance(value, dict) or not isinstance(value.get("format"), int):
-            return None
-        if value["format"] > FORMAT_VERSION:
-            raise StoreError(
-                f"Artifact {sha256[:12]} in {self.url} has format {value['format']}; this homeroom reads formats up to "
-                f"{FORMAT_VERSION}. Upgrade homeroom to read it."
-            )
-        return value if "files" in value else None
+        value = self.manifest_value(sha256)
+        return value if value is not None and "files" in value else None
 
     def _manifest_of(self, artifact: Artifact) -> dict[str, Any]:
         manifest = self._manifest(artifact.sha256)
         if manifest is None:
-            raise ArtifactMissingError(
-                f"No {artifact.kind} {artifact.sha256[:12]} in {self.url}: no manifest is there. "
-                "Run the stage that makes it again."
-            )
+            raise self._missing(artifact.sha256, f"{artifact.kind} {artifact.sha256[:12]}")
         return manifest
+
+    def _missing(self, sha256: str, what: str) -> ArtifactMissingError:
+        value = self.manifest_value(sha256)
+        retired = value.get(RETIRED) if value is not None else None
+        if retired:
+            return ArtifactMissingError(
+                f"The files of {what} were deleted from {self.url} for good at {retired['at']} ({retired['reason']}). "
+                "Run the application again: what is made now is without them."
+            )
+        return ArtifactMissingError(
+            f"No {what} in {self.url}: no manifest is there. Run the stage that makes it again."
+        )
 
     def _describes(self, sha256: str) -> bool:
         """Return whether the artifact's manifest is there and describes this very artifact."""

@@ -9,6 +9,7 @@ from components.app import Application
 from components.artifacts import Artifact, Lineage, Ref
 from components.secrets import SecretKey
 from components.store import Store
+from components.tombstones import Tombstones
 
 P = ParamSpec("P")
 A = TypeVar("A", bound=Artifact)
@@ -47,7 +48,8 @@ def stage(
         name: the stage's name in keys, records and on the command line.
         libraries: distributions whose versions change the result.
         uses_application: the stage reads `work.application`; its `*.py` then count as code.
-        uses_pseudonym_key: the stage reads `work.pseudonym_key`; the key's id then counts.
+        uses_pseudonym_key: the stage reads `work.pseudonym_key` and leaves out the students of `work.erased`; the key's
+            id and the tombstones then count.
         uses_signing_key: the stage reads `work.signing_key`; the key's id then counts.
         also: modules that run but are not imported, such as the main module of a child process.
     """
@@ -93,6 +95,7 @@ class Work:
     _application: Application | None
     _pseudonym_key: SecretKey | None
     _signing_key: SecretKey | None
+    _erased: Tombstones | None = None
 
     @property
     def application(self) -> Application:
@@ -103,6 +106,11 @@ class Work:
     def pseudonym_key(self) -> SecretKey:
         """The key of student pseudonyms; declare `uses_pseudonym_key` to read it."""
         return _declared(self._pseudonym_key, "pseudonym_key")
+
+    @property
+    def erased(self) -> Tombstones:
+        """The students to leave out; declare `uses_pseudonym_key` to read it."""
+        return _declared(self._erased, "pseudonym_key")
 
     @property
     def signing_key(self) -> SecretKey:

@@ -27,6 +27,7 @@ COMMANDS = {
     "explain": ("flows.cli.explain:explain", "Say why a stage would run or be skipped."),
     "lineage": ("flows.cli.lineage:lineage", "Walk from a release back to the raw files."),
     "gc": ("flows.cli.gc:gc", "Show what the store no longer needs, or delete it."),
+    "erase": ("flows.cli.erase:erase", "Show what is stored of a student, or delete it for good."),
     "doctor": ("flows.cli.doctor:doctor", "Check this installation."),
 }
 STOPPED = "Stopped. The same command goes on where this one ended."

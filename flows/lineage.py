@@ -44,17 +44,8 @@ def _of_same_run(store: Store, artifact: Artifact) -> frozenset[str]:
 
 def _node(store: Store, artifact: Artifact, makings: dict[str, list[Lineage]], run: frozenset[str]) -> Node:
     ways = makings.get(artifact.sha256, [artifact.lineage])
-    chosen = next((way for way in reversed(ways) if run.issuperset(way.parents)), ways[-1])
-    node: Node = {
-        "kind": artifact.kind,
-        "sha256": artifact.sha256,
-        "stage": chosen.stage,
-        "started_utc": chosen.started_utc,
-        "code": chosen.code,
-        "packages": dict(chosen.packages),
-        "config": dict(chosen.config),
-        "also_from": sorted({p for way in ways for p in way.parents} - set(chosen.parents)),
-    }
+    chosen = _chosen(ways, run)
+    node = _made(artifact.kind, artifact.sha256, ways, run)
     if isinstance(artifact, RawFiles):
         pairs = zip(artifact.uris, artifact.digests, strict=True)
         node["files"] = [{"uri": uri, "sha256": digest} for uri, digest in pairs]
@@ -62,8 +53,38 @@ def _node(store: Store, artifact: Artifact, makings: dict[str, list[Lineage]], r
     return node
 
 
+def _chosen(ways: list[Lineage], run: frozenset[str]) -> Lineage:
+    return next((way for way in reversed(ways) if run.issuperset(way.parents)), ways[-1])
+
+
+def _made(kind: str, sha256: str, ways: list[Lineage], run: frozenset[str]) -> Node:
+    """Return the node of an artifact without its parents."""
+    chosen = _chosen(ways, run)
+    return {
+        "kind": kind,
+        "sha256": sha256,
+        "stage": chosen.stage,
+        "started_utc": chosen.started_utc,
+        "code": chosen.code,
+        "packages": dict(chosen.packages),
+        "config": dict(chosen.config),
+        "also_from": sorted({p for way in ways for p in way.parents} - set(chosen.parents)),
+    }
+
+
 def _parent(store: Store, sha256: str, makings: dict[str, list[Lineage]], run: frozenset[str]) -> Node:
     try:
         return _node(store, store.find(sha256), makings, run)
     except ArtifactMissingError:
+        return _retired(store, sha256, makings, run)
+
+
+def _retired(store: Store, sha256: str, makings: dict[str, list[Lineage]], run: frozenset[str]) -> Node:
+    """Return the node of what is not there: deleted for good, and still known how it was made; or missing."""
+    try:
+        origin = store.origin(sha256)
+    except ArtifactMissingError:
         return {"kind": "missing", "sha256": sha256, "stage": "", "also_from": [], "parents": []}
+    ways = makings.get(sha256, [origin.lineage])
+    parents = [_parent(store, one, makings, run) for one in _chosen(ways, run).parents]
+    return {**_made(origin.kind, sha256, ways, run), "retired": origin.retired, "parents": parents}

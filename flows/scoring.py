@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 import polars as pl
 
 from components.app import Application, load_application
-from components.artifacts import Artifact, Release
+from components.artifacts import JsonValue, Release
 from components.config import make_config
 from components.errors import ArtifactMissingError, ConfigError
 from components.ingest.collect import collect, local_files
@@ -119,14 +119,14 @@ def ingest_config(
         )
     if config is not None:
         return application.configuration(config, overrides).ingest
-    values = _ingested(store, release).lineage.config
+    values = _ingested(store, release)
     own = [text.strip().removeprefix(SECTION) for text in overrides]
     kind = get_type_hints(application.config)["ingest"]
     return make_config(kind, values, own, source=f"the ingest configuration of {release.version}")
 
 
-def _ingested(store: Store, release: Release) -> Artifact:
-    """Return what ingest made the release from: the first on the way back along its lineage."""
+def _ingested(store: Store, release: Release) -> Mapping[str, JsonValue]:
+    """Return how ingest read what the release was made from: the first on the way back along its lineage."""
     waiting, seen = list(release.lineage.parents), set[str]()
     try:
         while waiting:
@@ -134,10 +134,10 @@ def _ingested(store: Store, release: Release) -> Artifact:
             if sha256 in seen:
                 continue
             seen.add(sha256)
-            artifact = store.find(sha256)
-            if artifact.lineage.stage == "ingest":
-                return artifact
-            waiting += artifact.lineage.parents
+            origin = store.origin(sha256)  # its files may have been deleted since, for a student who was erased
+            if origin.lineage.stage == "ingest":
+                return origin.lineage.config
+            waiting += origin.lineage.parents
     except ArtifactMissingError as error:
         raise _no_logs(store, release) from error
     raise _no_logs(store, release)

@@ -16,6 +16,7 @@ from components.places.explaining import CutShortError, reason_for
 from components.places.s3 import S3Limits, chunks_of, is_s3, open_s3
 from components.places.unreachable import BY_CODE
 from components.store import Store, raw_identity
+from components.tombstones import NONE, read_tombstones
 
 DATA_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".ndjson", ".xml")
 """What is taken from a folder, each also with `.gz` behind it. A file that is named itself may end as it likes."""
@@ -46,7 +47,7 @@ def collect(
         test_uris: the same for files that are held out whole for testing.
         valid_uris: the same for files whose students choose the best epoch.
         overrides: folders or files of teachers' overrides (`components/overrides.py`); what they hold now is kept in
-            the store, and is one file of the result.
+            the store, but for those of students who were erased, and is one file of the result.
         record: whether the handle is written to the store; not for a dry run.
 
     Raises:
@@ -103,7 +104,7 @@ def collect(
         text = f"{len(problems) + len(contents)} of the named sources cannot be used:\n{lines}"
         raise StoreError(text) if problems else SchemaError(text)
     parents: tuple[str, ...] = ()
-    found_overrides = read_journals(journals)
+    found_overrides = read_journals(journals, read_tombstones(store) if journals else NONE)
     if found_overrides.overrides:
         snapshot, uri, digest = kept(store, found_overrides, record=record)
         files[ROLE, digest] = (uri, snapshot.ref.bytes)

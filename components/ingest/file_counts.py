@@ -11,7 +11,7 @@ from components.ingest.quarantine import counted
 
 
 def file_counts(files: Sequence[FileCount], kept: pl.Series, quarantine: pl.DataFrame) -> list[JsonValue]:
-    """Return an entry for each file, in which rows_in = rows_kept + rows_quarantined + rows_merged.
+    """Return an entry for each file, in which rows_in = rows_kept + rows_quarantined + rows_merged + rows_erased.
 
     Args:
         files: what was read of each.
@@ -33,7 +33,8 @@ def file_counts(files: Sequence[FileCount], kept: pl.Series, quarantine: pl.Data
                 "rows_kept": rows_kept,
                 "rows_quarantined": own.height,
                 "rows_duplicate": counted(own).get(DUPLICATE, 0),
-                "rows_merged": file.rows_in - rows_kept - own.height,
+                "rows_merged": file.rows_in - file.rows_erased - rows_kept - own.height,
+                "rows_erased": file.rows_erased,
                 "blank_lines": file.blank_lines,
                 "reasons": reasons,
             }

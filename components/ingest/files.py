@@ -52,6 +52,8 @@ class FileCount:
     format: str
     rows_in: int
     blank_lines: int
+    rows_erased: int = 0
+    """Of students who were erased: they are in no other count but `rows_in`."""
 
 
 @contextmanager

@@ -11,12 +11,14 @@ from components.artifacts import JsonValue, RawFiles
 from components.errors import SchemaError
 from components.ingest.assembly import Cleaned, Tables, cleaned, tables
 from components.ingest.config import IngestConfig
+from components.ingest.erased import said_of_erased, without_erased
 from components.ingest.identities import check_identities
 from components.ingest.layouts.layout import Layout
 from components.ingest.quarantine import check_limit, counted
 from components.ingest.report import report
 from components.ingest.source import read_files
 from components.secrets import SecretKey
+from components.tombstones import NONE, Tombstones
 
 MOST_FILES = 1 << 16
 """What the schema's file index can tell apart."""
@@ -37,7 +39,12 @@ class Logs:
 
 
 def read_logs(
-    raw: RawFiles, config: IngestConfig, scratch: Path, key: SecretKey, say: Callable[[str], None] = lambda line: None
+    raw: RawFiles,
+    config: IngestConfig,
+    scratch: Path,
+    key: SecretKey,
+    say: Callable[[str], None] = lambda line: None,
+    erased: Tombstones = NONE,
 ) -> Logs:
     """Return the tables of the answers in `raw`.
 
@@ -47,6 +54,7 @@ def read_logs(
         scratch: folder for unpacked copies.
         key: of the pseudonyms.
         say: shows one line of progress.
+        erased: students to leave out.
 
     Raises:
         SchemaError: files in no known layout, in several, cut short, without usable rows, or with a column that would
@@ -62,11 +70,13 @@ def read_logs(
         raise SchemaError(
             f"The {len(raw.uris)} file(s) hold no rows below their headers; expected answers. Check what was delivered."
         )
+    source = without_erased(source, key, erased)
+    rows_erased = said_of_erased(source.files, erased.of_other_keys(key.id), say)
     held = {f.index: f.role for f in source.files if f.role != "any"}
     groups = [b.groups for b in source.batches]
     clean = cleaned(source.batches, source.layout, config.protocol, held, config.latest_ms())
     source.batches.clear()  # their rows are in `clean` now; twice would double the memory
-    check_limit(counted(clean.quarantine), rows_in, config.quarantine_limit)
+    check_limit(counted(clean.quarantine), rows_in - rows_erased, config.quarantine_limit)
     if not clean.answers.height:
         reasons = ", ".join(f"{reason} {count}" for reason, count in counted(clean.quarantine).items())
         raise SchemaError(f"None of the {rows_in} rows is usable ({reasons}); expected answers. Correct the source.")

@@ -13,6 +13,7 @@ from components.artifacts import Lineage, Ref, TeacherOverrides
 from components.ingest.collect import open_file_system, read_chunks
 from components.overrides import FILE, Found, Override, parsed, snapshot
 from components.store import Store
+from components.tombstones import NONE, Tombstones
 
 ROLE = "overrides"
 """Of a raw file that holds overrides."""
@@ -28,17 +29,27 @@ def journal_behind(name: str) -> str | None:
     return path if is_local else str(file_system.unstrip_protocol(path))
 
 
-def read_journals(uris: Iterable[str]) -> Found:
-    """Return the overrides of all journals, each id once, in the order in which they were made."""
+def read_journals(uris: Iterable[str], erased: Tombstones = NONE) -> Found:
+    """Return the overrides of all journals but those of who was erased; each id once, in the order they were made."""
     found: dict[str, Override] = {}
     damaged = 0
     for uri in uris:
         one = parsed(b"".join(read_chunks(uri)))
         damaged += one.damaged
         for override in one.overrides:
+            if is_erased(override, erased):
+                continue
             found.setdefault(override.id, override)
     ordered = sorted(found.values(), key=lambda override: (override.made_utc, override.id))
     return Found(overrides=tuple(ordered), damaged=damaged)
+
+
+def is_erased(one: Override, erased: Tombstones) -> bool:
+    """Return whether an override names a student or a response that has a tombstone."""
+    key_id = one.pseudonym_key_id or ""
+    students = [name for name in (one.student, one.response) if name is not None]  # of nobody: the response's own
+    responses = [one.response] if one.response is not None else []
+    return bool(erased.erased(key_id, students) or erased.erased(key_id, responses, "response"))
 
 
 def kept(store: Store, found: Found, *, record: bool) -> tuple[TeacherOverrides, str, str]:

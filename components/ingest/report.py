@@ -15,7 +15,7 @@ from components.ingest.quarantine import counted
 def report(
     files: Sequence[FileCount], clean: Cleaned, made: Tables, layout: str, protocol: str
 ) -> dict[str, JsonValue]:
-    """Return the report: everywhere rows_in = rows_kept + rows_quarantined + rows_merged.
+    """Return the report: everywhere rows_in = rows_kept + rows_quarantined + rows_merged + rows_erased.
 
     Of the rows in quarantine, `rows_duplicate` were delivered before and do not count towards the limit. Of the rows
     kept, `possible_duplicates` are the same as another; null where the source names neither times nor items. Students
@@ -32,6 +32,7 @@ def report(
         "rows_quarantined": clean.quarantine.height,
         "rows_duplicate": counted(clean.quarantine).get(DUPLICATE, 0),
         "rows_merged": clean.merged,
+        "rows_erased": sum(file.rows_erased for file in files),
         "possible_duplicates": clean.possible_duplicates,
         "reasons": all_reasons,
         "students": made.students.height,

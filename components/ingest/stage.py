@@ -23,7 +23,7 @@ def ingest(work: Work, raw: RawFiles, config: IngestConfig) -> StudentLogs:
     from components.ingest.logs import read_logs  # late: a run whose results are all there needs no polars
     from components.parquet import write_parquet
 
-    logs = read_logs(raw, config, work.scratch, work.pseudonym_key, work.say)
+    logs = read_logs(raw, config, work.scratch, work.pseudonym_key, work.say, work.erased)
     made, folder = logs.made, work.output()
     write_parquet(made.interactions, folder / INTERACTIONS, row_group_size=ROWS_PER_GROUP)
     write_parquet(made.skill_sets, folder / SKILL_SETS)

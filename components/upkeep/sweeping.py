@@ -79,7 +79,8 @@ class SweepNotice:
             self._write(create=True)
         except StoreConflictError:
             written = self._modified()
-            if written is None or datetime.now(UTC) - written < timedelta(seconds=STALE_S):
+            is_young = written is None or datetime.now(UTC) - written < timedelta(seconds=STALE_S)
+            if is_young and not self._died_here():
                 raise StoreError(
                     f"Another garbage collection is at work in {self._place.url} ({NOTICE}). Wait until it ends; the "
                     f"notice of one that died no longer counts after {STALE_S:.0f} s."
@@ -107,6 +108,18 @@ class SweepNotice:
         }
         self._place.put_bytes(NOTICE, canonical_json(notice), create=create)
         self._renewed = time.monotonic()
+
+    def _died_here(self) -> bool:
+        """Return whether the notice is of a process of this machine that is gone."""
+        try:
+            host, _, pid = str(json.loads(self._place.get_bytes(NOTICE) or b"{}")["by"]).rpartition(":")
+            if host == socket.gethostname():
+                os.kill(int(pid), 0)
+        except ProcessLookupError:
+            return True
+        except (ValueError, KeyError, TypeError, OSError):  # OSError: somebody else's, and alive
+            return False
+        return False
 
     def _modified(self) -> datetime | None:
         return next((entry.modified for entry in self._place.entries("gc") if entry.path == NOTICE), None)

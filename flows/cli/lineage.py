@@ -34,7 +34,10 @@ def _print(node: dict[str, Any], depth: int, shown: set[str]) -> None:
     again = node["sha256"] in shown
     stage = f" by {node['stage']}" if node["stage"] else ""
     when = f", {node['started_utc']}" if node.get("started_utc") else ""
-    click.echo(f"{'  ' * depth}{node['kind']} {node['sha256'][:12]}{stage}{when}{' (see above)' if again else ''}")
+    gone = f" (files deleted for good at {node['retired']})" if node.get("retired") else ""
+    click.echo(
+        f"{'  ' * depth}{node['kind']} {node['sha256'][:12]}{stage}{when}{gone}{' (see above)' if again else ''}"
+    )
     if again:
         return
     shown.add(node["sha256"])

@@ -10,6 +10,7 @@ COUNTS = (
     ("rows_merged", "merged with others"),
     ("rows_quarantined", "set apart (quarantine)"),
     ("rows_duplicate", "of these, delivered before"),
+    ("rows_erased", "left out: of students who were erased"),
     ("students", "students"),
     ("students_with_one_answer", "students with a single answer"),
     ("students_in_several_splits", "students in several splits"),

@@ -24,7 +24,7 @@ def report(
     read: Mapping[str, int],
     overridden: Overridden | None = None,
 ) -> dict[str, JsonValue]:
-    """Return the report: everywhere rows_in = rows_kept + rows_quarantined + rows_merged.
+    """Return the report: everywhere rows_in = rows_kept + rows_quarantined + rows_merged + rows_erased.
 
     `texts` counts what is odd about the texts that were kept; they are kept as they are.
 
@@ -38,6 +38,7 @@ def report(
         overridden: what became of teachers' overrides; they count as rows, merged where they gave a response its score.
     """
     rows_in = sum(file.rows_in for file in files)
+    rows_erased = sum(file.rows_erased for file in files)
     reasons_of_all: dict[str, JsonValue] = {**counted(clean.quarantine)}
     conflicting: dict[str, JsonValue] = {**made.conflicting}
     splits = made.responses["declared_split"]
@@ -55,7 +56,8 @@ def report(
         "rows_kept": clean.responses.height,
         "rows_quarantined": clean.quarantine.height,
         "rows_duplicate": counted(clean.quarantine).get(DUPLICATE, 0),
-        "rows_merged": rows_in - clean.responses.height - clean.quarantine.height,
+        "rows_merged": rows_in - rows_erased - clean.responses.height - clean.quarantine.height,
+        "rows_erased": rows_erased,
         "reasons": reasons_of_all,
         "responses_scored": made.responses.height - made.responses["score"].null_count(),
         "responses_declared": {**{name: int((splits == name).sum()) for name in SPLITS}, "none": splits.null_count()},

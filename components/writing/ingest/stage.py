@@ -23,7 +23,7 @@ def ingest(work: Work, raw: RawFiles, config: WritingIngestConfig) -> ScoredWrit
     from components.parquet import write_parquet  # late: a run whose results are all there needs no polars
     from components.writing.ingest.writing import read_writing
 
-    writing = read_writing(raw, config, work.scratch, work.pseudonym_key, work.say)
+    writing = read_writing(raw, config, work.scratch, work.pseudonym_key, work.say, work.erased)
     made, folder = writing.made, work.output()
     write_parquet(made.responses, folder / RESPONSES, row_group_size=ROWS_PER_GROUP)
     write_parquet(made.students, folder / STUDENTS)

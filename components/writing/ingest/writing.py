@@ -6,11 +6,14 @@ from pathlib import Path
 
 from components.artifacts import JsonValue, RawFiles
 from components.errors import SchemaError
+from components.ingest.erased import said_of_erased
 from components.ingest.identities import MOST_DIFFERENT_SHARE, check_identities
 from components.ingest.quarantine import check_limit, counted
 from components.secrets import SecretKey
+from components.tombstones import NONE, Tombstones
 from components.writing.ingest.assembly import Cleaned, Tables, cleaned, tables
 from components.writing.ingest.config import EVERY, WritingIngestConfig
+from components.writing.ingest.erased import without_erased
 from components.writing.ingest.hints import HINTS
 from components.writing.ingest.layouts.layout import WritingLayout
 from components.writing.ingest.overriding import Overridden, with_overrides
@@ -42,6 +45,7 @@ def read_writing(
     scratch: Path,
     key: SecretKey,
     say: Callable[[str], None] = lambda line: None,
+    erased: Tombstones = NONE,
 ) -> Writing:
     """Return the tables of the responses in `raw`.
 
@@ -51,6 +55,7 @@ def read_writing(
         scratch: folder for unpacked copies.
         key: of the pseudonyms.
         say: shows one line of progress.
+        erased: students to leave out, and responses.
 
     Raises:
         SchemaError: files in no known layout, in several, cut short, without usable rows, with lists of ids that do not
@@ -67,13 +72,15 @@ def read_writing(
             f"The {len(raw.uris)} file(s) hold no rows below their headers; expected responses. Check what was "
             "delivered."
         )
+    source = without_erased(source, key, erased)
+    rows_erased = said_of_erased(source.files, erased.of_other_keys(key.id), say)
     rubrics = chosen(config.prompts, source.layout.rubrics)
     held = {f.index: f.role for f in source.files if f.role in {"valid", "test"} and f.format != "ids"}
     clean = cleaned(source, config.resolve, rubrics, held)
     overridden: Overridden | None = None
     if source.overrides is not None:
         clean, overridden = with_overrides(clean, source.overrides, key, rubrics, config)
-    check_limit(counted(clean.quarantine), rows_in, config.quarantine_limit, HINTS)
+    check_limit(counted(clean.quarantine), rows_in - rows_erased, config.quarantine_limit, HINTS)
     if not clean.responses.height:
         reasons = ", ".join(f"{reason} {count}" for reason, count in counted(clean.quarantine).items())
         raise SchemaError(f"None of the {rows_in} rows is usable ({reasons}); expected responses. Correct the source.")
