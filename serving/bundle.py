@@ -80,10 +80,11 @@ def load_bundle(folder: Path, key: SecretKey | None = None, *, threads: int = 1,
             + (" with export.int8=true, or serve the float model (without HOMEROOM_SERVE_INT8)." if int8 else ".")
         )
     module = codec_module(manifest)
-    requests, answers = readers(module)
+    codec = _codec(manifest, module)
+    requests, answers = readers(module, codec)
     return Bundle(
         manifest=manifest,
-        codec=_codec(manifest, module),
+        codec=codec,
         codec_digest=codec_digest(manifest),
         requests=requests,
         answers=answers,

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
+from components.app import Codec, GroupCodec
 from serving.errors import BadRequestError, BundleError, ModelError
 
 T = TypeVar("T")
@@ -151,8 +152,8 @@ class Reader(Generic[T]):
         return text
 
 
-def readers(module: ModuleType) -> tuple[Reader[Any], Reader[Any]]:
-    """Return the readers of a codec module's `Request` and `Answer`.
+def readers(module: ModuleType, codec: Codec | None = None) -> tuple[Reader[Any], Reader[Any]]:
+    """Return the readers of a codec module's `Request`, unless `codec` names another class, and `Answer`.
 
     Raises:
         BundleError: one of them is missing or is no dataclass that JSON can carry.
@@ -160,6 +161,8 @@ def readers(module: ModuleType) -> tuple[Reader[Any], Reader[Any]]:
     found = []
     for name in ("Request", "Answer"):
         kind = getattr(module, name, None)
+        if name == "Request" and isinstance(codec, GroupCodec):
+            kind = codec.request_class
         if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
             raise BundleError(
                 f"The codec has no dataclass {name}; expected one from which the service takes its types."
