@@ -96,7 +96,7 @@ class GroupCodec(Protocol):
         """Return a codec that reads these groups."""
 
     def group_indices(self, groups: Sequence[str | None]) -> npt.NDArray[Any]:
-        """Return (N,) the index of each student's group: 0 for the map for everybody, else 1 + its place in `groups`."""
+        """Return (N,) the index of each group: 0 for the map for everybody, else 1 + its place in `groups`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

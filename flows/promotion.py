@@ -13,6 +13,7 @@ from components.errors import ArtifactMissingError, ConfigError, DigestMismatchE
 from components.gate.decision import Decision, Finding, findings_of
 from components.gate.override import Override, today_utc
 from components.gate.records import DecisionRecords
+from components.gate.useless import Severity, own_findings
 from components.secrets import SecretKey
 from components.store import Store
 from flows.judging import error_finding, findings_on
@@ -67,7 +68,7 @@ def _promote_if_better(
         version=release.version,
         promote=False,
         reason="",
-        findings=findings_on(store, outcome),
+        findings=findings_on(store, outcome, getattr(config, "useless", "stop")),
     )
     last = _latest(records, draft)
     if last is not None:
@@ -220,16 +221,18 @@ def judged_by_itself(store: Store, release: Release) -> Decision:
     """
     folder = store.folder(release)
     reports = {name: json.loads((folder / name).read_text("utf-8")) for name in BUNDLED if (folder / name).is_file()}
+    # a release of before there was the setting has a warning
+    useless: Severity = "stop" if release.lineage.config.get("useless") == "stop" else "warn"
     found: list[Finding] = []
     if any("findings" in report for report in reports.values()):
         for name in ALWAYS_BUNDLED:
             if "findings" not in reports.get(name, {}):
                 found.append(error_finding(name, "it is missing or has no list of findings, unlike the other reports"))
     for name, report in reports.items():
-        if "findings" in report:
-            found += findings_of(report) or [error_finding(name, "it has no findings, so nothing was judged")]
-        if isinstance(useless := report.get("useless"), str):
-            found.append(Finding(check="level", subject="all", measure=name, outcome="warn", reason=useless))
+        own = findings_of(report) if "findings" in report else ()
+        if "findings" in report and not own:
+            found.append(error_finding(name, "it has no findings, so nothing was judged"))
+        found += own_findings(report, own, name, useless, {f.reason for f in found})
     if not found:
         found.append(
             Finding(

@@ -1,7 +1,7 @@
 """Letting a stopped release through by hand: a name, a reason and a day; what happens when the day is over."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -139,6 +139,54 @@ def test_a_release_that_no_run_decided_on_is_judged_by_the_findings_that_it_carr
     empty = judged_by_itself(store, release(store, "cc", [], decided=False))
     assert empty.outcome == "stop"
     assert empty.reasons("stop") == ["fairness.json: it has no findings, so nothing was judged"]
+
+
+def rewritten(store: Store, draft: Release, reports: Mapping[str, Any], config: Mapping[str, Any]) -> Release:
+    """Publish a release with these reports, made with this configuration."""
+    with store.scratch() as folder:
+        for name, report in reports.items():
+            (folder / name).write_text(json.dumps(report))
+        (folder / "bundle.json").write_text(json.dumps([*reports.values()]))
+        return store.publish(replace(draft, ref=PENDING, lineage=Lineage(config=config)), folder)
+
+
+def test_what_the_leakage_stage_found_is_known_of_a_release_that_no_run_decided_on(store: Store) -> None:
+    draft = release(store, "aa", [PASS], decided=False)
+    passed = {"findings": [PASS.to_json()]}
+    leak = Finding(check="leakage", subject="all", measure="students", outcome="stop", reason="9 students are in both")
+    reports = {"metrics.json": passed, "fairness.json": passed, "leakage.json": {"findings": [leak.to_json()]}}
+    found = rewritten(store, draft, reports, {})
+    assert judged_by_itself(store, found).reasons("stop") == ["9 students are in both"]
+    with pytest.raises(GateStoppedError, match="9 students are in both"):
+        promote_by_hand(store, found, "by hand")
+    older = rewritten(store, draft, {name: one for name, one in reports.items() if name != "leakage.json"}, {})
+    assert judged_by_itself(store, older).outcome == "warn"  # as ever: it was not compared
+
+
+USELESS = "The model is useless: it gives every answer the same probability."
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence", "outcome"),
+    [
+        ({"useless": "stop"}, USELESS, "stop"),
+        ({"useless": "warn"}, USELESS, "warn"),
+        ({}, USELESS, "warn"),  # of before there was the setting
+        ({"useless": "stop"}, "The model is useless at the threshold 0.5: balanced accuracy 0.500.", "warn"),
+    ],
+)
+def test_a_useless_model_follows_the_setting_that_its_release_was_made_with(
+    store: Store, config: dict[str, Any], sentence: str, outcome: str
+) -> None:
+    draft = release(store, "aa", [PASS], decided=False)
+    said = Finding(check="level", subject="all", measure="", outcome="warn", reason=sentence)
+    reports = {
+        "metrics.json": {"findings": [PASS.to_json()], "useless": sentence},
+        "fairness.json": {"findings": [PASS.to_json(), said.to_json()], "useless": sentence},
+    }
+    decision = judged_by_itself(store, rewritten(store, draft, reports, config))
+    assert [f.outcome for f in decision.findings if f.reason == sentence] == [outcome]
+    assert decision.outcome == outcome
 
 
 @pytest.mark.parametrize("lacking", ["fairness.json", "metrics.json"])

@@ -80,9 +80,9 @@ def test_evaluation_scoring_and_the_service_give_the_same_answers(mapped: Mapped
     logs = store.folder(outcome.logs)
     scorer = load_application("knowledge_tracing").part("flows.knowledge_tracing.scoring:score_logs")
     scored = scorer(logs, bundle.codec, bundle.session.run, "all", kept["student"])
-    both = kept.join(scored.select("student", "position", scored="probability"), on=["student", "position"])
+    both = kept.join(scored.select("student", "position", served="probability"), on=["student", "position"])
     assert both.height == kept.height > 1_000
-    assert np.abs(both["probability"].to_numpy() - both["scored"].to_numpy()).max() < 1e-5
+    assert np.abs(both["probability"].to_numpy() - both["served"].to_numpy()).max() < 1e-5
 
     groups = dict(pl.read_parquet(logs / STUDENTS).select("student", "group").iter_rows())
     steps = pl.read_parquet(logs / INTERACTIONS).join(pl.read_parquet(logs / SKILL_SETS), on="skill_set")
