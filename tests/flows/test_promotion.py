@@ -147,17 +147,17 @@ def test_what_follows_from_a_useless_first_release_is_a_setting(
     application = load_application("knowledge_tracing")
     key, config = released.settings.read_signing_key(), DeployConfig(useless=useless)
     sentence = "The model is useless: it gives every answer the same probability. Nobody is served by that."
-    reports = {outcome.evaluation: "metrics.json", outcome.fairness: "groups.json"}
+    reports = {outcome.evaluation.sha256: "metrics.json", outcome.fairness.sha256: "groups.json"}
     folder_of = Store.folder
 
     def constant(store: Store, artifact: Artifact) -> Path:
         """Return the folder as it would be had the model been a constant."""
-        if artifact not in reports:
+        if artifact.sha256 not in reports:
             return folder_of(store, artifact)
         target = tmp_path / artifact.kind
         shutil.copytree(folder_of(store, artifact), target, dirs_exist_ok=True)
-        report = json.loads((target / reports[artifact]).read_text()) | {"useless": sentence}
-        (target / reports[artifact]).write_text(json.dumps(report))
+        path = target / reports[artifact.sha256]
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"useless": sentence}))
         return target
 
     with pytest.MonkeyPatch.context() as patch:
