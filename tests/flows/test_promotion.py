@@ -167,7 +167,19 @@ def test_what_follows_from_a_useless_first_release_is_a_setting(
     assert [f.outcome for f in decision.findings if f.reason == sentence] == [useless]
     current = ReleaseRegistry(store).current(application.name)
     assert (current is None) == (useless == "stop")
+    records, version = DecisionRecords(store), outcome.release.version
     assert promote_if_better(store, application, outcome, signing_key=key, config=config).promote  # as it really is
+    times = records.times(application.name, version)
+    assert len(times) == 2
+    promote_if_better(store, application, outcome, signing_key=key, config=config)
+    assert records.times(application.name, version) == times  # nothing new was found
+    with pytest.MonkeyPatch.context() as patch:  # it serves, and something is found out about it
+        patch.setattr(Store, "folder", constant)
+        again = promote_if_better(store, application, outcome, signing_key=key, config=config)
+    assert again.promote
+    assert ("; by now the gate stops it: The model is useless" in again.reason) == (useless == "stop")
+    assert len(records.times(application.name, version)) == 3
+    assert records.latest(application.name, version) == replace(again, findings=tuple(worst_first(again.findings)))
 
 
 @pytest.mark.multiprocess
