@@ -13,7 +13,7 @@ from components.bundle import BundleManifest, read_bundle_manifest
 from components.secrets import SecretKey
 from serving.codecs import CODEC, codec_digest, codec_module, has_codec
 from serving.errors import BadRequestError, BundleError
-from serving.requests import Reader, readers
+from serving.requests import Reader, readers, requests_of
 from serving.session import Session
 
 log = logging.getLogger("homeroom.serving")
@@ -80,8 +80,9 @@ def load_bundle(folder: Path, key: SecretKey | None = None, *, threads: int = 1,
             + (" with export.int8=true, or serve the float model (without HOMEROOM_SERVE_INT8)." if int8 else ".")
         )
     module = codec_module(manifest)
+    plain, answers = readers(module)
     codec = _codec(manifest, module)
-    requests, answers = readers(module, codec)
+    requests = requests_of(codec, plain)
     return Bundle(
         manifest=manifest,
         codec=codec,

@@ -152,8 +152,8 @@ class Reader(Generic[T]):
         return text
 
 
-def readers(module: ModuleType, codec: Codec | None = None) -> tuple[Reader[Any], Reader[Any]]:
-    """Return the readers of a codec module's `Request`, unless `codec` names another class, and `Answer`.
+def readers(module: ModuleType) -> tuple[Reader[Any], Reader[Any]]:
+    """Return the readers of a codec module's `Request` and `Answer`.
 
     Raises:
         BundleError: one of them is missing or is no dataclass that JSON can carry.
@@ -161,20 +161,33 @@ def readers(module: ModuleType, codec: Codec | None = None) -> tuple[Reader[Any]
     found = []
     for name in ("Request", "Answer"):
         kind = getattr(module, name, None)
-        if name == "Request" and isinstance(codec, GroupCodec):
-            kind = codec.request_class
         if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
             raise BundleError(
                 f"The codec has no dataclass {name}; expected one from which the service takes its types."
             )
-        try:
-            found.append(Reader(kind))
-        except Exception as error:  # pydantic raises several kinds for a type that it cannot carry
-            raise BundleError(
-                f"The codec's {name} cannot be carried by JSON ({type(error).__name__}); use str, int, float, bool, "
-                "tuples, lists, dicts and dataclasses of these."
-            ) from error
+        found.append(_reader(kind, name))
     return found[0], found[1]
+
+
+def requests_of(codec: Codec, plain: Reader[Any]) -> Reader[Any]:
+    """Return the reader of the class that a codec names for its requests; `plain` where it names none.
+
+    Raises:
+        BundleError: it is no dataclass that JSON can carry.
+    """
+    if not isinstance(codec, GroupCodec) or codec.request_class is plain.kind:
+        return plain
+    return _reader(codec.request_class, "Request")
+
+
+def _reader(kind: type[Any], name: str) -> Reader[Any]:
+    try:
+        return Reader(kind)
+    except Exception as error:  # pydantic raises several kinds for a type that it cannot carry
+        raise BundleError(
+            f"The codec's {name} cannot be carried by JSON ({type(error).__name__}); use str, int, float, bool, "
+            "tuples, lists, dicts and dataclasses of these."
+        ) from error
 
 
 def _field_names(schema: Mapping[str, Any]) -> set[str]:

@@ -15,7 +15,7 @@ from flows.knowledge_tracing.app import KnowledgeTracingConfig
 from flows.knowledge_tracing.codec import Codec
 from flows.knowledge_tracing.config import KnowledgeTracingTrainConfig
 from flows.mitigation import MEASURES as SHOWN
-from serving.requests import readers
+from serving.requests import readers, requests_of
 from tests.docs.pages import Page
 
 
@@ -35,7 +35,7 @@ def test_its_settings_are_read_and_its_links_lead_somewhere() -> None:
 def test_a_request_with_a_group_is_read_as_shown() -> None:
     (body,) = re.findall(r"-d '(.*?)'", Page.named("mapped-answers").text, re.S)
     codec = Codec(items=("q17",), skills=("fractions",), max_skills=1, max_len_steps=9).with_groups("gender", ["f"])
-    reader, _ = readers(module, codec)
+    reader = requests_of(codec, readers(module)[0])
     (row,) = codec.encode(reader.read(body.encode()))
     assert (row.group, row.flags) == (1, ())
 

@@ -25,7 +25,7 @@ from components.mitigation.postprocess import by_group_json, postprocess_of, wri
 from flows.knowledge_tracing.codec import Candidate, Codec, Request, RequestWithGroup, Step
 from flows.knowledge_tracing.config import DktConfig
 from flows.knowledge_tracing.model import DeepKnowledgeTracing
-from serving.requests import readers
+from serving.requests import readers, requests_of
 from trainer.seed import isolated_rng
 
 PLAIN = Codec(items=("i1", "i2"), skills=("s1", "s2", "s3"), max_skills=2, max_len_steps=6)
@@ -126,12 +126,13 @@ def test_a_request_has_a_group_only_where_the_release_asks_for_it() -> None:
     from flows.knowledge_tracing import codec as module
 
     for codec, fields in ((PLAIN, {"candidates", "history"}), (GROUPED, {"candidates", "history", "group"})):
-        reader, _ = readers(module, codec)
+        reader = requests_of(codec, readers(module)[0])
         schema = reader._schema
         assert set(schema["properties"]) == fields
         assert schema["required"] == ["candidates"]
     # a bundle of before there were groups: its codec says nothing of a class of requests
-    assert readers(module, None)[0].kind is Request
+    plain = readers(module)[0]
+    assert requests_of(SimpleNamespace(), plain) is plain  # type: ignore[arg-type]  # that is the point
 
 
 def test_a_group_is_read_by_name_and_a_new_one_takes_everybodys_map_and_is_told() -> None:
