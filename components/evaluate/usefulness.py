@@ -25,7 +25,7 @@ def useless_of(probability: Floats, auc: Estimate, balanced: Estimate) -> str | 
     end = "Equal rates in all groups are what any such model has; they do not make it fair."
     if float(np.ptp(probability)) == 0.0:
         return f"The model is useless: it gives every answer the same probability. {end}"
-    if auc.value is not None and auc.low is not None and auc.low <= 0.5:
+    if auc.value is not None and auc.low is not None and auc.low <= 0.5 and auc.value < 1.0:
         return (
             f"The model is useless: it ranks answers no better than a coin (AUC {auc.value:.3f}, interval "
             f"{auc.low:.3f} to {auc.high:.3f}). {end}"
@@ -36,6 +36,7 @@ def useless_of(probability: Floats, auc: Estimate, balanced: Estimate) -> str | 
         return f"{AT_THRESHOLD} {THRESHOLD}: all probabilities are {side} it (balanced accuracy 0.500). {end}"
     if (
         balanced.value is not None
+        and balanced.value < 1.0  # of few students even a perfect one's interval is wide
         and balanced.low is not None
         and (balanced.low <= 0.5 or balanced.value < 0.5 + NEARLY)
     ):
