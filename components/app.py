@@ -73,6 +73,32 @@ class GradingCodec(Protocol):
         """Return, for each prompt, `prompt`, `low`, `high` and `step` of its rubric and `traits`, as plain JSON."""
 
 
+@runtime_checkable
+class GroupCodec(Protocol):
+    """What a codec has besides when its releases can map answers by group of students.
+
+    Where `groups` is empty nobody is asked for a group: such a release is as any other.
+    """
+
+    @property
+    def group_by(self) -> str:
+        """The students' attribute that `groups` are values of."""
+
+    @property
+    def groups(self) -> Sequence[str]:
+        """The groups with a map of their own."""
+
+    @property
+    def request_class(self) -> type[Any]:  # Any: the application's own
+        """The dataclass of requests, in place of the module's `Request`: where there are groups, with a `group`."""
+
+    def with_groups(self, by: str, groups: Sequence[str]) -> Self:
+        """Return a codec that reads these groups."""
+
+    def group_indices(self, groups: Sequence[str | None]) -> npt.NDArray[Any]:
+        """Return (N,) the index of each group: 0 for the map for everybody, else 1 + its place in `groups`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
     """Says what is particular to one application; everything else is inherited from the components."""

@@ -281,7 +281,8 @@ class SequenceDataset(Artifact):
 
     Files: `codec.json`; per split in train, valid, test: `<split>/<array>.npy` (`scored` among them: which steps count
     in figures), `<split>/starts.npy`, `<split>/lengths.npy`, `<split>/window_student.npy`; `students.parquet` (row ->
-    student pseudonym). Where answers are weighed by group: `train/group_weight.npy`, `reweighing.json`.
+    student pseudonym). Where answers are weighed by group: `train/group_weight.npy`, `reweighing.json`. Where they may
+    be mapped by group: `<split>/window_group.npy`.
     """
 
     application: str

@@ -13,6 +13,7 @@ import polars as pl
 from components.app import Application
 from components.artifacts import Release
 from components.chain import HeldOut
+from components.fairness.intersections import cell_name, readings_of
 from components.gate.decision import Finding
 from components.gate.paired import Counts, Metric, PairedSettings, Scored, compare, judge_difference
 from components.schema import STUDENTS
@@ -101,23 +102,26 @@ def groups_of(
 ) -> list[tuple[npt.NDArray[np.int64], int]]:
     """Return, per attribute, each student's index among its shown groups, and how many these are.
 
-    A student of no shown group has the index that follows. Attributes that are no column, such as intersections of
-    two, are left out.
+    A student of no shown group has the index that follows. An attribute may be the intersection of two; what is no
+    column and no such is left out.
 
     Args:
         students: `students.parquet` of the logs.
         names: (S,) the students.
         shown: from `shown_groups`.
     """
-    attributes = [attribute for attribute in shown if attribute in students.columns]
+    known = [column for column in students.columns if column not in {"student", "declared_split"}]
+    parts = {attribute: readings[0] for attribute in shown if (readings := readings_of(attribute, known))}
+    columns = dict.fromkeys(part for own in parts.values() for part in own)
     table = pl.DataFrame({"student": names}).join(
-        students.select(pl.col("student").cast(pl.String), *attributes), on="student", how="left", maintain_order="left"
+        students.select(pl.col("student").cast(pl.String), *columns), on="student", how="left", maintain_order="left"
     )
+    values = {column: table[column].cast(pl.String).fill_null(UNKNOWN).to_list() for column in columns}
     found = []
-    for attribute in attributes:
+    for attribute, own in parts.items():
         place = {name: at for at, name in enumerate(shown[attribute])}
-        values = table[attribute].cast(pl.String).fill_null(UNKNOWN).to_list()
-        found.append((np.array([place.get(v, len(place)) for v in values], np.int64), len(place)))
+        cells = [cell_name(cell) for cell in zip(*(values[part] for part in own), strict=True)]
+        found.append((np.array([place.get(cell, len(place)) for cell in cells], np.int64), len(place)))
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from components.artifacts import Artifact
 from components.errors import PipelineError
 from components.gate.decision import Finding, findings_of
+from components.gate.useless import Severity, own_findings
 from components.store import Store
 from flows.pipeline import Outcome
 
@@ -18,18 +19,20 @@ def reports_of(outcome: Outcome) -> dict[str, Artifact]:
     return {"leakage": outcome.leakage, "evaluate": outcome.evaluation, "fairness": outcome.fairness}
 
 
-def findings_on(store: Store, outcome: Outcome) -> tuple[Finding, ...]:
-    """Return the findings of all reports of a run and whether they are this release's. Never raises: fails closed."""
+def findings_on(store: Store, outcome: Outcome, useless: Severity = "stop") -> tuple[Finding, ...]:
+    """Return the findings of all reports of a run and whether they are this release's. Never raises: fails closed.
+
+    `useless` says what follows where the model is of no use at all.
+    """
     found: list[Finding] = []
     for stage, artifact in reports_of(outcome).items():
         try:
             report = json.loads((store.folder(artifact) / REPORTS[stage]).read_text(encoding="utf-8"))
             own = findings_of(report)
-            found += own
             if not own:
                 found.append(error_finding(stage, "its report has no findings, so nothing was judged"))
-            if isinstance(useless := report.get("useless"), str) and all(f.reason != useless for f in found):
-                found.append(Finding(check="level", subject="all", measure=stage, outcome="warn", reason=useless))
+            told = {f.reason for f in found}
+            found += own_findings(report, own, stage, useless, told)
         except Exception as error:  # whatever is wrong with a report, it is no pass
             found.append(error_finding(stage, f"its report cannot be judged ({_told(error)})"))
     try:
@@ -54,7 +57,7 @@ def freshness_of(store: Store, outcome: Outcome) -> list[Finding]:
         strangers = [p.kind for p in parents if p.sha256 not in artifact.lineage.parents]
         if strangers:
             found.append(_stale(stage, f"was not made from this run's {' and '.join(strangers)}"))
-    for artifact in (data, outcome.onnx, outcome.evaluation, outcome.fairness):
+    for artifact in (data, outcome.onnx, outcome.evaluation, outcome.fairness, outcome.leakage):
         if bundled.get(artifact.kind) != artifact.sha256:
             found.append(_stale("deploy", f"was not made from this run's {artifact.kind}"))
     if not found:

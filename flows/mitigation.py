@@ -5,6 +5,8 @@ from typing import Any
 
 MEASURES = ("calibration", "ece", "log_loss", "accuracy", "true_positive_rate", "false_positive_rate")
 """Shown of all that `metrics.json` and `groups.json` have; a map that keeps the order of answers keeps their AUC."""
+BY_GROUP = ("auc", *MEASURES)
+"""The same of maps by group, which change the order of answers of two groups."""
 TITLES = ("before", "after", "difference")
 
 
@@ -24,10 +26,10 @@ def comparisons_of(scores: Mapping[str, Any], groups: Mapping[str, Any]) -> list
             "title": "Before and after the map of the answers",
             "before": "before",
             "after": "after",
-            "sentence": told["sentence"],
+            "sentence": " ".join([told["sentence"], *([told["caution"]] if "caution" in told else [])]),
             "rows": [
                 {"subject": subject, "measure": measure} | {title: part[title][measure] for title in TITLES}
-                for measure in MEASURES
+                for measure in (BY_GROUP if told["by"] else MEASURES)
                 for subject, part in parts
             ],
         }

@@ -5,6 +5,7 @@ Fails closed: what cannot be judged is a stop. Every decision is recorded beside
 
 import json
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from components.app import Application
@@ -13,6 +14,7 @@ from components.errors import ArtifactMissingError, ConfigError, DigestMismatchE
 from components.gate.decision import Decision, Finding, findings_of
 from components.gate.override import Override, today_utc
 from components.gate.records import DecisionRecords
+from components.gate.useless import Severity, own_findings
 from components.secrets import SecretKey
 from components.store import Store
 from flows.judging import error_finding, findings_on
@@ -67,11 +69,11 @@ def _promote_if_better(
         version=release.version,
         promote=False,
         reason="",
-        findings=findings_on(store, outcome),
+        findings=findings_on(store, outcome, getattr(config, "useless", "stop")),
     )
     last = _latest(records, draft)
     if last is not None:
-        draft = replace(draft, override=last.override)
+        draft = replace(draft, override=last.override, covered=_covered(last))
     try:
         champion = registry.current(application.name)
     except StoreError as error:
@@ -80,7 +82,7 @@ def _promote_if_better(
         return records.add(replace(draft, reason=str(error), findings=(*draft.findings, stop)))
     if champion is not None and champion.version == release.version:
         return _as_before(
-            records, draft, last, promote=True, reason=f"it is the current release already{_expired(last)}"
+            records, draft, last, promote=True, reason=f"it is the current release already{_expired(records, last)}"
         )
     if any(entry.version == release.version for entry in registry.history(application.name)):
         reason = (
@@ -118,7 +120,7 @@ def _latest(records: DecisionRecords, draft: Decision) -> Decision | None:
 def _as_before(
     records: DecisionRecords, draft: Decision, last: Decision | None, *, promote: bool, reason: str
 ) -> Decision:
-    """Return what stands about a release that serves or served; it is recorded where nothing was."""
+    """Return what stands about a release that serves or served; it is recorded where something new was found."""
     beside = () if last is None else tuple(f for f in last.findings if f.check == "non_inferiority")
     decision = replace(
         draft,
@@ -127,7 +129,11 @@ def _as_before(
         findings=(*draft.findings, *beside),
         champion=None if last is None else last.champion,
     )
-    return records.add(decision) if last is None else replace(decision, decided=last.decided)
+    if last is not None and {*decision.findings} == {*last.findings}:
+        return replace(decision, decided=last.decided)
+    if last is not None and (stops := decision.uncovered()):
+        decision = replace(decision, reason=f"{reason}; by now the gate stops it: {stops[0].reason}")
+    return records.add(decision)
 
 
 def _beside(
@@ -180,7 +186,7 @@ def promote_by_hand(store: Store, release: Release, reason: str, override: Overr
     with store.locked(f"promotion-{release.application}", lambda: None):
         records = DecisionRecords(store)
         decision = records.latest(release.application, release.version) or judged_by_itself(store, release)
-        decision = replace(_let_through(decision, override), promote=True, reason=f"by hand: {reason}")
+        decision = replace(_let_through(records, decision, override), promote=True, reason=f"by hand: {reason}")
         store.verify(release)
         decision = records.add(decision)
         ReleaseRegistry(store).promote(release, reason, override=_in_force(decision))
@@ -202,7 +208,7 @@ def roll_back(
         if decision is None and all(entry.version != release.version for entry in registry.history(application)):
             decision = judged_by_itself(store, release)  # it never served: this is no going back
         if decision is not None:
-            decision = _let_through(decision, override)
+            decision = _let_through(records, decision, override)
             if override is not None:
                 decision = records.add(replace(decision, promote=True, reason=f"rolled back to: {reason}"))
         elif override is not None:
@@ -220,16 +226,18 @@ def judged_by_itself(store: Store, release: Release) -> Decision:
     """
     folder = store.folder(release)
     reports = {name: json.loads((folder / name).read_text("utf-8")) for name in BUNDLED if (folder / name).is_file()}
+    # a release of before there was the setting has a warning
+    useless: Severity = "stop" if release.lineage.config.get("useless") == "stop" else "warn"
     found: list[Finding] = []
     if any("findings" in report for report in reports.values()):
         for name in ALWAYS_BUNDLED:
             if "findings" not in reports.get(name, {}):
                 found.append(error_finding(name, "it is missing or has no list of findings, unlike the other reports"))
     for name, report in reports.items():
-        if "findings" in report:
-            found += findings_of(report) or [error_finding(name, "it has no findings, so nothing was judged")]
-        if isinstance(useless := report.get("useless"), str):
-            found.append(Finding(check="level", subject="all", measure=name, outcome="warn", reason=useless))
+        own = findings_of(report) if "findings" in report else ()
+        if "findings" in report and not own:
+            found.append(error_finding(name, "it has no findings, so nothing was judged"))
+        found += own_findings(report, own, name, useless, {f.reason for f in found})
     if not found:
         found.append(
             Finding(
@@ -247,7 +255,7 @@ def judged_by_itself(store: Store, release: Release) -> Decision:
     )
 
 
-def _let_through(decision: Decision, override: Override | None) -> Decision:
+def _let_through(records: DecisionRecords, decision: Decision, override: Override | None) -> Decision:
     """Return the decision with the override, or as it is where none is needed. Raises as `promote_by_hand`."""
     if override is not None:
         if decision.outcome != "stop":
@@ -255,11 +263,17 @@ def _let_through(decision: Decision, override: Override | None) -> Decision:
                 f"The gate does not stop {decision.version} (it says {decision.outcome}), so that there is nothing to "
                 "override. Leave --override-by and --until out."
             )
-        return replace(decision, override=override)
-    if decision.lets_through(today_utc()):
+        if not override.counts_on(_today(records, decision.application)):
+            raise ConfigError(
+                f"--until is {override.until}, but a decision on {decision.application} is recorded for "
+                f"{_today(records, decision.application)}, later than this machine's clock says; expected that day or "
+                "a later one. Set the clock right, or name a later day."
+            )
+        return replace(decision, override=override, covered=decision.stops())
+    if decision.lets_through(_today(records, decision.application)):
         return decision
     raise GateStoppedError(
-        f"The gate stops {decision.version}{_expired(decision)}: {'; '.join(decision.reasons('stop'))}. `homeroom "
+        f"The gate stops {decision.version}{_expired(records, decision)}: {'; '.join(_told(decision))}. `homeroom "
         f"releases {decision.application} --decision {decision.version}` shows all of it. Make a better release; or, "
         'where somebody answers for it: --override-by NAME --reason "..." --until YYYY-MM-DD.'
     )
@@ -270,7 +284,29 @@ def _in_force(decision: Decision) -> Override | None:
     return decision.override if decision.outcome == "stop" else None
 
 
-def _expired(decision: Decision | None) -> str:
-    if decision is None or decision.lets_through(today_utc()) or decision.override is None:
+def _told(decision: Decision) -> list[str]:
+    """Return what stops a release; where an override covers some of it, only the rest."""
+    return [f.reason for f in decision.uncovered()] or decision.reasons("stop")
+
+
+def _covered(decision: Decision) -> tuple[str, ...] | None:
+    """Return which stops the override on a release was given for."""
+    if decision.override is None:
+        return None
+    return decision.stops() if decision.covered is None else decision.covered
+
+
+def _today(records: DecisionRecords, application: str) -> date:
+    """Return the day it is, in UTC: by the clock, or by the latest decision where the clock was set back."""
+    latest = records.latest_day(application)
+    return today_utc() if latest is None else max(today_utc(), latest)
+
+
+def _expired(records: DecisionRecords, decision: Decision | None) -> str:
+    if decision is None or decision.override is None:
         return ""
-    return f" (its {decision.override.sentence(today_utc())})"
+    today = _today(records, decision.application)
+    if decision.lets_through(today):
+        return ""
+    said = decision.override.sentence(today)
+    return f" (its {said})" if not decision.override.counts_on(today) else f" (its {said}; it was given for less)"

@@ -13,7 +13,7 @@ from components.bundle import BundleManifest, read_bundle_manifest
 from components.secrets import SecretKey
 from serving.codecs import CODEC, codec_digest, codec_module, has_codec
 from serving.errors import BadRequestError, BundleError
-from serving.requests import Reader, readers
+from serving.requests import Reader, readers, requests_of
 from serving.session import Session
 
 log = logging.getLogger("homeroom.serving")
@@ -80,10 +80,12 @@ def load_bundle(folder: Path, key: SecretKey | None = None, *, threads: int = 1,
             + (" with export.int8=true, or serve the float model (without HOMEROOM_SERVE_INT8)." if int8 else ".")
         )
     module = codec_module(manifest)
-    requests, answers = readers(module)
+    plain, answers = readers(module)
+    codec = _codec(manifest, module)
+    requests = requests_of(codec, plain)
     return Bundle(
         manifest=manifest,
-        codec=_codec(manifest, module),
+        codec=codec,
         codec_digest=codec_digest(manifest),
         requests=requests,
         answers=answers,

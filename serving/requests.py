@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
+from components.app import Codec, GroupCodec
 from serving.errors import BadRequestError, BundleError, ModelError
 
 T = TypeVar("T")
@@ -164,14 +165,29 @@ def readers(module: ModuleType) -> tuple[Reader[Any], Reader[Any]]:
             raise BundleError(
                 f"The codec has no dataclass {name}; expected one from which the service takes its types."
             )
-        try:
-            found.append(Reader(kind))
-        except Exception as error:  # pydantic raises several kinds for a type that it cannot carry
-            raise BundleError(
-                f"The codec's {name} cannot be carried by JSON ({type(error).__name__}); use str, int, float, bool, "
-                "tuples, lists, dicts and dataclasses of these."
-            ) from error
+        found.append(_reader(kind, name))
     return found[0], found[1]
+
+
+def requests_of(codec: Codec, plain: Reader[Any]) -> Reader[Any]:
+    """Return the reader of the class that a codec names for its requests; `plain` where it names none.
+
+    Raises:
+        BundleError: it is no dataclass that JSON can carry.
+    """
+    if not isinstance(codec, GroupCodec) or codec.request_class is plain.kind:
+        return plain
+    return _reader(codec.request_class, "Request")
+
+
+def _reader(kind: type[Any], name: str) -> Reader[Any]:
+    try:
+        return Reader(kind)
+    except Exception as error:  # pydantic raises several kinds for a type that it cannot carry
+        raise BundleError(
+            f"The codec's {name} cannot be carried by JSON ({type(error).__name__}); use str, int, float, bool, "
+            "tuples, lists, dicts and dataclasses of these."
+        ) from error
 
 
 def _field_names(schema: Mapping[str, Any]) -> set[str]:

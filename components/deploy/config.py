@@ -23,6 +23,9 @@ class ReleaseConfig:
     undecided: Literal["point", "warn", "stop"] = "point"
     """What follows where the release is neither shown to be no worse nor to be worse: its figure decides, with a
     warning (`point`), it takes over with a warning (`warn`), or it does not (`stop`)."""
+    useless: Literal["warn", "stop"] = "stop"
+    """What follows where a model is of no use: it answers everybody alike, or follows the truth no better than chance.
+    One that ranks answers, but is a constant at the threshold, gives a warning."""
 
     def __post_init__(self) -> None:
         problems = []

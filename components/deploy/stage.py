@@ -3,7 +3,7 @@
 import json
 import shutil
 
-from components.artifacts import Artifact, Evaluation, FairnessReport, OnnxModel, Release
+from components.artifacts import Artifact, Evaluation, FairnessReport, LeakageReport, OnnxModel, Release
 from components.bundle import write_bundle_manifest
 from components.deploy.config import DeployConfig
 from components.stage import PENDING, Work, stage
@@ -23,8 +23,12 @@ def deploy(
     evaluation: Evaluation,
     fairness: FairnessReport,
     config: DeployConfig,
+    leaks: LeakageReport | None = None,
 ) -> Release:
-    """Bundle the model, the codec itself, golden requests with answers, card, metrics and lineage, and sign them."""
+    """Bundle the model, the codec itself, golden requests with answers, card, metrics and lineage, and sign them.
+
+    Without `leaks` the release says nothing of leakage to whoever judges it by itself.
+    """
     from components.deploy.card import model_card  # late: they load onnxruntime and jinja2
     from components.deploy.golden import golden_answers, outputs_of
     from components.pages.card import card_page
@@ -42,11 +46,13 @@ def deploy(
     shutil.copyfile(work.folder(data) / "codec.json", out / "codec.json")
     shutil.copyfile(work.folder(evaluation) / "metrics.json", out / "metrics.json")
     shutil.copyfile(work.folder(fairness) / "groups.json", out / "fairness.json")
+    if leaks is not None:
+        shutil.copyfile(work.folder(leaks) / "leakage.json", out / "leakage.json")
     count, seed = config.golden_requests, config.golden_seed
     written: dict[str, object] = {"golden.json": golden_answers(application, out, count=count, seed=seed)}
     if has_int8:  # its own answers: it may differ from the float model by far more than the golden tolerance
         written["golden.int8.json"] = golden_answers(application, out, count=count, seed=seed, model="model.int8.onnx")
-    written["lineage.json"] = {a.kind: a.sha256 for a in (data, model, evaluation, fairness)}
+    written["lineage.json"] = {a.kind: a.sha256 for a in (data, model, evaluation, fairness, leaks) if a}
     for name, value in written.items():
         (out / name).write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
     scores = json.loads((out / "metrics.json").read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ depends on the order of the probabilities is sorted once, and a resample is a fe
 would sort anew for each resample, which is why the weighted AUC is written here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,13 +131,27 @@ def drawn_metrics(
     return drawn
 
 
-def intervals_of(drawn: npt.NDArray[np.float64], *, confidence: float, clusters: int) -> dict[str, Interval]:
-    """Return name -> interval for the columns of `drawn_metrics`, or of differences of two; see `interval_of`."""
-    return {name: interval_of(drawn[:, m], confidence=confidence, clusters=clusters) for m, name in enumerate(NAMES)}
+def intervals_of(
+    drawn: npt.NDArray[np.float64], *, confidence: float, clusters: int, shares: Collection[str] = ()
+) -> dict[str, Interval]:
+    """Return name -> interval for the columns of `drawn_metrics`, or of differences of two; see `interval_of`.
+
+    `shares` names those that are shares: none of the differences.
+    """
+    return {
+        name: interval_of(drawn[:, m], confidence=confidence, clusters=clusters, is_share=name in shares)
+        for m, name in enumerate(NAMES)
+    }
 
 
-def interval_of(drawn: npt.NDArray[np.float64], *, confidence: float, clusters: int) -> Interval:
+def interval_of(
+    drawn: npt.NDArray[np.float64], *, confidence: float, clusters: int, is_share: bool = False
+) -> Interval:
     """Return the percentile interval of resampled values; NaN is a resample without a value.
+
+    Where a share (`is_share`) is 0 or 1 in every resample, percentiles have no width, as if nothing else could be. Then
+    its open end is the exact one of Clopper & Pearson (1934) for an event that none of n students showed: 1 less
+    tail^(1/n), at 95 % about 3.7 / n. Students, as a student's rows are not independent.
 
     Not estimable with fewer than two students (`clusters`), or if over `MAX_UNDEFINED` of the values are missing.
     """
@@ -147,6 +161,9 @@ def interval_of(drawn: npt.NDArray[np.float64], *, confidence: float, clusters: 
         return Interval(low=None, high=None, undefined=undefined)
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(defined, [tail, 1.0 - tail])
+    if is_share and low == high and low in (0.0, 1.0):
+        possible = 1.0 - tail ** (1.0 / clusters)
+        low, high = (0.0, possible) if high == 0.0 else (1.0 - possible, 1.0)
     return Interval(low=float(low), high=float(high), undefined=undefined)
 
 

@@ -4,7 +4,7 @@ Every set of predictions is scored under the same resamples of the same students
 leaves out what all of them share, such as how hard the drawn students are to predict.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from components.evaluate.baselines import Baseline
 from components.evaluate.bootstrap import Interval, drawn_metrics, intervals_of
 from components.evaluate.config import EvaluateConfig
+from components.evaluate.measures import SHARES
 from components.evaluate.metrics import NAMES, Floats, Metrics, metrics_of
 from components.evaluate.verdicts import Difference, Verdict, sentence_of, verdict_of
 
@@ -87,14 +88,14 @@ def compared(
     def drawn(values: Floats) -> npt.NDArray[np.float64]:
         return drawn_metrics(label, values, student, resamples=config.resamples, seed=config.seed)
 
-    def intervals(values_RM: npt.NDArray[np.float64]) -> dict[str, Interval]:
-        return intervals_of(values_RM, confidence=config.confidence, clusters=clusters)
+    def intervals(values_RM: npt.NDArray[np.float64], shares: Collection[str] = SHARES) -> dict[str, Interval]:
+        return intervals_of(values_RM, confidence=config.confidence, clusters=clusters, shares=shares)
 
     own, own_RM = metrics_of(label, probability[rows]), drawn(probability[rows])
     found = {}
     for name, baseline in baselines.items():
         metrics, its_RM = metrics_of(label, baseline.probability[rows]), drawn(baseline.probability[rows])
-        apart = intervals(own_RM - its_RM)
+        apart = intervals(own_RM - its_RM, shares=())
         found[name] = BaselineScores(
             title=baseline.title,
             formula=baseline.formula,

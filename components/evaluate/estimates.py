@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from components.evaluate.bootstrap import Counts, GroupedAuc, interval_of, resampled_students
 from components.evaluate.calibration import BINS, bin_errors, noise_of
-from components.evaluate.measures import AUC, CLASSES, ECE, MEANINGS, measures_of, row_values
+from components.evaluate.measures import AUC, CLASSES, ECE, MEANINGS, SHARES, measures_of, row_values
 from components.evaluate.metrics import is_right
 from components.evaluate.rows import ScoredRows, weighted
 
@@ -153,7 +153,14 @@ class PairSums:
 
 
 def estimate_of(
-    value: float, drawn: Floats, *, enough: bool, students: int, confidence: float, noise: Floats | None = None
+    value: float,
+    drawn: Floats,
+    *,
+    enough: bool,
+    students: int,
+    confidence: float,
+    noise: Floats | None = None,
+    is_share: bool = False,
 ) -> Estimate:
     """Return the estimate of one measure in one group: percentiles of the resamples, or the value -+ noise.
 
@@ -164,6 +171,7 @@ def estimate_of(
         students: in the group.
         confidence: of the interval.
         noise: (R,) bounds as in `Drawn.noise`; the interval then ends at 0.
+        is_share: see `interval_of`.
     """
     if np.isnan(value):
         return Estimate(status="not_estimable")
@@ -175,7 +183,7 @@ def estimate_of(
         if half is None:
             return Estimate(status="not_estimable")
         return Estimate(status="ok", value=float(value), low=max(0.0, value - half), high=float(value + half))
-    interval = interval_of(drawn, confidence=confidence, clusters=students)
+    interval = interval_of(drawn, confidence=confidence, clusters=students, is_share=is_share)
     if interval.low is None:
         return Estimate(status="not_estimable")
     return Estimate(status="ok", value=float(value), low=interval.low, high=interval.high)
@@ -201,6 +209,7 @@ def estimates_of(
                 students=int(found.students[g]),
                 confidence=confidence,
                 noise=found.noise[name][:, g] if name in found.noise else None,
+                is_share=name in SHARES,
             )
             for name in measures
         }

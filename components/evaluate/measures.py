@@ -68,6 +68,10 @@ MEANINGS = (
         "rows (Naeini, Cooper & Hauskrecht 2015)",
     }
 )
+SHARES = frozenset(
+    {AUC, BALANCED, "accuracy", "base_rate", "selection_rate", "true_positive_rate", "false_positive_rate"}
+)
+"""Shares of rows or of pairs of rows: in [0, 1], and at an end where all rows are alike."""
 CLASSES: Mapping[str, tuple[str, ...]] = (
     {AUC: ("right", "wrong")}
     | {name: r.classes for name, r in RATIOS.items()}

@@ -80,6 +80,8 @@ class Report:
             found.append(f"Without repeats: {self.without_repeats.sentence(config.confidence)}")
         if self.mitigation is not None and self.mitigation["status"] != "ok":
             found.append(str(self.mitigation["sentence"]))
+        if self.mitigation is not None and "caution" in self.mitigation:
+            found.append(str(self.mitigation["caution"]))
         return found
 
     def to_json(self, config: EvaluateConfig) -> dict[str, JsonValue]:

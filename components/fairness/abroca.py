@@ -9,7 +9,8 @@ that fits all sizes (Borchers & Baker 2024, 2025). What tells is the test: group
 groups' students, each taking all rows along, and p is how often that makes an area at least as large.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -31,6 +32,8 @@ class Abroca:
     high: float | None = None
     p: float | None = None
     """Of the randomisation test that group and prediction have nothing to do with one another."""
+    p_holm: float | None = None
+    """The same, over all pairs of the attribute's groups together (Holm 1979); None until it is known of all."""
     resamples: int = 0
     """Randomisations: p is at least 1 / (resamples + 1)."""
 
@@ -112,6 +115,20 @@ def randomisation_p(
         a, b = together(dealt), together(1 - dealt)
         as_large += a is None or b is None or area_between(a, b) >= value - 1e-12
     return as_large / (resamples + 1)
+
+
+def corrected(areas: Sequence[Abroca], confidence: float) -> list[Abroca]:
+    """Return the areas of all pairs with p corrected for how many there are, by Holm's step-down method.
+
+    Where it then cannot tell an area from chance, the interval begins at 0.
+    """
+    tested = sorted((its.p, at) for at, its in enumerate(areas) if its.p is not None)
+    out, largest = list(areas), 0.0
+    for rank, (p, at) in enumerate(tested):
+        largest = max(largest, min(1.0, p * (len(tested) - rank)))
+        low = areas[at].low if largest <= 1.0 - confidence + 1e-9 else 0.0
+        out[at] = replace(areas[at], p_holm=largest, low=low)
+    return out
 
 
 def areas_drawn(curves: dict[int, list[Roc | None]], first: int, second: int) -> Floats:

@@ -24,6 +24,7 @@ from typing import Literal
 from components.errors import ConfigError
 from components.fairness.gaps import Departure, Difference
 from components.fairness.groups import MAX_GROUPS, UNKNOWN, Comparison
+from components.fairness.intersections import readings_of
 from components.fairness.limits import DECIMALS, GateConfig
 from components.fairness.suppression import SEPARATOR
 from components.gate.decision import Finding, Outcome
@@ -110,7 +111,8 @@ def parts_of_all(attributes: Sequence[str], available: Sequence[str]) -> list[st
 
 
 def _named(name: str, available: Sequence[str]) -> list[str]:
-    return [name] if name in available else name.split(SEPARATOR)
+    readings = readings_of(name, available)  # of several, the tables say that they are
+    return list(readings[0]) if readings else name.split(SEPARATOR)
 
 
 def judge(

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from components.errors import SchemaError
 from components.evaluate.estimates import Estimate as Estimate
 from components.evaluate.estimates import estimate_of, measured
-from components.evaluate.measures import CLASSES
+from components.evaluate.measures import CLASSES, SHARES
 from components.evaluate.rows import ScoredRows as ScoredRows
 from components.fairness.config import FairnessConfig
 from components.fairness.gaps import Departure, Difference, Sample, departures_of, differences_of
@@ -101,6 +101,7 @@ def compare_groups(
         confidence=config.confidence,
         noise=found.noise,
         summaries=SUMMARIES,
+        shares=SHARES,
     )
 
 
@@ -124,6 +125,7 @@ def assembled(
     from_zero: Sequence[str] = (),
     noise: Mapping[str, npt.NDArray[np.float64]] | None = None,
     summaries: Mapping[str, SummaryOf] | None = None,
+    shares: Collection[str] = (),
 ) -> Comparison:
     """Return the comparison of G groups from each measure's values and resampled values.
 
@@ -137,6 +139,7 @@ def assembled(
         from_zero: measures that are 0 over all students, whose departures from it are wanted.
         noise: measure -> (B, G) of those whose interval is value -+ noise; see `components/evaluate/estimates.py`.
         summaries: name -> which one number over all groups is wanted.
+        shares: measures that are shares; see `interval_of`.
     """
     noise = noise or {}
     found = []
@@ -153,6 +156,7 @@ def assembled(
                 students=students,
                 confidence=confidence,
                 noise=noise[m][:, g] if m in noise else None,
+                is_share=m in shares,
             )
             for m in value
         }

@@ -10,22 +10,51 @@ from components.fairness.groups import UNKNOWN, numbered
 from components.fairness.suppression import SEPARATOR, hidden_cells, set_aside
 
 Values = Sequence[str | None]
+QUOTE = '"'
+
+
+def readings_of(name: str, known: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return all that a name can mean: the attribute of this name, else each two that it is the intersection of."""
+    if name in known:
+        return [(name,)]
+    words = name.split(SEPARATOR)  # an attribute's own name may have the separator in it
+    cuts = [(SEPARATOR.join(words[:at]), SEPARATOR.join(words[at:])) for at in range(1, len(words))]
+    return [cut for cut in cuts if cut[0] != cut[1] and all(part in known for part in cut)]
 
 
 def parts_of(name: str, known: Sequence[str]) -> tuple[str, ...]:
     """Return the attributes of a name: itself, or the two that it is the intersection of.
 
     Raises:
-        ConfigError: it is neither.
+        ConfigError: it is neither, or two attributes of other names read the same with the separator between.
     """
-    if name in known:
-        return (name,)
-    parts = tuple(name.split(SEPARATOR))
-    if len(parts) == 2 and parts[0] != parts[1] and all(part in known for part in parts):
-        return parts
+    found = readings_of(name, known)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ConfigError(
+            f"fairness.attributes names {name!r}, which reads as {' and as '.join(map(str, found))}; expected one "
+            f"intersection. Rename an attribute that has '{SEPARATOR}' in its name."
+        )
     raise ConfigError(
         f"fairness.attributes names {name!r}; expected one of {list(known)}, or two of them with '{SEPARATOR}' between "
         "for their intersection."
+    )
+
+
+def cell_name(values: Sequence[str]) -> str:
+    """Return the name of an intersection's cell, or the value of an attribute alone: no two cells have the same.
+
+    Of students of whom neither is known it is `unknown`.
+
+    A value that has the separator or a quotation mark in it is put in quotation marks, those in it twice.
+    """
+    if len(values) == 1:
+        return values[0]
+    if set(values) == {UNKNOWN}:
+        return UNKNOWN
+    return SEPARATOR.join(
+        f'"{value.replace(QUOTE, QUOTE * 2)}"' if SEPARATOR in value or QUOTE in value else value for value in values
     )
 
 
@@ -37,7 +66,20 @@ def students_kept(
     min_students: int,
     min_scored: int,
 ) -> npt.NDArray[np.int64]:
-    """Return the students that tables are made of: those with an answer whom `set_aside` does not leave out.
+    """Return the students that tables are made of: those with an answer who are not left out. As `left_out_of` says."""
+    sizes = {"min_students": min_students, "min_scored": min_scored}
+    return np.flatnonzero(~left_out_of(attributes, wanted, answers_S, **sizes) & (answers_S > 0))
+
+
+def left_out_of(
+    attributes: Mapping[str, Values],
+    wanted: Sequence[str],
+    answers_S: npt.NDArray[np.integer],
+    *,
+    min_students: int,
+    min_scored: int,
+) -> npt.NDArray[np.bool_]:
+    """Return (S,) the students who are left out of all tables; see `set_aside`.
 
     Args:
         attributes: attribute -> (S,) each student's value.
@@ -58,8 +100,7 @@ def students_kept(
         )
     used = dict.fromkeys(part for name in wanted for part in parts_of(name, list(attributes)))
     groups = {part: numbered(attributes[part])[1] for part in used}
-    left_out = set_aside(groups, answers_S, min_students=min_students, min_scored=min_scored)
-    return np.flatnonzero(~left_out & (answers_S > 0))
+    return set_aside(groups, answers_S, min_students=min_students, min_scored=min_scored)
 
 
 def cells_of(
@@ -87,15 +128,14 @@ def cells_of(
     a_names, a = numbered(columns[0])
     b_names, b = numbered(columns[1])
     students, scored = np.zeros((2, len(a_names), len(b_names)), np.int64)
-    np.add.at(students, (a, b), 1)
+    np.add.at(students, (a, b), answers_S[kept] > 0)
     np.add.at(scored, (a, b), answers_S[kept])
     hidden = hidden_cells(students, scored, min_students=min_students, min_scored=min_scored)
-    titles = [[f"{x}{SEPARATOR}{y}" for y in b_names] for x in a_names]
+    titles = [[cell_name((x, y)) for y in b_names] for x in a_names]
     cells = [titles[i][j] for i, j in zip(a.tolist(), b.tolist(), strict=True)]
-    nothing = f"{UNKNOWN}{SEPARATOR}{UNKNOWN}"
     return (
-        [None if cell == nothing else cell for cell in cells],
-        [UNKNOWN if titles[i][j] == nothing else titles[i][j] for i, j in zip(*np.nonzero(hidden), strict=True)],
+        [None if cell == UNKNOWN else cell for cell in cells],
+        [titles[i][j] for i, j in zip(*np.nonzero(hidden), strict=True)],
     )
 
 
@@ -112,4 +152,4 @@ def names_left_out(
         }
 
     gone = groups_of(np.flatnonzero(answers_S > 0)) - groups_of(kept)
-    return sorted(UNKNOWN if set(cell) == {UNKNOWN} else SEPARATOR.join(cell) for cell in gone)
+    return sorted(cell_name(cell) for cell in gone)

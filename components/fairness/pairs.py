@@ -1,6 +1,6 @@
 """ABROCA of every pair of an attribute's groups that are large enough, on the same resamples of the students."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -11,7 +11,7 @@ from components.evaluate.curves import Roc, RocRows
 from components.evaluate.estimates import Estimate, Status
 from components.evaluate.metrics import is_right
 from components.evaluate.rows import ScoredRows
-from components.fairness.abroca import Abroca, abroca_of, areas_drawn, curves_drawn
+from components.fairness.abroca import Abroca, abroca_of, areas_drawn, corrected, curves_drawn
 
 MAX_PAIRED = 10
 """Of more groups, the ones with the most students are compared in pairs."""
@@ -35,7 +35,7 @@ def pairs_of(
     confidence: float,
     seed: int,
 ) -> list[PairOfGroups]:
-    """Return the pairs, in the groups' order.
+    """Return the pairs, in the groups' order; p values are corrected over all of them.
 
     Args:
         rows: the scored predictions, of weight 1 each.
@@ -82,4 +82,5 @@ def pairs_of(
                 ),
             )
         )
-    return found
+    areas = corrected([pair.abroca for pair in found], confidence)
+    return [replace(pair, abroca=its) for pair, its in zip(found, areas, strict=True)]

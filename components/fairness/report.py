@@ -108,6 +108,7 @@ def _pair(pair: PairOfGroups) -> dict[str, JsonValue]:
             "low": round(its.low, DECIMALS + 1),
             "high": round(its.high, DECIMALS + 1),
             "p": round(its.p, DECIMALS + 1),
+            "p_holm": round(its.p if its.p_holm is None else its.p_holm, DECIMALS + 1),
             "resamples": its.resamples,
         }
     return {"first": pair.first, "second": pair.second, "abroca": said}

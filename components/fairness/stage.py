@@ -13,7 +13,7 @@ METRICS = "metrics.json"
 """Of an evaluation."""
 ABROCA = (
     "area between two groups' ROC curves (Gardner, Brooks & Baker 2019); p: of the randomisation test by student, "
-    "chance only makes it larger"
+    "chance only makes it larger; p_holm: corrected over all pairs of the attribute's groups (Holm 1979)"
 )
 
 

@@ -35,30 +35,31 @@ def set_aside(
 
     Args:
         groups: attribute -> (S,) each student's group.
-        rows_S: (S,) scored rows of each student.
+        rows_S: (S,) scored rows of each student; who has none makes no group larger, and goes with the group.
         min_students: what a group must have, and those left out together.
         min_scored: as `min_students`.
     """
     out = np.zeros(len(rows_S), np.bool_)
     order = np.random.default_rng(0).permutation(len(rows_S))
+    counts = rows_S > 0
 
     def are_few(which: npt.NDArray[np.bool_]) -> bool:
-        return bool(which.any()) and (which.sum() < min_students or rows_S[which].sum() < min_scored)
+        return bool(which.any()) and ((which & counts).sum() < min_students or rows_S[which].sum() < min_scored)
 
     while True:
-        few, spare = np.zeros_like(out), ~out
+        few, spare = np.zeros_like(out), ~out & counts
         for group in groups.values():
-            students = np.bincount(group[~out], minlength=int(group.max(initial=0)) + 1)
+            students = np.bincount(group[~out & counts], minlength=int(group.max(initial=0)) + 1)
             rows = np.bincount(group[~out], weights=rows_S[~out], minlength=len(students))
             small = ((students < min_students) | (rows < min_scored))[group] & ~out
             few |= small & are_few(small)
             spare &= (students > min_students)[group] & (rows[group] - rows_S >= min_scored)
         if few.any():
             out |= few
-        elif not are_few(out) or out.all():
+        elif not are_few(out) or out[counts].all():
             return out
         else:  # one whose groups stay large enough without, where there is one
-            drawn = order[spare[order]] if spare.any() else order[~out[order]]
+            drawn = order[spare[order]] if spare.any() else order[(~out & counts)[order]]
             out[drawn[0]] = True
 
 

@@ -108,6 +108,8 @@ class Decision:
     """Version of what served when this was decided."""
     override: Override | None = None
     """A person's word that lets a stopped release through, until it expires."""
+    covered: tuple[str, ...] | None = None
+    """Which stops the override's author saw (`stops`); None where they are those of this very decision."""
     decided: str = ""
     """When, in UTC; set by whoever records it."""
 
@@ -117,8 +119,30 @@ class Decision:
         return worst_of(self.findings)
 
     def lets_through(self, today: date) -> bool:
-        """Return whether the release may serve: the gate did not stop it, or an override counts on this day."""
-        return self.outcome != "stop" or (self.override is not None and self.override.counts_on(today))
+        """Return whether the release may serve: the gate did not stop it, or an override counts on this day.
+
+        An override lets through what its author saw; a stop that was found since is not covered.
+        """
+        return self.outcome != "stop" or (
+            self.override is not None and self.override.counts_on(today) and not self.uncovered()
+        )
+
+    def stops(self) -> tuple[str, ...]:
+        """Return what stops the release, each by what tells it from others: not by figures, which may change."""
+        return tuple(self._name(f) for f in self.findings if f.outcome == "stop")
+
+    def uncovered(self) -> list[Finding]:
+        """Return the findings that stop the release and that its override's author did not see; all without one."""
+        seen = () if self.override is None else self.stops() if self.covered is None else self.covered
+        return [f for f in self.findings if f.outcome == "stop" and self._name(f) not in seen]
+
+    def _name(self, finding: Finding) -> str:
+        more = ""
+        if finding.check == "non_inferiority":  # worse than another champion is another matter
+            more = self.champion or ""
+        elif finding.check == "error":
+            more = finding.reason
+        return " | ".join((finding.check, finding.subject, finding.measure, more))
 
     def reasons(self, *outcomes: Outcome) -> list[str]:
         """Return the reasons of the findings with these outcomes (all of them where none is named), worst first."""
@@ -131,6 +155,7 @@ class Decision:
             "outcome": self.outcome,
             "findings": findings_to_json(self.findings),
             "override": None if self.override is None else self.override.to_json(),
+            **({} if self.covered is None else {"covered": list(self.covered)}),
         }
 
     def to_json(self) -> dict[str, JsonValue]:
@@ -158,7 +183,9 @@ class Decision:
                 raise SchemaError(
                     f"A decision has format {value['format']}; this homeroom reads formats up to {FORMAT}. Upgrade it."
                 )
-            override = value["override"]
+            override, covered = value["override"], value.get("covered")
+            if covered is not None and not (isinstance(covered, list) and all(isinstance(c, str) for c in covered)):
+                raise TypeError("covered is no list of texts")
             return cls(
                 application=value["application"],
                 version=value["version"],
@@ -167,6 +194,7 @@ class Decision:
                 findings=findings_of(value),
                 champion=value["champion"],
                 override=None if override is None else Override.from_json(override),
+                covered=None if covered is None else tuple(covered),
                 decided=value["decided"],
             )
         except (KeyError, TypeError, ValueError) as error:

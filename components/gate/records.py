@@ -4,7 +4,7 @@ releases/<application>/decisions/<version>/<utc>.json
 """
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from components.errors import SchemaError, StoreConflictError, StoreError
 from components.gate.decision import Decision
@@ -39,6 +39,15 @@ class DecisionRecords:
         paths = self._store.list_records(f"releases/{application}/decisions/{version}")
         return sorted(path.rpartition("/")[2].removesuffix(".json") for path in paths)
 
+    def latest_day(self, application: str) -> date | None:
+        """Return the day of the latest decision on any release of an application, None where there is none.
+
+        No clock that is right says less: one that was set back must not make an override count again.
+        """
+        paths = self._store.list_records(f"releases/{application}/decisions")
+        days = [_day(path.rpartition("/")[2].removesuffix(".json")) for path in paths]
+        return max((day for day in days if day is not None), default=None)
+
     def latest(self, application: str, version: str) -> Decision | None:
         """Return the latest decision on a release, or None where there is none.
 
@@ -60,3 +69,10 @@ class DecisionRecords:
 
 def _path(decision: Decision) -> str:
     return f"releases/{decision.application}/decisions/{decision.version}/{decision.decided}.json"
+
+
+def _day(stamp: str) -> date | None:
+    try:
+        return datetime.strptime(stamp, STAMP).replace(tzinfo=UTC).date()
+    except ValueError:  # none of ours
+        return None

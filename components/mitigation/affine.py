@@ -8,7 +8,7 @@ takes no labels between 0 and 1, and two unknowns need no solver.
 Shapes: N answers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -61,13 +61,14 @@ class Affine:
         return said
 
 
-def fit_affine(logit_N: Floats, label_N: Floats, min_scored: int) -> Affine:
+def fit_affine(logit_N: Floats, label_N: Floats, min_scored: int, whose: str = "the validation split") -> Affine:
     """Return the map with the least mean log loss; the identity where the answers do not decide on one.
 
     Args:
         logit_N: of the model's answers, finite.
         label_N: in [0, 1].
         min_scored: fewer answers fit nothing.
+        whose: answers they are, for the reason.
     """
     answers, right = len(label_N), float(label_N.sum())
 
@@ -75,7 +76,7 @@ def fit_affine(logit_N: Floats, label_N: Floats, min_scored: int) -> Affine:
         return Affine(reason=reason, answers=answers)
 
     if answers < min_scored:
-        return not_fitted(f"the validation split has {answers} scored answers, min_scored asks for {min_scored}")
+        return not_fitted(f"{whose} has {answers} scored answers, min_scored asks for {min_scored}")
     if min(right, answers - right) < MIN_OF_CLASS:
         rarer = min(right, answers - right)
         return not_fitted(
@@ -98,6 +99,32 @@ def fit_affine(logit_N: Floats, label_N: Floats, min_scored: int) -> Affine:
         log_loss_before=_loss(design_N2 @ np.array([1.0, 0.0]), label_N),
         log_loss_after=_loss(design_N2 @ found, label_N),
     )
+
+
+def fit_by_group(
+    logit_N: Floats, label_N: Floats, group_N: npt.NDArray[np.integer], groups: int, min_scored: int
+) -> tuple[Affine, list[Affine]]:
+    """Return the map for everybody, fitted on all answers, and one for each group, fitted on its own.
+
+    A group whose own answers do not decide on a map has the one for everybody, with the reason. Where even that one
+    was not fitted, no group's is: what an unknown group gets would not be on the same scale.
+
+    Args:
+        logit_N: of the model's answers, finite.
+        label_N: in [0, 1].
+        group_N: 0 for an answer of no group, else 1 + the group's place.
+        groups: how many there are.
+        min_scored: a group with fewer answers has no map of its own; nor has everybody.
+    """
+    everybody = fit_affine(logit_N, label_N, min_scored)
+    found = []
+    for g in range(1, groups + 1):
+        own = group_N == g
+        its = fit_affine(logit_N[own], label_N[own], min_scored, "the group") if everybody.is_fitted else everybody
+        if not its.is_fitted:
+            its = replace(its, slope=everybody.slope, intercept=everybody.intercept)
+        found.append(its)
+    return everybody, found
 
 
 def _newton(design_N2: Floats, label_N: Floats) -> tuple[Floats, bool]:

@@ -23,13 +23,32 @@ class ReweighConfig:
 
 
 @config_class
+class MapGroupsConfig:
+    """Which groups of students may have a map of the answers of their own; none unless `by` names an attribute."""
+
+    by: str = ""
+    """A group attribute of the logs, which the service then asks for with each request."""
+    min_students: int = 30
+    """Groups with fewer students in the validation split take the map for everybody, and are not named."""
+
+    def __post_init__(self) -> None:
+        if self.min_students < 10:
+            raise ValueError(
+                f"min_students is {self.min_students}; expected at least 10, as a map of fewer is one of persons. "
+                "30 is usual."
+            )
+
+
+@config_class
 class PostprocessConfig:
     """What is done to a trained model's answers before anybody sees them; nothing unless `kind` says so."""
 
-    kind: Literal["none", "affine"] = "none"
-    """`affine`: slope times the logit plus an intercept, one pair for everybody, fitted on the validation split."""
+    kind: Literal["none", "affine", "affine_by_group"] = "none"
+    """`affine`: slope times the logit plus an intercept, one pair for everybody, fitted on the validation split.
+    `affine_by_group`: a pair for each group that `preprocess.map_groups` names. Law or policy may forbid it."""
     min_scored: int = 200
-    """With fewer scored answers in the validation split nothing is fitted, and the run says so."""
+    """With fewer scored answers in the validation split nothing is fitted, and the run says so; a group with fewer
+    takes the map for everybody."""
 
     def __post_init__(self) -> None:
         if self.min_scored < 20:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.artifacts import JsonValue
-from components.errors import ConfigError, NotEnoughDataError
+from components.errors import NotEnoughDataError
 from components.mitigation.config import ReweighConfig
 
 ARRAY = "group_weight"
@@ -92,20 +92,6 @@ def classes_of(score_N: npt.NDArray[np.float64], most: int = 5) -> npt.NDArray[n
     middle = np.cumsum(counts) - counts / 2.0
     found: npt.NDArray[np.int64] = np.floor(middle / len(score_N) * most).astype(np.int64)[place]
     return found
-
-
-def check_attribute(columns: Sequence[str], config: ReweighConfig) -> None:
-    """Refuse an attribute that the table of students does not have.
-
-    Raises:
-        ConfigError: it is none of its columns.
-    """
-    known = [name for name in columns if name not in {"student", "declared_split"}]
-    if config.by not in known:
-        raise ConfigError(
-            f"preprocess.reweigh.by is {config.by!r}, which the logs do not have; their group attributes are {known}. "
-            "Name one of them, or leave it out."
-        )
 
 
 def write_weights(target: Path, found: Weights, config: ReweighConfig, split: str) -> None:

@@ -4,7 +4,7 @@ from dataclasses import field
 from typing import Literal
 
 from components.config import config_class
-from components.mitigation.config import ReweighConfig
+from components.mitigation.config import MapGroupsConfig, ReweighConfig
 
 
 @config_class
@@ -31,6 +31,8 @@ class PreprocessConfig:
     """Most skills of one step that are kept."""
     reweigh: ReweighConfig = field(default_factory=ReweighConfig)
     """Weights of training answers by group of students; off by default."""
+    map_groups: MapGroupsConfig = field(default_factory=MapGroupsConfig)
+    """Groups whose answers may be mapped apart (`train.postprocess`); off by default."""
 
     def __post_init__(self) -> None:
         problems = []

@@ -13,13 +13,17 @@ import numpy.typing as npt
 import polars as pl
 
 from components import schema
+from components.app import Codec
 from components.errors import NotEnoughDataError
-from components.mitigation.reweighing import check_attribute, weights_of, write_weights
+from components.mitigation.attributes import values_of
+from components.mitigation.groups import ARRAY as WINDOW_GROUP
+from components.mitigation.groups import KEY, groups_to_map, with_groups
+from components.mitigation.reweighing import weights_of, write_weights
 from components.parquet import write_parquet
 from components.preprocess.config import PreprocessConfig
 from components.preprocess.encoder import SequenceEncoder
 from components.preprocess.parts import Part, divide
-from components.preprocess.split import SPLITS, TRAIN
+from components.preprocess.split import SPLITS, TRAIN, VALID
 from components.preprocess.windows import cut_windows
 
 
@@ -41,7 +45,7 @@ def write_dataset(source: Path, target: Path, encoder: SequenceEncoder, config: 
 
     Raises:
         NotEnoughDataError: there is no student to train on, to validate on or to test on, or no step to predict there.
-        ConfigError: answers are to be weighed by an attribute that students do not have.
+        ConfigError: answers are to be weighed or mapped by an attribute that students do not have.
     """
     interactions = pl.read_parquet(source / schema.INTERACTIONS)
     skill_sets = pl.read_parquet(source / schema.SKILL_SETS).sort("skill_set")
@@ -64,6 +68,9 @@ def write_dataset(source: Path, target: Path, encoder: SequenceEncoder, config: 
     scored = [_scored(part, starts) for part, (starts, _, _) in zip(divided.parts, cut, strict=True)]
     _check_scorable(divided.parts, scored, config)
     codec = encoder.fit(interactions[divided.parts[TRAIN].rows_N], skill_sets, config)
+    group_S: npt.NDArray[np.int64] | None = None
+    if config.map_groups.by:
+        codec, group_S = _grouped(codec, students, order, divided.parts[VALID], scored[VALID], config)
     arrays = {**encoder.encode(interactions, skill_sets, codec), "position": interactions["position"].to_numpy()}
 
     steps, windows, counts = {}, {}, {}
@@ -76,6 +83,8 @@ def write_dataset(source: Path, target: Path, encoder: SequenceEncoder, config: 
         np.save(folder / "starts.npy", starts)
         np.save(folder / "lengths.npy", sizes)
         np.save(folder / "window_student.npy", part.students_S[sequence].astype(np.int32))
+        if group_S is not None:
+            np.save(folder / f"{WINDOW_GROUP}.npy", group_S[part.students_S[sequence]])
         steps[name], windows[name], counts[name] = len(part.rows_N), len(starts), len(part.students_S)
     if config.reweigh.by:
         _weigh(interactions, students, order, divided.parts[TRAIN], target, config)
@@ -90,6 +99,23 @@ def write_dataset(source: Path, target: Path, encoder: SequenceEncoder, config: 
     )
 
 
+def _grouped(
+    codec: Codec,
+    students: pl.DataFrame,
+    order: pl.Series,
+    valid: Part,
+    scored: npt.NDArray[np.bool_],
+    config: PreprocessConfig,
+) -> tuple[Codec, npt.NDArray[np.int64]]:
+    """Return the codec with the groups that may have a map of their own, and each student's index among them."""
+    by = config.map_groups.by
+    values = values_of(students, order, by, f"{KEY} is {by!r}")
+    answers = np.bincount(np.repeat(np.arange(len(valid.students_S)), valid.lengths_S), weights=scored)
+    taking_part = valid.students_S[answers > 0]
+    grouped = with_groups(codec, by, groups_to_map([values[s] for s in taking_part], config.map_groups))
+    return grouped, grouped.group_indices(values)
+
+
 def _weigh(
     interactions: pl.DataFrame,
     students: pl.DataFrame,
@@ -99,14 +125,9 @@ def _weigh(
     config: PreprocessConfig,
 ) -> None:
     """Write the weights of training answers by group and by whether they are right."""
-    check_attribute(students.columns, config.reweigh)
-    own = pl.DataFrame({"student": order}).join(
-        students.select("student", pl.col(config.reweigh.by).cast(pl.String).alias("group")),
-        on="student",
-        how="left",
-        maintain_order="left",
-    )
-    group_N = own["group"].gather(np.repeat(train.students_S, train.lengths_S)).to_list()
+    by = config.reweigh.by
+    values = values_of(students, order, by, f"preprocess.reweigh.by is {by!r}")
+    group_N = [values[s] for s in np.repeat(train.students_S, train.lengths_S).tolist()]
     right = interactions.select((pl.coalesce(pl.col("correct").cast(pl.Float32), "score") >= 0.5).fill_null(False))
     label_N = right.to_series().to_numpy()[train.rows_N].astype(np.int64)
     write_weights(target, weights_of(group_N, label_N, config.reweigh), config.reweigh, SPLITS[TRAIN])

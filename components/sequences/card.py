@@ -38,6 +38,24 @@ Training rows were weighed by `{{ scores.reweighing.attribute }}` (`{{ scores.re
 {{- "." if loop.last else ";" }}
 {%- endfor %}
 {%- endif %}
+{%- if scores.mitigation.caution is defined %}
+
+**{{ scores.mitigation.caution }}**
+{%- if scores.mitigation.before is defined %}
+
+A probability p of the network becomes sigmoid(slope logit(p) + intercept). A request names its student's
+`{{ scores.mitigation.by }}` in `group`:
+
+| group | slope | intercept |
+|---|---|---|
+{% for its in scores.mitigation.groups -%}
+| {{ its.group|replace("|", "/") }} | {{ "%.4g"|format(its.slope) }} | {{ "%+.4g"|format(its.intercept) }} |
+{% endfor -%}
+{% with all = scores.mitigation -%}
+| any other, or none | {{ "%.4g"|format(all.slope) }} | {{ "%+.4g"|format(all.intercept) }} |
+{%- endwith %}
+{%- endif %}
+{%- endif %}
 {%- endif %}
 
 Fairness verdict: **{{ verdict }}**{% if reasons %}: {{ reasons|join("; ") }}{% endif %}. By group: `fairness.json`.

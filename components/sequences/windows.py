@@ -4,7 +4,7 @@ Shapes: N steps, W windows, B windows of a batch, T steps (the batch's longest).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,15 +21,21 @@ class Windows:
     """By name; the first axis of each is N."""
     starts_W: npt.NDArray[np.int64]
     lengths_W: npt.NDArray[np.int32]
+    of_windows: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)  # Any: as above
+    """By name in a batch; the first axis of each is W."""
 
     @classmethod
-    def open(cls, folder: Path, split: str, names: Sequence[str]) -> Self:
-        """Map the named arrays of `folder/split`, as `components/preprocess/layout.py` writes them."""
+    def open(cls, folder: Path, split: str, names: Sequence[str], of_windows: Mapping[str, str] | None = None) -> Self:
+        """Map the named arrays of `folder/split`, as `components/preprocess/layout.py` writes them.
+
+        `of_windows` names arrays with an entry for each window: name in a batch -> name of the file.
+        """
 
         def mapped(name: str) -> npt.NDArray[Any]:
             return np.load(folder / split / f"{name}.npy", mmap_mode="r")  # type: ignore[no-any-return]
 
-        return cls({name: mapped(name) for name in names}, mapped("starts"), mapped("lengths"))
+        own = {name: mapped(file) for name, file in (of_windows or {}).items()}
+        return cls({name: mapped(name) for name in names}, mapped("starts"), mapped("lengths"), own)
 
     @property
     def steps(self) -> int:
@@ -39,7 +45,8 @@ class Windows:
     def batch(self, windows: npt.NDArray[np.int64]) -> dict[str, torch.Tensor]:
         """Return each array as (B, T, ...), zeros at the right, with `mask` (true where a step is) and `index` (flat).
 
-        Where the mask is false, `index` is 0. One gather for each array; no Python work per window.
+        Those of windows are (B, ...). Where the mask is false, `index` is 0. One gather for each array; no Python work
+        per window.
         """
         lengths_B = self.lengths_W[windows]
         steps_T = np.arange(int(lengths_B.max()))
@@ -54,6 +61,7 @@ class Windows:
             if not is_full:
                 gathered[~mask_BT] = 0
             out[name] = torch.from_numpy(gathered)
+        out |= {name: torch.from_numpy(array[windows]) for name, array in self.of_windows.items()}
         out["mask"] = torch.from_numpy(mask_BT)
         out["index"] = torch.from_numpy(index_BT)
         return out

@@ -10,6 +10,7 @@ from components.export.config import ExportConfig
 from components.fairness.config import FairnessConfig
 from components.ingest.config import IngestConfig
 from components.leakage.config import LeakageConfig
+from components.mitigation.groups import disagreement
 from components.preprocess.config import PreprocessConfig
 from flows.knowledge_tracing.config import KnowledgeTracingTrainConfig
 
@@ -26,6 +27,10 @@ class KnowledgeTracingConfig:
     fairness: FairnessConfig = field(default_factory=FairnessConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     deploy: DeployConfig = field(default_factory=DeployConfig)
+
+    def __post_init__(self) -> None:
+        if (problem := disagreement(self.preprocess.map_groups.by, self.train.postprocess)) is not None:
+            raise ValueError(problem)
 
 
 APP = Application(

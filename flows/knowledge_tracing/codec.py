@@ -7,19 +7,22 @@ Shapes: B rows (one per candidate), T steps, K skills per step at most.
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-CODEC_VERSION = 1
+CODEC_VERSION = 2
+"""Of a vocabulary with groups; one without them is written as version 1, as ever."""
 PADDING = 0
 """Index of padding, of 'no item', and of empty places in a skill set."""
 UNKNOWN = 1
 """Index of an item or skill that training did not see often enough."""
 FIRST = 2
 """Index of the first known item or skill."""
+NO_GROUP = 0
+"""Index of a group that is not given or not known: its answers take the map for everybody. Group i has index i + 1."""
 
 MAX_CANDIDATES = 100
 MAX_HISTORY = 100_000
@@ -52,6 +55,17 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestWithGroup(Request):
+    """A student's recent history, the items to predict, and the group whose map the answers take.
+
+    Only releases with a map for each group read such requests. Law or policy may forbid that answers hang on a group.
+    """
+
+    group: str | None = None
+    """The student's group; without one, or with one that the release does not know, the map is that for everybody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """What is expected of one candidate."""
 
@@ -69,7 +83,8 @@ class Answer:
     steps_used: int
     """How many steps of the history were read: the latest ones."""
     flags: tuple[str, ...] = ()
-    """`history_shortened` when older steps were left out; `new_in_history` when a step had a new item or skill."""
+    """`history_shortened` when older steps were left out; `new_in_history` when a step had a new item or skill;
+    `new_group` when a group was given that has no map of its own, so that the one for everybody was taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +95,7 @@ class Row:
     skills_TK: npt.NDArray[np.int64]
     responses_T: npt.NDArray[np.float32]
     flags: tuple[str, ...]
+    group: int = NO_GROUP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,18 +107,24 @@ class Codec:
         skills: known skills, likewise.
         max_skills: K; of a larger set the first K by name that are known count.
         max_len_steps: longest input in steps, the candidate included.
+        group_by: the students' attribute that `groups` are values of; empty where answers are mapped for all alike.
+        groups: groups with a map of their own; group i has index i + 1.
     """
 
     items: tuple[str, ...]
     skills: tuple[str, ...]
     max_skills: int
     max_len_steps: int
+    group_by: str = ""
+    groups: tuple[str, ...] = ()
     _item_index: dict[str, int] = field(init=False, repr=False, compare=False)
     _skill_index: dict[str, int] = field(init=False, repr=False, compare=False)
+    _group_index: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_item_index", {name: i for i, name in enumerate(self.items, FIRST)})
         object.__setattr__(self, "_skill_index", {name: i for i, name in enumerate(self.skills, FIRST)})
+        object.__setattr__(self, "_group_index", {name: i for i, name in enumerate(self.groups, NO_GROUP + 1)})
 
     @property
     def item_count(self) -> int:
@@ -114,15 +136,25 @@ class Codec:
         """Rows of a skill table: padding and unknown included."""
         return FIRST + len(self.skills)
 
+    @property
+    def request_class(self) -> type[Request]:
+        """The class of requests: with a group only where answers are mapped by group."""
+        return RequestWithGroup if self.groups else Request
+
+    def with_groups(self, by: str, groups: Sequence[str]) -> "Codec":
+        """Return a codec that also reads the group of a student: of the attribute `by`, one of `groups`."""
+        return replace(self, group_by=by, groups=tuple(groups))
+
     def to_json(self) -> dict[str, Any]:
         """Return the vocabulary and settings as plain JSON values."""
         return {
             "codec": "knowledge_tracing",
-            "version": CODEC_VERSION,
+            "version": CODEC_VERSION if self.groups else 1,
             "items": list(self.items),
             "skills": list(self.skills),
             "max_skills": self.max_skills,
             "max_len_steps": self.max_len_steps,
+            **({"group_by": self.group_by, "groups": list(self.groups)} if self.groups else {}),
         }
 
     @classmethod
@@ -138,6 +170,8 @@ class Codec:
             skills=tuple(value["skills"]),
             max_skills=int(value["max_skills"]),
             max_len_steps=int(value["max_len_steps"]),
+            group_by=str(value.get("group_by", "")),
+            groups=tuple(value.get("groups", ())),
         )
 
     def item_indices(self, items: Sequence[str | None]) -> npt.NDArray[np.int64]:
@@ -155,6 +189,11 @@ class Codec:
             known = sorted({index[name] for name in names if name in index})[: self.max_skills]
             out[row, : max(len(known), 1)] = known or [UNKNOWN]
         return out
+
+    def group_indices(self, groups: Sequence[str | None]) -> npt.NDArray[np.int64]:
+        """Return the index of each student's group: NO_GROUP for None and for one without a map of its own."""
+        index = self._group_index
+        return np.fromiter((NO_GROUP if g is None else index.get(g, NO_GROUP) for g in groups), np.int64, len(groups))
 
     def encode(self, request: Request) -> list[Row]:
         """Return one row per candidate: the latest history, then the candidate as the step to predict."""
@@ -177,6 +216,7 @@ class Codec:
         past_items = self.item_indices([s.item for s in past])
         past_skills = self.skill_rows([s.skills for s in past])
         responses = np.array([*(s.correct for s in past), 0.0], np.float32)
+        group = int(self.group_indices([_group_of(request)])[0])
         rows = []
         for candidate in request.candidates:
             item = self.item_indices([candidate.item])
@@ -187,12 +227,16 @@ class Codec:
                     skills_TK=np.concatenate([past_skills, skills]),
                     responses_T=responses,
                     flags=self._flags(candidate),
+                    group=group,
                 )
             )
         return rows
 
     def batch(self, rows: Sequence[Row]) -> dict[str, npt.NDArray[Any]]:
-        """Return `items` (B, T) int64, `skills` (B, T, K) int64, `responses` (B, T) float32, zeros at the right."""
+        """Return `items` (B, T) int64, `skills` (B, T, K) int64, `responses` (B, T) float32, zeros at the right.
+
+        Where answers are mapped by group, also `group` (B,) int64.
+        """
         longest = max(len(r.items_T) for r in rows)
         items = np.zeros((len(rows), longest), np.int64)
         skills = np.zeros((len(rows), longest, self.max_skills), np.int64)
@@ -202,7 +246,10 @@ class Codec:
             items[b, :length] = row.items_T
             skills[b, :length] = row.skills_TK
             responses[b, :length] = row.responses_T
-        return {"items": items, "skills": skills, "responses": responses}
+        found: dict[str, npt.NDArray[Any]] = {"items": items, "skills": skills, "responses": responses}
+        if self.groups:
+            found["group"] = np.array([row.group for row in rows], np.int64)
+        return found
 
     def decode(
         self, request: Request, rows: Sequence[Row], outputs: Sequence[Mapping[str, npt.NDArray[Any]]]
@@ -215,6 +262,8 @@ class Codec:
             flags.append("history_shortened")
         if any(self._is_new(step.item, step.skills) for step in past):
             flags.append("new_in_history")
+        if rows[0].group == NO_GROUP and _group_of(request) is not None:
+            flags.append("new_group")
         predictions = tuple(
             Prediction(probability=float(out["probability"][len(row.items_T) - 1]), flags=row.flags)
             for row, out in zip(rows, outputs, strict=True)
@@ -222,7 +271,13 @@ class Codec:
         return Answer(predictions=predictions, steps_used=used, flags=tuple(flags))
 
     def golden_requests(self, count: int, seed: int) -> list[Request]:
-        """Return synthetic requests: no history, one step, the longest, new items and skills, and random ones."""
+        """Return synthetic requests: no history, one step, the longest, new items and skills, and random ones.
+
+        Where answers are mapped by group, each group is asked for, none and a new one too: if need be, more than
+        `count` requests.
+        """
+        groups = (*self.groups, None, "a new group") if self.groups else ()
+        count = max(count, len(groups))
         source = random.Random(seed)
         items: list[str | None] = list(self.items) or [None]
         skills = list(self.skills) or ["skill"]
@@ -250,7 +305,13 @@ class Codec:
             )
             for _ in range(max(0, count - len(fixed)))
         ]
-        return (fixed + more)[:count]
+        asked = (fixed + more)[:count]
+        if not groups:
+            return asked
+        return [
+            RequestWithGroup(candidates=r.candidates, history=r.history, group=groups[i % len(groups)])
+            for i, r in enumerate(asked)
+        ]
 
     def _is_new(self, item: str | None, skills: Sequence[str]) -> bool:
         new_item = bool(self.items) and item is not None and item not in self._item_index
@@ -267,3 +328,7 @@ class Codec:
         if not known_item and not known_skill:
             flags.append("no_known_part")
         return tuple(flags)
+
+
+def _group_of(request: Request) -> str | None:
+    return request.group if isinstance(request, RequestWithGroup) else None

@@ -1,9 +1,11 @@
-"""Loaders over the encoded windows of knowledge tracing."""
+"""Loaders over the encoded windows of knowledge tracing; with `group` where answers may be mapped by group."""
 
 from pathlib import Path
 from typing import Self
 
 import trainer as tr
+from components.mitigation.groups import ARRAY as WINDOW_GROUP
+from components.mitigation.groups import INPUT as GROUP
 from components.mitigation.reweighing import ARRAY as GROUP_WEIGHT
 from components.sequences.loader import WindowLoader
 from components.sequences.windows import Windows
@@ -56,6 +58,6 @@ class KnowledgeTracingData(tr.LightningDataModule):
     def _loader(self, split: str, batch_steps: int, seed: int | None, arrays: tuple[str, ...] = ARRAYS) -> WindowLoader:
         fitter = self.trainer
         rank, world_size = (fitter.global_rank, fitter.world_size) if fitter is not None else (0, 1)
-        return WindowLoader(
-            Windows.open(self.folder, split, arrays), batch_steps, seed=seed, rank=rank, world_size=world_size
-        )
+        own = {GROUP: WINDOW_GROUP} if (self.folder / split / f"{WINDOW_GROUP}.npy").is_file() else {}
+        windows = Windows.open(self.folder, split, arrays, own)
+        return WindowLoader(windows, batch_steps, seed=seed, rank=rank, world_size=world_size)

@@ -4,7 +4,7 @@ Shapes: B windows, T steps, K skills.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -17,9 +17,12 @@ from torch.nn import functional as F  # the name that everybody uses
 
 import trainer as tr
 from components.artifacts import JsonValue
-from components.layers.affine import AffineLogit
-from components.mitigation.affine import fit_affine
-from components.mitigation.postprocess import RAW
+from components.errors import ConfigError
+from components.layers.affine import AffineLogit, AffineLogitByGroup
+from components.mitigation.affine import fit_affine, fit_by_group
+from components.mitigation.groups import INPUT as GROUP
+from components.mitigation.groups import disagreement
+from components.mitigation.postprocess import RAW, by_group_json
 from flows.knowledge_tracing.codec import UNKNOWN, Codec
 from flows.knowledge_tracing.config import AttentionConfig, KnowledgeTracingTrainConfig, network_config
 from flows.knowledge_tracing.networks.attention import AttentionNetwork
@@ -37,11 +40,13 @@ class DeepKnowledgeTracing(tr.LightningModule):
         learning_rate: peak of the one-cycle schedule.
         weight_decay: of AdamW.
         postprocess: fields of a PostprocessConfig; None for no post-processor, as in older checkpoints.
+        group_by: the attribute that answers are mapped by; empty for none.
+        groups: its groups with a map of their own.
     """
 
     monitor: ClassVar[str] = "valid_auc"
     monitor_mode: ClassVar[str] = "max"
-    input_names: ClassVar[tuple[str, ...]] = ("items", "skills", "responses")
+    export_axes: ClassVar[Mapping[str, tuple[str, ...]]] = {GROUP: ("batch",)}
     output_names: ClassVar[tuple[str, ...]] = ("probability",)
 
     def __init__(
@@ -53,6 +58,8 @@ class DeepKnowledgeTracing(tr.LightningModule):
         learning_rate: float = 1e-2,
         weight_decay: float = 1e-4,
         postprocess: dict[str, Any] | None = None,  # Any: as above
+        group_by: str = "",
+        groups: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -68,13 +75,17 @@ class DeepKnowledgeTracing(tr.LightningModule):
             self.network = DktNetwork(items, skills, self.config)
         self.postprocess = postprocess or {"kind": "none"}
         # without one there are no buffers, and the exported graph is the same as ever
-        self.affine = AffineLogit() if self.is_postprocessed else None
+        self.affine = AffineLogit() if self.postprocess["kind"] == "affine" else None
+        self.group_by, self.groups = group_by, tuple(groups)
+        self.affine_by_group = AffineLogitByGroup(len(self.groups)) if self.is_mapped_by_group else None
         self._seen: list[tuple[Tensor, Tensor]] = []
 
     @classmethod
     def for_training(cls, folder: Path, config: KnowledgeTracingTrainConfig) -> Self:
         """Make a new model that fits the vocabulary of a dataset's folder."""
         codec = Codec.from_json(json.loads((folder / "codec.json").read_text(encoding="utf-8")))
+        if (problem := disagreement(codec.group_by, config.postprocess)) is not None:
+            raise ConfigError(problem)
         return cls(
             items=codec.item_count,
             skills=codec.skill_count,
@@ -83,20 +94,35 @@ class DeepKnowledgeTracing(tr.LightningModule):
             learning_rate=config.learning_rate,
             weight_decay=config.weight_decay,
             postprocess=asdict(config.postprocess),
+            group_by=codec.group_by,
+            groups=list(codec.groups),
         )
 
     @property
     def is_postprocessed(self) -> bool:
         """Whether answers go through an affine map."""
-        return bool(self.postprocess["kind"] == "affine")
+        return bool(self.postprocess["kind"] != "none")
+
+    @property
+    def is_mapped_by_group(self) -> bool:
+        """Whether there is a map for each group."""
+        return bool(self.postprocess["kind"] == "affine_by_group")
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of what `forward` takes; `group` only where answers are mapped by it."""
+        return ("items", "skills", "responses", *((GROUP,) if self.is_mapped_by_group else ()))
 
     def logits(self, items_BT: Tensor, skills_BTK: Tensor, responses_BT: Tensor) -> Tensor:
         """Return logits (B, T) of the network itself; step t sees responses before t only."""
         return self.network(items_BT, skills_BTK, responses_BT)  # type: ignore[no-any-return]  # nn.Module calls are untyped
 
-    def forward(self, items: Tensor, skills: Tensor, responses: Tensor) -> Tensor:
-        """Return probabilities (B, T) for items (B, T), skills (B, T, K), responses (B, T); what is exported."""
-        return torch.sigmoid(self._mapped(self.logits(items, skills, responses)))
+    def forward(self, items: Tensor, skills: Tensor, responses: Tensor, group: Tensor | None = None) -> Tensor:
+        """Return probabilities (B, T) for items (B, T), skills (B, T, K), responses (B, T); what is exported.
+
+        Where answers are mapped by group, `group` (B,) is the index of each row's: 0 for the map for everybody.
+        """
+        return torch.sigmoid(self._mapped(self.logits(items, skills, responses), group))
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Return the mean log loss over real steps, plus the pull of difficulties to zero.
@@ -142,20 +168,29 @@ class DeepKnowledgeTracing(tr.LightningModule):
         """Return the flat index and the probability of every real step; with a post-processor also without it."""
         mask_BT = batch["mask"]
         logits_BT = self.logits(batch["items"], batch["skills"], batch["responses"])
-        found = {"index": batch["index"], "probability": torch.sigmoid(self._mapped(logits_BT)).float()}
+        found = {
+            "index": batch["index"],
+            "probability": torch.sigmoid(self._mapped(logits_BT, batch.get(GROUP))).float(),
+        }
         if self.is_postprocessed:
             found[RAW] = torch.sigmoid(logits_BT).float()
         return {name: value[mask_BT] for name, value in found.items()}
 
     def fit_postprocessor(self, batches: Iterable[dict[str, Tensor]]) -> Mapping[str, JsonValue]:
-        """Fit the affine map to the scored steps of validation batches, and return what is told of it."""
+        """Fit the affine map, or maps, to the scored steps of validation batches, and return what is told of it."""
         parts = []
         with torch.inference_mode():
             for batch in batches:
                 scored_BT = batch["scored"]
                 logits_BT = self.logits(batch["items"], batch["skills"], batch["responses"])
-                parts.append((logits_BT[scored_BT].double().numpy(), batch["responses"][scored_BT].double().numpy()))
-        logit, label = (np.concatenate(own) for own in zip(*parts, strict=True))
+                group_BT = batch[GROUP].unsqueeze(-1).expand_as(scored_BT) if GROUP in batch else scored_BT
+                own = (logits_BT.double(), batch["responses"].double(), group_BT)
+                parts.append(tuple(one[scored_BT].numpy() for one in own))
+        logit, label, group = (np.concatenate(own) for own in zip(*parts, strict=True))
+        if self.affine_by_group is not None:
+            everybody, by_group = fit_by_group(logit, label, group, len(self.groups), self.postprocess["min_scored"])
+            self.affine_by_group.set([(one.slope, one.intercept) for one in (everybody, *by_group)])
+            return by_group_json(everybody, self.group_by, dict(zip(self.groups, by_group, strict=True)))
         found = fit_affine(logit, label, self.postprocess["min_scored"])
         if self.affine is not None:
             self.affine.set(found.slope, found.intercept)
@@ -189,10 +224,17 @@ class DeepKnowledgeTracing(tr.LightningModule):
         if self.network.difficulty is not None:
             items = torch.randint(0, self.items, (batch, steps), generator=source)
         responses = torch.randint(0, 2, (batch, steps), generator=source).float()
-        return {"items": items, "skills": skills, "responses": responses}
+        made = {"items": items, "skills": skills, "responses": responses}
+        if self.is_mapped_by_group:
+            made[GROUP] = torch.randint(0, 1 + len(self.groups), (batch,), generator=source)
+        return made
 
-    def _mapped(self, logits: Tensor) -> Tensor:
-        return logits if self.affine is None else self.affine(logits)
+    def _mapped(self, logits_BT: Tensor, group_B: Tensor | None) -> Tensor:
+        if self.affine_by_group is not None:
+            if group_B is None:
+                raise ValueError("Answers are mapped by group, and none is given; expected an index (B,), 0 for none.")
+            return self.affine_by_group(logits_BT, group_B)  # type: ignore[no-any-return]  # as above
+        return logits_BT if self.affine is None else self.affine(logits_BT)
 
     def _gathered(self, parts: list[Tensor]) -> Tensor:
         """Concatenate over batches and, with several ranks, over ranks (whose counts differ)."""

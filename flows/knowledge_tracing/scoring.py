@@ -18,7 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from components.schema import INTERACTIONS, SKILL_SETS
+from components.app import GroupCodec
+from components.mitigation.attributes import values_of
+from components.mitigation.groups import INPUT as GROUP
+from components.schema import INTERACTIONS, SKILL_SETS, STUDENTS
 
 BATCH_STEPS = 40_000
 """Padded steps per call of the model: some tens of megabytes."""
@@ -57,6 +60,8 @@ class _Steps:
     skills: npt.NDArray[np.int64]
     """(sets, K)."""
     responses_N: npt.NDArray[np.float32]
+    group_N: npt.NDArray[np.int64] | None
+    """Index of the student's group; None where the release maps no answers by group."""
 
 
 def score_logs(
@@ -66,12 +71,21 @@ def score_logs(
     which: Literal["all", "last"] = "all",
     students: pl.Series | None = None,
 ) -> pl.DataFrame:
-    """Return what `score_steps` does of the logs that ingest published in `folder`, or of some students in them."""
+    """Return what `score_steps` does of the logs that ingest published in `folder`, or of some students in them.
+
+    Raises:
+        ConfigError: the release maps answers by a group attribute that the logs do not have.
+    """
     interactions = pl.read_parquet(folder / INTERACTIONS)
     if students is not None:
         wanted = pl.DataFrame({"student": students.unique()})
         interactions = interactions.join(wanted, on="student", how="semi", maintain_order="left")
-    return score_steps(interactions, pl.read_parquet(folder / SKILL_SETS), codec, run_model, which)
+    groups = None
+    if isinstance(codec, GroupCodec) and codec.groups:
+        runs, asked = interactions["student"].rle().struct.unnest(), f"This release maps answers by {codec.group_by!r}"
+        values = values_of(pl.read_parquet(folder / STUDENTS), runs["value"], codec.group_by, asked)
+        groups = np.repeat(codec.group_indices(values), runs["len"].to_numpy())
+    return score_steps(interactions, pl.read_parquet(folder / SKILL_SETS), codec, run_model, which, groups)
 
 
 def score_steps(
@@ -80,6 +94,7 @@ def score_steps(
     codec: ReleasedCodec,
     run_model: RunModel,
     which: Literal["all", "last"],
+    group_N: npt.NDArray[np.int64] | None = None,
 ) -> pl.DataFrame:
     """Return one row per step asked for, in the logs' order.
 
@@ -93,6 +108,7 @@ def score_steps(
         codec: the release's own, from its bundle.
         run_model: padded inputs by name -> outputs by name.
         which: every step, or each student's last.
+        group_N: index of each step's student's group, where the release maps answers by group.
     """
     sets = skill_sets.sort("skill_set")
     sets_N = np.searchsorted(sets["skill_set"].to_numpy(), interactions["skill_set"].to_numpy()).astype(np.int64)
@@ -104,6 +120,7 @@ def score_steps(
         sets_N=sets_N,
         skills=codec.skill_rows(skills),
         responses_N=interactions.select(answered)["response"].to_numpy().astype(np.float32),
+        group_N=group_N,
     )
     lengths = interactions["student"].rle().struct.field("len").to_numpy().astype(np.int64)
     offsets = np.cumsum(lengths) - lengths
@@ -188,11 +205,13 @@ def _answer(
     index_BT = starts[:, None] + steps_T
     mask_BT = index_BT < ends[:, None]
     index_BT = np.where(mask_BT, index_BT, 0)
+    own = {} if steps.group_N is None else {GROUP: steps.group_N[starts]}
     outputs = run_model(
         {  # zeros at the right, as `Codec.batch` writes; no answer looks ahead, so none depends on them
             "items": np.where(mask_BT, steps.items_N[index_BT], 0),
             "skills": np.where(mask_BT[..., None], steps.skills[steps.sets_N[index_BT]], 0),
             "responses": np.where(mask_BT, steps.responses_N[index_BT], np.float32(0)),
+            **own,
         }
     )
     asked_BT = mask_BT & (index_BT >= firsts[:, None])

@@ -121,7 +121,7 @@ def _pairs(found: Plain) -> Sequence[Pair]:
                 first=str(pair["first"]),
                 second=str(pair["second"]),
                 abroca=estimate_of(abroca),
-                p=number(abroca.get("p")),
+                p=number(abroca.get("p_holm", abroca.get("p"))),
                 resamples=None if resamples is None else int(resamples),
             )
         )

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import polars as pl
 import pytest
 
 from components.app import load_application
@@ -58,3 +59,21 @@ def test_a_champion_that_is_gone_is_a_warning_and_a_candidate_or_data_that_are_g
         found = beside(store, monkeypatch, broken, error)
         assert found.outcome == "stop"
         assert "it could not be compared with the current release" in found.reason
+
+
+def test_the_groups_compared_are_those_that_the_report_shows_intersections_among_them() -> None:
+    students = pl.DataFrame(
+        {
+            "student": ["p", "q", "r", "s", "t"],
+            "declared_split": [None] * 5,
+            "sex": ["f", "m", "f", None, None],
+            "town": ["A & B", "C", "C", None, "C"],
+        }
+    )
+    shown = {
+        "sex": ["f", "m"],
+        "sex & town": ['f & "A & B"', "f & C", "unknown"],
+        "sex & age": ["f & 1", "f & 2"],
+    }
+    found = comparing.groups_of(students, ["t", "s", "r", "q", "p"], shown)
+    assert [(index.tolist(), groups) for index, groups in found] == [([2, 2, 0, 1, 0], 2), ([3, 2, 1, 3, 0], 3)]

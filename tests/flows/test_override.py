@@ -1,9 +1,9 @@
 """Letting a stopped release through by hand: a name, a reason and a day; what happens when the day is over."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from components.artifacts import Lineage, Ref, Release
-from components.errors import ConfigError, GateStoppedError, StoreError
+from components.errors import ConfigError, GateStoppedError, SchemaError, StoreError
 from components.gate.decision import Decision, Finding
 from components.gate.override import Override, today_utc
 from components.gate.records import DecisionRecords
@@ -124,6 +124,71 @@ def test_going_back_to_a_release_whose_override_expired_is_refused(
     assert back.version == stopped.version
 
 
+LATER = Finding(check="leakage", subject="all", measure="students", outcome="stop", reason="9 students are in both")
+
+
+def test_an_override_covers_what_its_author_saw_and_no_later_stop(store: Store) -> None:
+    stopped = release(store, "aa", [PASS, STOP])
+    first = promote_by_hand(store, stopped, "this term only", OVERRIDE)
+    promote_by_hand(store, release(store, "bb", [PASS]), "something else for a while")
+    records, day = DecisionRecords(store), date(2026, 12, 1)
+    assert first.lets_through(day)
+    assert records.latest(APPLICATION, stopped.version) == first
+    wider = replace(STOP, value=0.09, reason="auc is 0.090 higher for F than for M, the limit is 0.05")
+    assert replace(first, findings=(PASS, wider)).lets_through(day)  # the same stop, whatever its figure
+    found = records.add(replace(first, findings=(PASS, STOP, LATER)))  # as a later run would
+    assert not found.lets_through(day)
+    with pytest.raises(GateStoppedError, match=r"it was given for less\): 9 students are in both\. ") as told:
+        roll_back(store, APPLICATION, "back", stopped.version)
+    assert "0.080 higher" not in str(told.value)  # that was accepted
+    roll_back(store, APPLICATION, "back", stopped.version, OVERRIDE)
+    assert records.latest(APPLICATION, stopped.version).lets_through(day)  # type: ignore[union-attr]  # there is one
+
+
+def test_worse_than_another_champion_is_another_stop() -> None:
+    worse = Finding(check="non_inferiority", subject="all", measure="auc", outcome="stop", reason="worse: ...")
+    decision = Decision(
+        application=APPLICATION,
+        version="x",
+        promote=True,
+        reason="",
+        findings=(worse,),
+        champion="a",
+        override=OVERRIDE,
+    )
+    given = replace(decision, covered=decision.stops())
+    assert given.lets_through(date(2026, 12, 1))
+    assert not replace(given, champion="b").lets_through(date(2026, 12, 1))
+
+
+def test_an_override_of_before_covers_what_was_recorded_with_it(store: Store) -> None:
+    stopped = release(store, "aa", [PASS, STOP])
+    value = promote_by_hand(store, stopped, "this term only", OVERRIDE).to_json()
+    value.pop("covered")
+    older = Decision.from_json(value)
+    assert older.covered is None
+    assert older.lets_through(date(2026, 12, 1))
+    with pytest.raises(SchemaError, match="covered is no list of texts"):
+        Decision.from_json({**value, "covered": "all"})
+
+
+def test_a_clock_that_is_set_back_makes_no_override_count_again(store: Store) -> None:
+    stopped = release(store, "aa", [PASS, STOP])
+    today = today_utc()
+    promote_by_hand(store, stopped, "today only", replace(OVERRIDE, until=today.isoformat()))
+    promote_by_hand(store, release(store, "bb", [PASS]), "something else")
+    roll_back(store, APPLICATION, "it counts today", stopped.version)
+    promote_by_hand(store, release(store, "cc", [PASS]), "something else")
+    other = DecisionRecords(store).latest(APPLICATION, f"{APPLICATION}-cc0000000000")
+    assert other is not None
+    stamp = f"{today + timedelta(days=3):%Y%m%d}T100000.000000Z"  # decided by a clock that was right
+    store.write_record(f"releases/{APPLICATION}/decisions/{other.version}/{stamp}.json", other.to_json())
+    with pytest.raises(GateStoppedError, match=f"EXPIRED on {today}"):
+        roll_back(store, APPLICATION, "and not with the clock set back", stopped.version)
+    with pytest.raises(ConfigError, match=rf"is recorded for {today + timedelta(days=3)}, later than this machine's"):
+        roll_back(store, APPLICATION, "now", stopped.version, replace(OVERRIDE, until=today.isoformat()))
+
+
 def test_what_the_gate_does_not_stop_needs_no_override_and_takes_none(store: Store) -> None:
     warned = release(store, "aa", [WARN])
     with pytest.raises(ConfigError, match="there is nothing to override"):
@@ -139,6 +204,54 @@ def test_a_release_that_no_run_decided_on_is_judged_by_the_findings_that_it_carr
     empty = judged_by_itself(store, release(store, "cc", [], decided=False))
     assert empty.outcome == "stop"
     assert empty.reasons("stop") == ["fairness.json: it has no findings, so nothing was judged"]
+
+
+def rewritten(store: Store, draft: Release, reports: Mapping[str, Any], config: Mapping[str, Any]) -> Release:
+    """Publish a release with these reports, made with this configuration."""
+    with store.scratch() as folder:
+        for name, report in reports.items():
+            (folder / name).write_text(json.dumps(report))
+        (folder / "bundle.json").write_text(json.dumps([*reports.values()]))
+        return store.publish(replace(draft, ref=PENDING, lineage=Lineage(config=config)), folder)
+
+
+def test_what_the_leakage_stage_found_is_known_of_a_release_that_no_run_decided_on(store: Store) -> None:
+    draft = release(store, "aa", [PASS], decided=False)
+    passed = {"findings": [PASS.to_json()]}
+    leak = Finding(check="leakage", subject="all", measure="students", outcome="stop", reason="9 students are in both")
+    reports = {"metrics.json": passed, "fairness.json": passed, "leakage.json": {"findings": [leak.to_json()]}}
+    found = rewritten(store, draft, reports, {})
+    assert judged_by_itself(store, found).reasons("stop") == ["9 students are in both"]
+    with pytest.raises(GateStoppedError, match="9 students are in both"):
+        promote_by_hand(store, found, "by hand")
+    older = rewritten(store, draft, {name: one for name, one in reports.items() if name != "leakage.json"}, {})
+    assert judged_by_itself(store, older).outcome == "warn"  # as ever: it was not compared
+
+
+USELESS = "The model is useless: it gives every answer the same probability."
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence", "outcome"),
+    [
+        ({"useless": "stop"}, USELESS, "stop"),
+        ({"useless": "warn"}, USELESS, "warn"),
+        ({}, USELESS, "warn"),  # of before there was the setting
+        ({"useless": "stop"}, "The model is useless at the threshold 0.5: balanced accuracy 0.500.", "warn"),
+    ],
+)
+def test_a_useless_model_follows_the_setting_that_its_release_was_made_with(
+    store: Store, config: dict[str, Any], sentence: str, outcome: str
+) -> None:
+    draft = release(store, "aa", [PASS], decided=False)
+    said = Finding(check="level", subject="all", measure="", outcome="warn", reason=sentence)
+    reports = {
+        "metrics.json": {"findings": [PASS.to_json()], "useless": sentence},
+        "fairness.json": {"findings": [PASS.to_json(), said.to_json()], "useless": sentence},
+    }
+    decision = judged_by_itself(store, rewritten(store, draft, reports, config))
+    assert [f.outcome for f in decision.findings if f.reason == sentence] == [outcome]
+    assert decision.outcome == outcome
 
 
 @pytest.mark.parametrize("lacking", ["fairness.json", "metrics.json"])

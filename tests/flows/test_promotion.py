@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -132,6 +133,53 @@ def test_an_error_that_may_pass_puts_no_other_release_in_its_place(
         registry.history("knowledge_tracing")
     registry.promote(champion, "said anew")  # what the message advises
     assert len(registry.history("knowledge_tracing")) == before + 1
+
+
+@pytest.mark.parametrize("useless", ["stop", "warn"])
+def test_what_follows_from_a_useless_first_release_is_a_setting(
+    released: Released, tmp_path: Path, useless: Literal["stop", "warn"]
+) -> None:
+    store = Settings(store=str(tmp_path / "store"), cache=tmp_path / "cache", keys=released.settings.keys).open_store()
+    outcome = released.summary.outcome
+    for artifact in (outcome.release, *reports_of(outcome).values()):
+        folder = Path("artifacts") / artifact.sha256
+        shutil.copytree(Path(released.settings.store) / folder, tmp_path / "store" / folder)
+    application = load_application("knowledge_tracing")
+    key, config = released.settings.read_signing_key(), DeployConfig(useless=useless)
+    sentence = "The model is useless: it gives every answer the same probability. Nobody is served by that."
+    reports = {outcome.evaluation.sha256: "metrics.json", outcome.fairness.sha256: "groups.json"}
+    folder_of = Store.folder
+
+    def constant(store: Store, artifact: Artifact) -> Path:
+        """Return the folder as it would be had the model been a constant."""
+        if artifact.sha256 not in reports:
+            return folder_of(store, artifact)
+        target = tmp_path / artifact.kind
+        shutil.copytree(folder_of(store, artifact), target, dirs_exist_ok=True)
+        path = target / reports[artifact.sha256]
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"useless": sentence}))
+        return target
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "folder", constant)
+        decision = promote_if_better(store, application, outcome, signing_key=key, config=config)
+    assert decision.promote == (useless == "warn")
+    assert [f.outcome for f in decision.findings if f.reason == sentence] == [useless]
+    current = ReleaseRegistry(store).current(application.name)
+    assert (current is None) == (useless == "stop")
+    records, version = DecisionRecords(store), outcome.release.version
+    assert promote_if_better(store, application, outcome, signing_key=key, config=config).promote  # as it really is
+    times = records.times(application.name, version)
+    assert len(times) == 2
+    promote_if_better(store, application, outcome, signing_key=key, config=config)
+    assert records.times(application.name, version) == times  # nothing new was found
+    with pytest.MonkeyPatch.context() as patch:  # it serves, and something is found out about it
+        patch.setattr(Store, "folder", constant)
+        again = promote_if_better(store, application, outcome, signing_key=key, config=config)
+    assert again.promote
+    assert ("; by now the gate stops it: The model is useless" in again.reason) == (useless == "stop")
+    assert len(records.times(application.name, version)) == 3
+    assert records.latest(application.name, version) == replace(again, findings=tuple(worst_first(again.findings)))
 
 
 @pytest.mark.multiprocess

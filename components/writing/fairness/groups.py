@@ -22,6 +22,7 @@ from components.writing.fairness.explained import Explained, explained_by
 from components.writing.fairness.measures import (
     FROM_ZERO,
     OF_TWO_RATERS,
+    SHARES,
     SUMMARIES,
     WritingRows,
     measures_of,
@@ -89,6 +90,7 @@ def compare_groups(
         confidence=config.confidence,
         from_zero=FROM_ZERO,
         summaries=SUMMARIES,
+        shares=SHARES,
     )
     return WritingComparison(
         groups=comparison,

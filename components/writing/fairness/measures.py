@@ -39,6 +39,7 @@ MEANINGS = {
     "for the prompt; 0 over all students of the groups shown (difference of standardised means, RSMTool)",
     "abstained": "share of responses that the model gave no score",
 }
+SHARES = ("exact", "human_exact", "adjacent", "abstained")
 FROM_ZERO = ("dsm",)
 OF_TWO_RATERS = ("human_qwk", "human_pearson", "human_exact", "prmse")
 """Measures that need double-scored responses."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from components.fairness.intersections import Values, cells_of, names_left_out, students_kept
+from components.fairness.intersections import Values, cells_of, left_out_of, names_left_out
 from components.writing.fairness.config import WritingFairnessConfig
 from components.writing.fairness.groups import WritingComparison, compare_groups
 from components.writing.fairness.measures import WritingRows
@@ -40,8 +40,8 @@ def tables_of(
     students = int(rows.student.max()) + 1
     answers = np.bincount(rows.student[rows.is_graded], minlength=students)
     sizes = {"min_students": config.min_students, "min_scored": config.min_scored}
-    every = np.maximum(answers, np.bincount(rows.student, minlength=students) > 0)  # abstentions are counted as well
-    kept = students_kept(attributes, wanted, every, **sizes)
+    there = np.bincount(rows.student, minlength=students) > 0  # abstentions are counted as well
+    kept = np.flatnonzero(~left_out_of(attributes, wanted, answers, **sizes) & there)
     number = np.full(students, -1)
     number[kept] = np.arange(len(kept))
     its = _at(rows, number)
@@ -49,7 +49,7 @@ def tables_of(
     for name in wanted:
         values, hidden = cells_of(name, attributes, kept, answers, **sizes)
         one = compare_groups(its, values, config, hidden=hidden)
-        left_out = names_left_out(name, attributes, kept, every)
+        left_out = names_left_out(name, attributes, kept, there.astype(np.int64))
         found[name] = replace(one, groups=one.groups.with_left_out(left_out))
     return WritingTables(attributes=found, useless=_useless(its, len(kept), config))
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import polars as pl
 
 from components.errors import NotEnoughDataError
-from components.mitigation.reweighing import check_attribute, classes_of, weights_of, write_weights
+from components.mitigation.attributes import values_of
+from components.mitigation.reweighing import classes_of, weights_of, write_weights
 from components.parquet import write_parquet
 from components.preprocess.split import SPLITS, TRAIN
 from components.writing.codec import FEATURES, Codec, Row, Rubric
@@ -89,9 +90,8 @@ def write_dataset(source: Path, target: Path, config: WritingPreprocessConfig) -
 def _weigh(train: pl.DataFrame, source: Path, target: Path, config: WritingPreprocessConfig) -> None:
     """Write the weights of training responses by group and score, within each prompt unless prompts are pooled."""
     students = pl.read_parquet(source / STUDENTS)
-    check_attribute(students.columns, config.reweigh)
-    groups = students.select("student", pl.col(config.reweigh.by).cast(pl.String).alias("group"))
-    group_N = train.join(groups, on="student", how="left", maintain_order="left")["group"].to_list()
+    by = config.reweigh.by
+    group_N = values_of(students, train["student"], by, f"preprocess.reweigh.by is {by!r}")
     blocks = pl.Series([0] * train.height) if config.pool_prompts else train["prompt"].rank("dense")
     block_N, score_N = blocks.to_numpy().astype(np.int64), train["score"].to_numpy()
     label_N = np.zeros(train.height, np.int64)

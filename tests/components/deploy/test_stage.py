@@ -33,7 +33,7 @@ def with_int8(released: Released, tmp_path_factory: pytest.TempPathFactory) -> t
     run, config = open_application("knowledge_tracing", "small", overrides, settings=settings)
     outcome = released.summary.outcome
     model = run(export, outcome.dataset, outcome.checkpoint, config.export)
-    release = run(deploy, model, outcome.dataset, outcome.evaluation, outcome.fairness, config.deploy)
+    release = run(deploy, model, outcome.dataset, outcome.evaluation, outcome.fairness, config.deploy, outcome.leakage)
     return run, model, release
 
 
@@ -125,5 +125,8 @@ def test_a_release_names_what_it_was_made_from(
         "OnnxModel": model.sha256,
         "Evaluation": outcome.evaluation.sha256,
         "FairnessReport": outcome.fairness.sha256,
+        "LeakageReport": outcome.leakage.sha256,
     }
+    leaks = released.store.folder(outcome.leakage) / "leakage.json"
+    assert (bundle_folder / "leakage.json").read_bytes() == leaks.read_bytes()
     assert release.verdict == outcome.fairness.verdict

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from components.evaluate.bootstrap import (
@@ -18,6 +19,7 @@ from components.evaluate.bootstrap import (
     intervals_of,
     resampled_students,
 )
+from components.evaluate.measures import SHARES
 
 Rows = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
@@ -167,3 +169,28 @@ def test_two_hundred_resamples_of_a_hundred_thousand_answers_take_under_three_cp
     found = metric_intervals(label, probability, student, resamples=200, confidence=0.95, seed=0)
     assert time.process_time() - clock < 3.0
     assert found["auc"].undefined == 0
+
+
+def test_a_perfect_share_has_the_exact_end_of_clopper_and_pearson_in_place_of_no_width() -> None:
+    """The exact binomial interval of n successes in n students, and of none, by scipy."""
+    for n in (2, 10, 240):
+        exact = binomtest(n, n).proportion_ci(0.95, method="exact")
+        found = interval_of(np.ones(200), confidence=0.95, clusters=n, is_share=True)
+        assert [found.low, found.high] == pytest.approx([exact.low, 1.0], abs=1e-12)
+        none = interval_of(np.zeros(200), confidence=0.95, clusters=n, is_share=True)
+        assert [none.low, none.high] == pytest.approx([0.0, 1.0 - exact.low], abs=1e-12)
+    plain = interval_of(np.ones(200), confidence=0.95, clusters=10)  # a difference, say
+    assert (plain.low, plain.high) == (1.0, 1.0)
+    inside = interval_of(np.full(200, 0.5), confidence=0.95, clusters=10, is_share=True)  # all alike, but at no end
+    assert (inside.low, inside.high) == (0.5, 0.5)
+
+
+def test_a_perfect_models_figures_have_a_width_and_its_errors_none() -> None:
+    label = np.tile([0.0, 1.0], 60)
+    student = np.repeat(np.arange(12), 10)
+    drawn = drawn_metrics(label, label * 0.8 + 0.1, student, resamples=50, seed=0)
+    found = intervals_of(drawn, confidence=0.95, clusters=12, shares=SHARES)
+    for name in ("auc", "accuracy"):
+        assert found[name].low == pytest.approx(0.025 ** (1 / 12))
+        assert found[name].high == 1.0
+    assert found["brier"].low == found["brier"].high == pytest.approx(0.01)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.evaluate.curves import Roc, RocRows, roc_of
-from components.fairness.abroca import Abroca, abroca_of, area_between, areas_drawn, randomisation_p
+from components.fairness.abroca import Abroca, abroca_of, area_between, areas_drawn, corrected, randomisation_p
 
 Points = list[tuple[Fraction, Fraction]]
 
@@ -170,3 +170,19 @@ def test_a_group_without_a_class_or_with_one_student_has_no_area() -> None:
     ok = RocRows(right[~own], score[~own], student[~own])
     undefined = abroca_of(ok, second, few, together, own, confidence=0.95, resamples=19, seed=0)
     assert undefined.status == "not_estimable"
+
+
+def test_p_values_of_several_pairs_are_holms() -> None:
+    """By hand: 4 x 0.005; 3 x 0.01; 2 x 0.03; and no less than the one before (0.06)."""
+
+    def area(p: float) -> Abroca:
+        return Abroca(status="ok", value=0.1, low=0.05, high=0.2, p=p, resamples=199)
+
+    none = Abroca(status="too_few")
+    found = corrected([area(0.03), none, area(0.005), area(0.04), area(0.01)], 0.95)
+    assert [one.p_holm for one in found] == [pytest.approx(p) if p else None for p in (0.06, None, 0.02, 0.06, 0.03)]
+    assert [one.low for one in found] == [0.0, None, 0.05, 0.0, 0.05]
+    assert [one.p for one in found] == [0.03, None, 0.005, 0.04, 0.01]
+    (alone,) = corrected([area(0.03)], 0.95)
+    assert (alone.p_holm, alone.low) == (0.03, 0.05)
+    assert corrected([area(0.6), area(0.9)], 0.95)[0].p_holm == 1.0

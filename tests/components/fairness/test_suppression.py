@@ -93,6 +93,17 @@ def test_the_few_students_of_small_groups_are_left_out_of_every_table() -> None:
     assert not nobody_small.any()
 
 
+def test_who_has_no_scored_row_makes_no_group_larger_and_goes_with_it() -> None:
+    """Group 2 has 14 students, 8 of them with rows: its figures are of 8, and totals less the others' would be them."""
+    gender = np.repeat([0, 1, 2], [60, 60, 14])
+    rows = np.full(134, 20)
+    rows[128:] = 0
+    out = set_aside({"gender": gender}, rows, min_students=10, min_scored=100)
+    assert out[120:].all()
+    assert (out & (rows > 0)).sum() == 10  # two more are drawn, so that what is left over is of enough who count
+    assert not set_aside({"gender": gender}, np.full(134, 20), min_students=10, min_scored=100).any()
+
+
 def test_who_is_left_out_at_random_makes_no_group_too_small() -> None:
     gender = np.array([0] * 10 + [1] * 100 + [2] * 3)  # a group that has just enough
     out = set_aside({"gender": gender}, np.full(113, 10), min_students=10, min_scored=100)

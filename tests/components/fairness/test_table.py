@@ -8,8 +8,9 @@ import pytest
 
 from components.errors import ConfigError, SchemaError
 from components.fairness.config import FairnessConfig
-from components.fairness.gate import judge
+from components.fairness.gate import attributes_to_compare, judge, parts_of_all
 from components.fairness.groups import ScoredRows, compare_groups
+from components.fairness.intersections import cell_name
 from components.fairness.report import details_json, report_json
 from components.fairness.table import Tables, tables_of
 
@@ -46,10 +47,38 @@ def test_an_intersection_is_an_attribute_of_its_own_with_every_figure(simulate: 
     pair = report["attributes"]["gender"]["pairs"][0]
     assert (pair["first"], pair["second"], pair["abroca"]["status"]) == ("f", "m", "ok")
     assert 1 / 41 - 1e-4 <= pair["abroca"]["p"] <= 1
+    assert pair["abroca"]["p_holm"] == pair["abroca"]["p"]  # of one pair
+    crossed = [one["abroca"] for one in report["attributes"]["gender & band"]["pairs"]]
+    assert all(one["p"] <= one["p_holm"] <= 1.0 for one in crossed)
+    assert min(one["p_holm"] for one in crossed) == pytest.approx(min(1.0, 6 * min(o["p"] for o in crossed)), abs=1e-3)
     assert pair["abroca"]["resamples"] == 40
     summary = report["attributes"]["gender & band"]["summary"]["auc_gap"]
     assert summary["status"] == "ok"
     assert summary["low"] <= summary["value"] <= summary["high"]
+
+
+def test_cells_whose_names_read_alike_are_kept_apart(simulate: Simulate) -> None:
+    rows = simulate(160, 20, 0)
+    first, second = ["a", "a & b"] * 80, ["b & c"] * 80 + ["c"] * 80
+    found = tables_of(rows, {"x": first, "y": second}, ["x & y"], QUICK).attributes["x & y"].comparison
+    names = ['a & "b & c"', "a & c", '"a & b" & "b & c"', '"a & b" & c']
+    assert sorted(g.name for g in found.groups) == sorted(names)
+    assert [g.students for g in found.groups] == [40] * 4
+    assert cell_name(("a", 'b" & c')) == 'a & "b"" & c"'
+    assert (cell_name(("unknown", "unknown")), cell_name(("a & b",))) == ("unknown", "a & b")
+
+
+def test_an_attribute_with_the_separator_in_its_name_can_be_crossed_unless_two_read_alike(simulate: Simulate) -> None:
+    rows = simulate(80, 20, 0)
+    values = {"a": ["u", "v"] * 40, "b & c": ["x"] * 40 + ["y"] * 40}
+    found = tables_of(rows, values, ["a & b & c"], QUICK).attributes["a & b & c"].comparison
+    assert [g.name for g in found.groups] == ["u & x", "u & y", "v & x", "v & y"]
+    config = FairnessConfig(attributes=("a & b & c",))
+    assert attributes_to_compare(config, list(values)) == (["a & b & c"], [])
+    assert parts_of_all(["a & b & c"], list(values)) == ["a", "b & c"]
+    more = {**values, "a & b": ["s", "t"] * 40, "c": ["p"] * 40 + ["q"] * 40}
+    with pytest.raises(ConfigError, match=r"reads as \('a', 'b & c'\) and as \('a & b', 'c'\)"):
+        tables_of(rows, more, ["a & b & c"], QUICK)
 
 
 @pytest.mark.parametrize("name", ["age", "gender & age", "gender & gender", "gender & band & town", ""])

@@ -125,7 +125,7 @@ def test_the_exported_graph_answers_as_torch_does(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "values", "told"),
     [
-        (KnowledgeTracingTrainConfig, {"kind": "threshold"}, "expected 'none' or 'affine'"),
+        (KnowledgeTracingTrainConfig, {"kind": "threshold"}, "expected 'none', 'affine' or 'affine_by_group'"),
         (KnowledgeTracingTrainConfig, {"kind": "affine", "by": "gender"}, "postprocess.by: unknown key"),
         (KnowledgeTracingTrainConfig, {"min_scored": 5}, "min_scored is 5; expected at least 20"),
         (TrainConfig, {"kind": "affine"}, "postprocess: unknown key"),

@@ -40,6 +40,19 @@ def test_a_small_group_is_in_no_other_attributes_table(grade: Grade) -> None:
     assert told == [1, 0]
 
 
+def test_a_group_that_is_small_by_scored_students_alone_is_in_no_table_either(grade: Grade) -> None:
+    """Of 14 students of group x 6 or more have no score: what totals leave over would be the figures of 8."""
+    rows = grade(214, 1)
+    graded = rows.is_graded.copy()
+    graded[np.isin(rows.student, np.arange(208, 214))] = False
+    rows = dataclasses.replace(rows, is_graded=graded)
+    values = {"gender": ["f", "m"] * 100 + ["x"] * 14, "band": ["p", "q"] * 107}
+    found = tables_of(rows, values, ["gender", "band"], QUICK).attributes
+    students = [sum(g.students or 0 for g in one.groups.groups) for one in found.values()]
+    assert students[0] == students[1] == graded.sum() - QUICK.min_scored  # of a response each: enough
+    assert [sum(g.status == "too_few" for g in one.groups.groups) for one in found.values()] == [1, 0]
+
+
 def test_distributions_are_shares_by_tenth_and_hide_few_students(grade: Grade) -> None:
     rows = grade(400, 2, prompts=1)
     config = dataclasses.replace(QUICK, min_scored=10)
