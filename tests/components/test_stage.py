@@ -166,8 +166,8 @@ def test_processor_time_counts_this_process_and_its_children_and_no_waiting() ->
     before = components.stage._cpu_seconds()
     exec(work(0.2))
     subprocess.run([sys.executable, "-S", "-c", work(0.1)], check=True)
-    time.sleep(0.3)
-    assert 0.29 < components.stage._cpu_seconds() - before < 0.55
+    time.sleep(0.7)
+    assert 0.29 < components.stage._cpu_seconds() - before < 0.95
 
 
 @pytest.mark.parametrize(
