@@ -13,7 +13,7 @@ from components.errors import ArtifactMissingError, ConfigError, DigestMismatchE
 from components.gate.decision import Decision, Finding, findings_of
 from components.gate.override import Override, today_utc
 from components.gate.records import DecisionRecords
-from components.secrets import SecretKey
+from components.signing import Key
 from components.store import Store
 from flows.judging import error_finding, findings_on
 from flows.pipeline import Outcome
@@ -36,7 +36,7 @@ def promote_if_better(
     application: Application,
     outcome: Outcome,
     *,
-    signing_key: SecretKey,
+    signing_key: Key,
     config: Any,  # the application's configuration of a release
 ) -> Decision:
     """Decide whether the release of a run takes over from the application's champion, and let it.
@@ -58,7 +58,7 @@ def _promote_if_better(
     store: Store,
     application: Application,
     outcome: Outcome,
-    signing_key: SecretKey,
+    signing_key: Key,
     config: Any,  # as above
 ) -> Decision:
     release, registry, records = outcome.release, ReleaseRegistry(store), DecisionRecords(store)
@@ -135,7 +135,7 @@ def _beside(
     application: Application,
     outcome: Outcome,
     champion: Pointer | None,
-    signing_key: SecretKey,
+    signing_key: Key,
     config: Any,  # as above
 ) -> list[Finding]:
     """Return the findings beside the champion. Never raises: what cannot be compared is a stop."""
