@@ -100,6 +100,7 @@ def run_request(
             outcome,
             signing_key=settings.trusted_keys(),
             config=config.deploy,
+            by=f"run {run}",
         )
         folder = (store.local_root or store.cache) / "runs" / run
         summary = RunSummary(
