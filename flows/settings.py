@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     overrides: Path = Field(default_factory=lambda: user_data_path("homeroom") / "overrides")
     """HOMEROOM_OVERRIDES: folder in which `homeroom serve` keeps teachers' overrides, one folder per application; it
     holds students' texts."""
+    notify: str = ""
+    """HOMEROOM_NOTIFY: a Prefect notification block, e.g. `slack-webhook/district`, that is told every outcome."""
     one_writer: bool = False
     """HOMEROOM_ONE_WRITER: 1 says that one process at a time writes into a store that ignores conditional writes."""
     pseudonym_key: SecretStr | None = None
@@ -115,6 +117,10 @@ class Settings(BaseSettings):
         path = self.keys / f"releases-{key.id}{''.join(f'-{one.id}' for one in keys.secret)}.keys"
         write_line(path, *key_lines(keys), mode=0o600 if keys.secret else 0o644)
         return path
+
+    def approver_key_file(self, name: str) -> Path:
+        """Return where an approver's private key is, if it is in the folder of keys."""
+        return self.keys / f"approver-{name}.ed25519"
 
     def pseudonym_key_file(self) -> Path:
         """Return a file that holds the key of pseudonyms, likewise."""
