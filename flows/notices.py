@@ -3,7 +3,10 @@
 The block is loaded late, and one that fails stops nothing: what happened is in the store.
 """
 
+import asyncio
+import inspect
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import click
@@ -39,10 +42,22 @@ def tell(
     if not settings.notify:
         return
     try:
-        block = _block(settings.notify)
-        block.notify(f"{version}: {outcome}. {reason}", subject=f"homeroom {application}: {outcome}")
+        block = _waited_for(_block(settings.notify))
+        _waited_for(block.notify(f"{version}: {outcome}. {reason}", subject=f"homeroom {application}: {outcome}"))
     except Exception as error:  # whatever the block, Prefect or the way to it raises
         say(f"the notification to {settings.notify} could not be sent ({type(error).__name__})")
+
+
+def _waited_for(value: Any) -> Any:  # Any: what Prefect returns, which depends on where it is called
+    """Return a value, or what comes of one that has to be awaited."""
+    if not inspect.isawaitable(value):
+        return value
+
+    async def wait() -> Any:
+        return await value
+
+    with ThreadPoolExecutor(1) as thread:  # this one may have an event loop that is at work
+        return thread.submit(asyncio.run, wait()).result()
 
 
 def _block(name: str) -> Any:  # Any: a block of any of Prefect's notification types
