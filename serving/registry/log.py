@@ -142,9 +142,15 @@ class PointerLog:
         return max(self.numbers(), default=0)
 
     def numbers(self) -> list[int]:
-        """Return the numbers of all entries, in order."""
+        """Return the numbers of all entries, in order.
+
+        A listing may be old: what follows its last entry is looked for by name.
+        """
         names = (path.rpartition("/")[2] for path in self._store.list_records(f"{self._folder}/log"))
-        return sorted(int(name.removesuffix(".json")) for name in names if _NAME.fullmatch(name))
+        found = sorted(int(name.removesuffix(".json")) for name in names if _NAME.fullmatch(name))
+        while self.body(following := found[-1] + 1 if found else 1) is not None:
+            found.append(following)
+        return found
 
     def body(self, number: int) -> bytes | None:
         """Return an entry's bytes, or None where there is none; one read."""
