@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 from components.app import Application
 from components.artifacts import Artifact, Lineage, Ref
 from components.secrets import SecretKey
+from components.signing import SigningKey
 from components.store import Store
 from components.tombstones import Tombstones
 
@@ -94,7 +95,7 @@ class Work:
     """Shows one line of progress. Never give it a student's text or id."""
     _application: Application | None
     _pseudonym_key: SecretKey | None
-    _signing_key: SecretKey | None
+    _signing_key: SigningKey | None
     _erased: Tombstones | None = None
 
     @property
@@ -113,7 +114,7 @@ class Work:
         return _declared(self._erased, "pseudonym_key")
 
     @property
-    def signing_key(self) -> SecretKey:
+    def signing_key(self) -> SigningKey:
         """The key that signs releases; declare `uses_signing_key` to read it."""
         return _declared(self._signing_key, "signing_key")
 

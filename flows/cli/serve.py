@@ -73,7 +73,7 @@ def serve(release: str, host: str, port: int, overrides: bool) -> None:
             store.folder(found),
             port or None,
             host,
-            key_file=settings.signing_key_file(),
+            key_file=settings.release_key_file(),
             environment=environment,
         ) as server,
     ):

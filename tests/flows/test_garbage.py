@@ -125,18 +125,6 @@ def test_a_run_afterwards_skips_what_was_kept_and_makes_the_rest_again_with_the_
     serves(settings)
 
 
-@pytest.fixture(scope="module")
-def second_release(released: Released, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Return a store in which a second release serves, and that release's version."""
-    home = tmp_path_factory.mktemp("second")
-    settings = Settings(store=str(home / "store"), cache=home / "cache", keys=released.settings.keys)
-    shutil.copytree(released.untouched, settings.store)
-    request = replace(released.summary.request, overrides=(*released.summary.request.overrides, "train.max_epochs=1"))
-    second = run_request(request, settings).outcome.release
-    ReleaseRegistry(settings.open_store()).promote(second, "by hand")
-    return home / "store", second.version
-
-
 @pytest.fixture
 def two_releases(released: Released, second_release: tuple[Path, str], tmp_path: Path) -> tuple[Settings, str, str]:
     """Return settings over a copy of it where everything is old, and the versions of both releases."""
@@ -160,14 +148,19 @@ def test_after_it_the_release_serves_and_the_one_before_comes_back(two_releases:
     serves(settings, first)
 
 
+def forget_that_it_served(store: Store, version: str) -> None:
+    """Delete the entries of the log that name a release, as if it had never served."""
+    for path in store.list_records(f"releases/{APPLICATION}/log"):
+        if version in str(store.read_record(path)["champion"]):
+            store.delete_record(path)
+
+
 def test_a_release_that_never_served_goes_only_when_asked_for(two_releases: tuple[Settings, str, str]) -> None:
     settings, first, _ = two_releases
     store = settings.open_store()
     registry = ReleaseRegistry(store)
     release = registry.find(first)
-    for path in store.list_records(f"releases/{APPLICATION}/history"):
-        if first in path:
-            store.delete_record(path)  # as if it had never served
+    forget_that_it_served(store, first)
     assert not any(one.artifact == release.sha256 for one in garbage_of(store, ALL))
     retention = replace(ALL, drop_unserved=True)
     assert {one.kind for one in garbage_of(store, retention)} >= {"release", "run", "artifact"}
@@ -182,9 +175,7 @@ def test_a_release_that_never_served_goes_only_when_asked_for(two_releases: tupl
 def test_the_latest_run_of_a_schedule_stays(two_releases: tuple[Settings, str, str], released: Released) -> None:
     settings, first, _ = two_releases
     store = settings.open_store()
-    for path in store.list_records(f"releases/{APPLICATION}/history"):
-        if first in path:
-            store.delete_record(path)
+    forget_that_it_served(store, first)
     retention = replace(ALL, drop_unserved=True)
     assert any(one.kind == "run" for one in garbage_of(store, retention))
     assert not any(one.kind == "run" for one in garbage_of(store, retention, scheduled=[released.summary.request]))
