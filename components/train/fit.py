@@ -13,7 +13,7 @@ import torch
 import trainer as tr
 from components.app import Application
 from components.config import make_config
-from components.errors import TrainingFailedError
+from components.errors import ConfigError, TrainingFailedError
 from components.mitigation.postprocess import Postprocessed, sentence_of, write_postprocess
 from components.train.agreement import Agreement
 from components.train.estimator import Estimator
@@ -39,6 +39,7 @@ def fit(job: Job) -> Result:
     torch.set_num_threads(config.threads)
     tr.seed_everything(config.seed, verbose=False)
     model = application.part(application.model).for_training(Path(job.dataset), config)
+    check_postprocess(model, config)
     if isinstance(model, Estimator):
         return _estimated(model, job)
     data = application.part(application.data).for_training(Path(job.dataset), config)
@@ -106,6 +107,20 @@ def fit(job: Job) -> Result:
         history.write(folder / HISTORY_FILE)
         result.write(folder)
     return result
+
+
+def check_postprocess(model: object, config: Any) -> None:  # Any: the application's training configuration
+    """Refuse a post-processor that the configuration asks for and the model knows nothing of.
+
+    Raises:
+        ConfigError: an application of one's own, begun before there was this kind, would go without it unsaid.
+    """
+    kind = getattr(getattr(config, "postprocess", None), "kind", "none")
+    if kind != "none" and not (isinstance(model, Postprocessed) and model.is_postprocessed):
+        raise ConfigError(
+            f"train.postprocess.kind is {kind!r}, which {type(model).__name__} does not know of; expected a model that "
+            "maps its answers so. Set kind to 'none', or take the model of a newer homeroom as an example."
+        )
 
 
 def _application(package: str) -> Application:

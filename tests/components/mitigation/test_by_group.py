@@ -22,6 +22,7 @@ from components.mitigation.attributes import values_of
 from components.mitigation.config import MapGroupsConfig, PostprocessConfig
 from components.mitigation.groups import CAUTION, disagreement, groups_to_map, with_groups
 from components.mitigation.postprocess import by_group_json, postprocess_of, write_postprocess
+from components.train.fit import check_postprocess
 from flows.knowledge_tracing.codec import Candidate, Codec, Request, RequestWithGroup, Step
 from flows.knowledge_tracing.config import DktConfig
 from flows.knowledge_tracing.model import DeepKnowledgeTracing
@@ -105,6 +106,17 @@ def test_the_two_sections_have_to_agree() -> None:
     assert disagreement("", PostprocessConfig()) is None
     with pytest.raises(ConfigError, match=r"postprocess\.by: unknown key"):
         make_config(application.config, {"train": {"postprocess": {"by": "gender"}}})
+
+
+def test_a_model_that_knows_nothing_of_the_kind_is_refused_before_training() -> None:
+    """As of an application that was copied from knowledge tracing before there were maps by group."""
+    asked = SimpleNamespace(postprocess=PostprocessConfig(kind="affine_by_group"))
+    check_postprocess(network(BY_GROUP, ("f", "m")), asked)
+    check_postprocess(object(), SimpleNamespace(postprocess=PostprocessConfig()))
+    check_postprocess(object(), SimpleNamespace())
+    for model in (object(), network(asdict(PostprocessConfig()))):
+        with pytest.raises(ConfigError, match=r"kind is 'affine_by_group', which \w+ does not know of"):
+            check_postprocess(model, asked)
 
 
 def test_a_codec_that_knows_of_no_groups_is_refused() -> None:
