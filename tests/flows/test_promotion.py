@@ -141,7 +141,7 @@ def test_what_follows_from_a_useless_first_release_is_a_setting(
 ) -> None:
     store = Settings(store=str(tmp_path / "store"), cache=tmp_path / "cache", keys=released.settings.keys).open_store()
     outcome = released.summary.outcome
-    for artifact in (outcome.release, *reports_of(outcome).values()):
+    for artifact in (outcome.release, outcome.logs, outcome.onnx, *reports_of(outcome).values()):
         folder = Path("artifacts") / artifact.sha256
         shutil.copytree(Path(released.settings.store) / folder, tmp_path / "store" / folder)
     application = load_application("knowledge_tracing")
