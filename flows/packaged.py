@@ -22,6 +22,8 @@ from flows.pipeline import Outcome
 ASKED = 64
 """So many requests are asked for the latency at least, the golden ones in turn."""
 PREDICT = "/predict"
+PACKAGED = ("ingest", "export", "replay")
+"""What is looked at; an error finding names one of these."""
 
 
 def packaged_findings(

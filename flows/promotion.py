@@ -25,7 +25,7 @@ from components.gate.useless import Severity, own_findings
 from components.signing import Key
 from components.store import Store
 from flows.judging import error_finding, findings_on
-from flows.packaged import packaged_findings
+from flows.packaged import PACKAGED, packaged_findings
 from flows.pipeline import Outcome
 from serving.errors import BundleError, ReleaseNotFoundError
 from serving.registry import Pointer, ReleaseRegistry, this_person
@@ -38,6 +38,8 @@ BUNDLED = ("metrics.json", "fairness.json", "leakage.json")
 """The files of a release that have findings."""
 ALWAYS_BUNDLED = ("metrics.json", "fairness.json")
 """Those of them that every release has: where one has findings, so has the other."""
+ONCE = ("non_inferiority", "data", "parity", "replay", "latency")
+"""What is looked at once, before a release first serves; a later decision on it repeats what was found then."""
 MOST_TOLD = 3
 MOST_ATTEMPTS = 3
 """So often a run decides, where the champion changes meanwhile."""
@@ -173,14 +175,12 @@ def _as_before(
     records: DecisionRecords, draft: Decision, last: Decision | None, *, promote: bool, reason: str
 ) -> Decision:
     """Return what stands about a release that serves or served; it is recorded where something new was found."""
-    beside = () if last is None else tuple(f for f in last.findings if f.check == "non_inferiority")
-    decision = replace(
-        draft,
-        promote=promote,
-        reason=reason,
-        findings=(*draft.findings, *beside),
-        champion=None if last is None else last.champion,
-    )
+    decision = replace(draft, promote=promote, reason=reason)
+    if last is not None:
+        kept = tuple(f for f in last.findings if f.check in ONCE or (f.check == "error" and f.subject in PACKAGED))
+        decision = replace(
+            decision, findings=(*draft.findings, *kept), champion=last.champion, approvals=last.approvals
+        )
     if last is not None and {*decision.findings} == {*last.findings}:
         return replace(decision, decided=last.decided)
     if last is not None and (stops := decision.uncovered()):
