@@ -4,6 +4,7 @@ No process waits: the decision lies in the store, and whoever gives the last app
 """
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from components.artifacts import Release
 from components.errors import ConfigError, GateStoppedError
@@ -79,9 +80,30 @@ def give_word(
         return Said(decision=approved, approvals=tuple(counted), promoted=True)
 
 
-def waiting_for(store: Store, decision: Decision, trusted: Key) -> list[Approval]:
-    """Return what was said so far to a decision that waits, by people whose word counts."""
-    return ApprovalRecords(store, Approvers(store, trusted)).of(decision)
+def waiting(decision: Decision, days: int) -> Decision:
+    """Return a decision that would let its release serve as one that waits for people's approval."""
+    until = (today_utc() + timedelta(days=days)).isoformat()
+    people = "one person's approval" if decision.needs == 1 else f"the approval of {decision.needs} people"
+    reason = f"it waits for {people} until {until}: {decision.reason}"
+    return replace(decision, promote=False, until=until, reason=reason)
+
+
+def rejection_of(decision: Decision) -> Finding | None:
+    """Return the finding that a person rejected a release."""
+    return next((f for f in decision.findings if f.check == "approval" and f.outcome == "stop"), None)
+
+
+def require_approvals(decision: Decision, registry: ReleaseRegistry) -> None:
+    """Make sure that people approved a release that needs it, or that it served before (then they did)."""
+    if not decision.needs or len(decision.approvals) >= decision.needs:
+        return
+    if any(entry.version == decision.version for entry in registry.history(decision.application)):
+        return
+    raise GateStoppedError(
+        f"{decision.version} needs the approval of {decision.needs} (deploy.approvals) and has "
+        f"{len(decision.approvals)}: `homeroom approve {decision.version} --by NAME --reason ...`"
+        + (f", until {decision.until}." if decision.until else ", once a run has let it wait for that.")
+    )
 
 
 def _serve(store: Store, release: Release, approved: Decision, state: State | None) -> None:

@@ -5,7 +5,7 @@ Fails closed: what cannot be judged is a stop. Every decision is recorded beside
 
 import json
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from components.app import Application
@@ -24,6 +24,7 @@ from components.gate.records import DecisionRecords
 from components.gate.useless import Severity, own_findings
 from components.signing import Key
 from components.store import Store
+from flows.approving import rejection_of, require_approvals, waiting
 from flows.judging import error_finding, findings_on
 from flows.packaged import PACKAGED, packaged_findings
 from flows.pipeline import Outcome
@@ -41,6 +42,8 @@ ALWAYS_BUNDLED = ("metrics.json", "fairness.json")
 ONCE = ("non_inferiority", "data", "parity", "replay", "latency")
 """What is looked at once, before a release first serves; a later decision on it repeats what was found then."""
 MOST_TOLD = 3
+OVERRIDDEN_DAYS = 14
+"""How long a release that an override lets through waits for people, where it needs their approval as well."""
 MOST_ATTEMPTS = 3
 """So often a run decides, where the champion changes meanwhile."""
 
@@ -126,7 +129,7 @@ def _promote_if_better(
     champion_version = None if champion is None else champion.version
     if last is not None and last.champion == champion_version and last.can_be_approved(today_utc()):
         return last  # people have it before them: what they sign stays as it is
-    if last is not None and (rejected := _rejection(last)) is not None:
+    if last is not None and (rejected := rejection_of(last)) is not None:
         return _as_before(
             records, replace(draft, findings=(*draft.findings, rejected)), last, promote=False, reason=rejected.reason
         )
@@ -148,19 +151,6 @@ def _promote_if_better(
         last_number = 0 if state is None else state.number
         registry.promote(release, decision.reason, by=by, decision=decision.digest, expected=last_number)
     return decision
-
-
-def waiting(decision: Decision, days: int) -> Decision:
-    """Return a decision that would let its release serve as one that waits for people's approval."""
-    until = (today_utc() + timedelta(days=days)).isoformat()
-    people = "one person's approval" if decision.needs == 1 else f"the approval of {decision.needs} people"
-    reason = f"it waits for {people} until {until}: {decision.reason}"
-    return replace(decision, promote=False, until=until, reason=reason)
-
-
-def _rejection(decision: Decision) -> Finding | None:
-    """Return the finding that a person rejected a release."""
-    return next((f for f in decision.findings if f.check == "approval" and f.outcome == "stop"), None)
 
 
 def _latest(records: DecisionRecords, draft: Decision) -> Decision | None:
@@ -233,6 +223,9 @@ def promote_by_hand(
         override: lets a stopped release through; recorded with the decision and with the release.
         by: who says so; the system's user by default.
 
+    Returns:
+        the decision; it waits where an override is given and people have to approve as well.
+
     Raises:
         GateStoppedError: the gate stops it, and no override counts (any more); or it needs people's approval.
         StoreConflictError: somebody else changed what serves meanwhile.
@@ -245,25 +238,17 @@ def promote_by_hand(
         records = DecisionRecords(store)
         decision = records.latest(release.application, release.version) or judged_by_itself(store, release)
         decision = _let_through(records, decision, override)
-        _require_approvals(decision, registry)
+        if override is not None and decision.needs > len(decision.approvals):  # one person's word is not enough
+            current = registry.current(release.application)
+            champion = None if current is None else current.version
+            decision = replace(decision, champion=champion, reason=f"by hand: {reason}", by=by)
+            return records.add(waiting(decision, OVERRIDDEN_DAYS))
+        require_approvals(decision, registry)
         decision = replace(decision, promote=True, reason=f"by hand: {reason}", by=by, until="")
         store.verify(release)
         decision = records.add(decision)
         registry.promote(release, reason, override=_in_force(decision), by=by, decision=decision.digest, expected=seen)
         return decision
-
-
-def _require_approvals(decision: Decision, registry: ReleaseRegistry) -> None:
-    """Make sure that people approved a release that needs it, or that it served before (then they did)."""
-    if not decision.needs or len(decision.approvals) >= decision.needs:
-        return
-    if any(entry.version == decision.version for entry in registry.history(decision.application)):
-        return
-    raise GateStoppedError(
-        f"{decision.version} needs the approval of {decision.needs} (deploy.approvals) and has "
-        f"{len(decision.approvals)}: `homeroom approve {decision.version} --by NAME --reason ...`"
-        + (f", until {decision.until}." if decision.until else ", once a run has let it wait for that.")
-    )
 
 
 def put_beside(
@@ -287,7 +272,7 @@ def put_beside(
             registry.shadow(release, reason, by=by)
             return decision
         decision = _let_through(records, decision, override)
-        _require_approvals(decision, registry)
+        require_approvals(decision, registry)
         if override is not None or not decision.decided:
             decision = records.add(replace(decision, reason=f"canary by hand: {reason}", by=by))
         registry.canary(release, percent, reason, override=_in_force(decision), by=by, decision=decision.digest)
@@ -318,7 +303,7 @@ def roll_back(
             decision = judged_by_itself(store, release)  # it never served: this is no going back
         if decision is not None:
             decision = _let_through(records, decision, override)
-            _require_approvals(decision, registry)
+            require_approvals(decision, registry)
             if override is not None:
                 decision = records.add(replace(decision, promote=True, reason=f"rolled back to: {reason}", by=by))
         elif override is not None:

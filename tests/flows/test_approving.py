@@ -12,11 +12,13 @@ from click.testing import CliRunner, Result
 from components.artifacts import Release
 from components.errors import ConfigError, GateStoppedError, StoreConflictError
 from components.gate.decision import Decision, Finding
+from components.gate.override import today_utc
 from components.gate.records import DecisionRecords
 from components.store import Store
 from flows import approving
 from flows.__main__ import cli
-from flows.promotion import promote_by_hand, roll_back, waiting
+from flows.approving import waiting
+from flows.promotion import promote_by_hand, roll_back
 from flows.settings import Settings
 from serving.registry import ReleaseRegistry
 from tests.flows.test_override import APPLICATION, PASS, STOP, release
@@ -95,6 +97,22 @@ def test_by_hand_it_does_not_serve_before_and_comes_back_afterwards(store: Store
     promote_by_hand(store, release(store, "bb", [PASS]), "another")
     assert roll_back(store, APPLICATION, "it was better") is not None
     promote_by_hand(store, found, "once more")
+
+
+def test_an_override_of_the_gate_needs_the_approval_too(store: Store) -> None:
+    found = release(store, "aa", [STOP], decided=False)
+    draft = Decision(
+        application=APPLICATION, version=found.version, promote=False, reason="no", findings=(STOP,), needs=1
+    )
+    DecisionRecords(store).add(draft)
+    said("approvers", "add", "anna")
+    refused = homeroom("approve", "aa", "--by", "anna", "--reason", "fine")
+    assert "it is stopped (no)" in str(refused.exception)
+    until = today_utc().isoformat()
+    value = said("promote", "aa", "--override-by", "A. Mensah", "--reason", "this term", "--until", until)
+    assert (value["entry"], value["decision"]["status"]) == (None, "waits for approval")
+    entry = said("approve", "aa", "--by", "anna", "--reason", "fine")["entry"]
+    assert (entry["champion"]["version"], entry["override"]["by"]) == (found.version, "A. Mensah")
 
 
 def test_a_no_is_final_for_the_decision(store: Store) -> None:

@@ -12,9 +12,11 @@ import pytest
 from components.artifacts import Artifact
 from components.bundle import write_bundle_manifest
 from components.deploy.config import DeployConfig
+from components.gate.approval import Approvers
 from components.gate.decision import Finding
 from components.signing import SigningKey
 from components.store import Store
+from flows.approving import give_word
 from flows.operations import run_request
 from flows.packaged import data_finding, packaged_findings, parity_finding
 from flows.pipeline import Outcome
@@ -186,3 +188,18 @@ def test_a_run_that_needs_approval_ends_waiting_and_a_second_one_leaves_it_as_it
     assert ReleaseRegistry(settings.open_store()).current("knowledge_tracing") is None
     again = run_request(request, settings)
     assert again.decision.digest == first.decision.digest  # what people have before them stays
+    store, key = settings.open_store(), SigningKey(b"a" * 32)
+    Approvers(store, settings.trusted_keys()).add("anna", key.public, "root", settings.read_signing_key())
+    give_word(
+        store,
+        first.outcome.release,
+        "reject",
+        by="anna",
+        reason="one school's gap is new",
+        key=key,
+        trusted=settings.trusted_keys(),
+    )
+    rejected = run_request(request, settings)
+    assert (rejected.decision.status, rejected.decision.promote) == ("stopped", False)
+    assert rejected.decision.reason == "rejected by anna: one school's gap is new"
+    assert ReleaseRegistry(store).current("knowledge_tracing") is None
