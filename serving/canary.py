@@ -6,7 +6,7 @@ into no log, no metric, no file. A request without it is answered by the champio
 
 import hashlib
 
-HEADER = "homeroom-student"
+HEADER = "Homeroom-Student"
 LONGEST = 200
 """Characters of a pseudonym; a longer one is read as none."""
 PARTS = 10_000

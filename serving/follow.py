@@ -278,8 +278,10 @@ class Follower:
             before.shadow.close()
         if champion.bundle is not None and champion.bundle is not before.champion.bundle:
             self._metrics.swap(champion.bundle.version)
-        log.info("Answering by entry %d: %s", state.number, state.sentence())
-        self._write_down(state)
+        if before.entry != state.number:
+            log.info("Answering by %s", state.sentence())
+            self._write_down(state)
+            self._server.changed()
         if problems:
             self._again(problems)
         else:

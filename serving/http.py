@@ -287,9 +287,7 @@ async def _answer_list(body: bytes, live: Live, found: Observed) -> bytes:
     failures = [r for r in results if isinstance(r, ServingError)]
     if failures and (found.slot == "challenger" or _all_ours(failures, len(results))):
         raise failures[0]
-    texts = [
-        b'{"error":%b}' % _failure(r) if isinstance(r, ServingError) else b'{"answer":%b}' % r[1] for r in results
-    ]
+    texts = [b'{"error":%b}' % _failure(r) if isinstance(r, ServingError) else b'{"answer":%b}' % r[1] for r in results]
     text = b'{"release":"%b","results":[%b]}' % (loaded.version.encode(), b",".join(texts))
     pairs = [(item, r[0]) for item, r in zip(items, results, strict=True) if not isinstance(r, ServingError)]
     found.requests, found.answers = tuple(item for item, _ in pairs), tuple(plain for _, plain in pairs)

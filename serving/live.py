@@ -105,12 +105,12 @@ def read_settings(settings: Callable[[], ServiceSettings]) -> ServiceSettings | 
     except ValidationError as error:
         names = sorted({f"HOMEROOM_{one['loc'][0]}".upper() for one in error.errors(include_input=False)})
         reason = f"{', '.join(names)} cannot be read; serving/settings.py says what each may be. Mend or unset it."
+        log.error("Not ready: %s", reason)
         return not_ready(ServiceSettings.model_construct(), reason)
 
 
 def not_ready(settings: ServiceSettings, reason: str) -> Live:
-    """Return a server without a release, for this reason."""
-    log.error("Not ready: %s", reason)
+    """Return what answers without a release: with this reason."""
     return _live(settings, None, None, reason)
 
 

@@ -4,7 +4,10 @@ Names and labels are fixed here; a label never holds what a client chose. BentoM
 by the path as the client sent it, and so grow with every path that anybody thinks of.
 """
 
+import os
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import prometheus_client
@@ -16,7 +19,7 @@ class Metrics:
     """Every metric of a worker; made once per process."""
 
     def __init__(self, registry: Any = None) -> None:  # Any: prometheus_client's CollectorRegistry
-        place = {"registry": prometheus_client.REGISTRY if registry is None else registry}
+        place: dict[str, Any] = {"registry": prometheus_client.REGISTRY if registry is None else registry}
         self._requests = prometheus_client.Counter(
             "homeroom_requests",
             "Requests by route, status, the release that answered and its slot.",
@@ -121,6 +124,15 @@ class Metrics:
         for slot, release in held:
             self._live.labels(slot, release).set(1)
         self._held = held
+
+
+def forget_dead_workers(is_alive: Callable[[int], bool]) -> None:
+    """Have `/metrics` no longer add the gauges of workers that were killed; their counts stay counted."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    for path in Path(folder).glob("gauge_live*_*.db") if folder else ():
+        pid = path.stem.rpartition("_")[2]
+        if pid.isdecimal() and not is_alive(int(pid)):
+            path.unlink(missing_ok=True)
 
 
 @cache

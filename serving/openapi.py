@@ -147,8 +147,8 @@ FAILURES = {
 }
 READING = (401, 403, 429, 500, 503)
 ASKING = (400, 408, 413, 415, 504, *READING)
-STUDENT = {
-    "name": "Homeroom-Student",
+STUDENT: dict[str, Any] = {
+    "name": HEADER,
     "in": "header",
     "required": False,
     "schema": {"type": "string", "maxLength": LONGEST},
@@ -156,7 +156,6 @@ STUDENT = {
     "which release answers, and the same one each time. It is hashed at once and never logged or kept. Without it the "
     "current release answers.",
 }
-assert STUDENT["name"].lower() == HEADER
 
 
 def document(bundle: Bundle | None, prefix: str = "", *, whole: bool = False) -> dict[str, Any]:  # Any: plain JSON
@@ -174,13 +173,18 @@ def document(bundle: Bundle | None, prefix: str = "", *, whole: bool = False) ->
     def add(path: str, method: str, body: Any, name: str, doc: str, model: Any, **options: Any) -> None:
         failures: tuple[int, ...] = options.pop("failures")
         status: int = options.pop("status", 200)
+        responses: dict[int | str, dict[str, Any]] = {
+            status: {"headers": _headers(status)},
+            **options.pop("responses", {}),
+            **_failures(failures),
+        }
         app.add_api_route(
             prefix + path,
             documented(name, body, doc),
             methods=[method],
             response_model=model,
             status_code=status,
-            responses={status: {"headers": _headers(status)}, **options.pop("responses", {}), **_failures(failures)},
+            responses=responses,
             **options,
         )
 
@@ -229,7 +233,7 @@ def _headers(status: int) -> dict[str, Any]:  # Any: plain JSON
     return found
 
 
-def _failures(statuses: tuple[int, ...]) -> dict[int, Any]:  # Any: FastAPI's own form
+def _failures(statuses: tuple[int, ...]) -> dict[int | str, dict[str, Any]]:  # Any: FastAPI's own form
     return {
         status: {"model": Failure, "description": FAILURES[status], "headers": _headers(status)}
         for status in sorted(statuses)

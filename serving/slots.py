@@ -50,6 +50,8 @@ class Server:
         """Why the last entry of the pointer log could not be read or not be put to use; empty when it was."""
         self.late: Callable[[], str] = str
         """Gives the same while the log has not answered yet."""
+        self.changed: Callable[[], None] = lambda: None
+        """Is called after an exchange of the slots."""
         self.kept: tuple[Live, ...] = ()
         """Releases that were replaced and are still in memory."""
         self.status_folder: Path | None = None

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from serving.metrics import Metrics
+from serving.metrics import Metrics, forget_dead_workers
 from serving.openapi import WorkerInfo
 from serving.slots import Server
 from serving.tally import Tally
@@ -129,11 +129,13 @@ class Reporter:
         self._server = server
         self._metrics = metrics
         self._every_s = every_s
+        self._lock = threading.Lock()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._work, name="homeroom-status", daemon=True)
 
     def start(self) -> None:
         """Remove what dead workers left, report, and begin."""
+        forget_dead_workers(psutil.pid_exists)
         folder = self._server.status_folder
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -141,6 +143,7 @@ class Reporter:
                 if path.stem.isdecimal() and not psutil.pid_exists(int(path.stem)):
                     path.unlink(missing_ok=True)
         self.report()
+        self._server.changed = self._report_safely
         self._thread.start()
 
     def report(self) -> None:
@@ -172,9 +175,13 @@ class Reporter:
 
     def _work(self) -> None:
         while not self._ending.wait(self._every_s):
+            self._report_safely()
+
+    def _report_safely(self) -> None:
+        with self._lock:
             try:
                 self.report()
-            except Exception as error:  # it must go on
+            except Exception as error:  # what it is called from must go on
                 log.error("%s while reporting the status", type(error).__name__)
 
 

@@ -130,7 +130,7 @@ class Tally:
         return self.errors / self.requests if self.requests else 0.0
 
     def quantile(self, share: float) -> float:
-        """Return the upper bound, seconds, of the bucket in which this share of the requests is reached; NaN if none."""
+        """Return the upper bound, seconds, of the bucket where this share of the requests is reached; NaN if none."""
         return quantile(self.latency, share)
 
     def plus(self, other: "Tally", sign: int = 1) -> "Tally":
