@@ -1,5 +1,6 @@
 """The supervisor as plain steps: canaries go from share to share or are withdrawn, promotions are taken back."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from components.errors import ConfigError
 from components.store import Store
 from serving.errors import ServerStartError
-from serving.registry import Challenger, Change, PointerLog, Slot, State
+from serving.registry import Change, PointerLog, Slot, State
 from serving.status import WorkerStatus
 from serving.supervise.counts import Counts, since
 from serving.supervise.judging import judge
@@ -57,8 +58,6 @@ def tally(requests: int, *, errors: int = 0, seconds: float = 0.01, mean: float 
     ],
 )
 def test_the_verdict_follows_from_the_counts(new: Tally, outcome: str, told: str) -> None:
-    import re
-
     found = judge(new, tally(1000), LIMITS)
     assert found.outcome == outcome
     assert re.search(told, found.reason)
@@ -252,10 +251,6 @@ def test_limits_are_read_strictly() -> None:
     for values in ({"min_requests": 0}, {"error_rate": -0.1}, {"score_shift": float("nan")}):
         with pytest.raises(ConfigError, match="expected a number that is not negative"):
             replace(Limits(), **values)
-
-
-def test_a_challenger_of_an_entry_keeps_its_share() -> None:
-    assert Challenger(version=B.version, artifact=B.artifact, percent=10).percent == 10
 
 
 def worker(pid: int, release: str | None, *, ready: bool = True, behind: str = "") -> dict[str, object]:
