@@ -1,4 +1,4 @@
-"""Following the pointer log, step by step and in process: swaps, rollbacks, what cannot be loaded, a store that fails."""
+"""Following the pointer log step by step, in process: swaps, rollbacks, what cannot be loaded, a failing store."""
 
 import asyncio
 import json

@@ -75,9 +75,7 @@ class Bench:
         self.log = PointerLog(Store(folder), "app")
         self.now = 0.0
         self.workers: list[WorkerStatus] = []
-        self.supervisor = Supervisor(
-            self.log, lambda: self.workers, LIMITS, by="server test", clock=lambda: self.now
-        )
+        self.supervisor = Supervisor(self.log, lambda: self.workers, LIMITS, by="server test", clock=lambda: self.now)
 
     def all_say(self, state: State, releases: dict[str, Tally], count: int = 2) -> None:
         """Have each of `count` workers answer by `state` and have counted this."""
@@ -254,7 +252,7 @@ def test_limits_are_read_strictly() -> None:
 
 
 def worker(pid: int, release: str | None, *, ready: bool = True, behind: str = "") -> dict[str, object]:
-    return {"pid": pid, "release": release, "ready": ready, "reason": "", "behind": behind}
+    return {"pid": pid, "release": release, "ready": ready, "reason": "", "behind": behind, "entry": pid}
 
 
 def answers(*workers: list[dict[str, object]]) -> Callable[[], dict[str, object]]:
@@ -271,8 +269,13 @@ def test_waiting_ends_when_all_workers_have_it_and_otherwise_says_which_have_not
     later = answers([worker(1, "a"), worker(2, "b")], [worker(1, "b"), worker(2, "b", ready=False)], [worker(1, "b")])
     assert wait_until_live(later, "b", 10, clock=now, sleep=lambda s: None) == 1
     never = answers([worker(1, "b"), worker(2, "a", behind="It cannot be loaded.")])
-    with pytest.raises(ServerStartError, match=r"b is not live .*: worker 2 answers with a \(It cannot be loaded\.\)"):
+    with pytest.raises(
+        ServerStartError, match=r"b is not live .*: worker 2 answers with a, by entry 2 \(It cannot be loaded\.\)"
+    ):
         wait_until_live(never, "b", 5, clock=now, sleep=lambda s: None)
+
+    with pytest.raises(ServerStartError, match="worker 1 answers with b, by entry 1"):
+        wait_until_live(answers([worker(1, "b"), worker(2, "b")]), "b", 5, entry=2, clock=now, sleep=lambda s: None)
 
     def nobody() -> dict[str, object]:
         raise ConnectionRefusedError
