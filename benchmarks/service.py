@@ -6,8 +6,9 @@ All answer the same requests (50 steps, one candidate) with the same knowledge-t
 in ONNX Runtime with one thread. The servers run at the same time, each in its own processes; the rounds take turns
 between them, so that what else the machine does meets all alike. CPU time is the server's, of all its processes.
 
-- `homeroom`: two slots (a canary at 50 %, every request with a student), a shadow, status, metrics, strict reading.
-- `homeroom, fixed`: one release, strict reading, metrics: what most installations run.
+- `homeroom`: a release that follows the pointer log, with strict reading, limits, status, metrics and counts.
+- `homeroom, canary`: besides, a challenger answers half of the students, so that two models take turns.
+- `homeroom, canary and shadow`: besides, a shadow answers a copy of what the champion answered, until it is too busy.
 - `bentoml @api`: an async method of a BentoML service as it comes, with pydantic's types, metrics and access log.
 - `starlette`: starlette and ONNX Runtime under uvicorn, with the same codec and no checks: what there is at least.
 - `litserve`: where it is installed.
@@ -20,6 +21,8 @@ import importlib.util
 import json
 import os
 import platform
+import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -27,7 +30,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -38,11 +40,12 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from serve import bodies, cpu_seconds, write_release  # noqa: E402  # after the path is set
 
 from components.artifacts import Lineage, Ref, Release  # noqa: E402
+from components.bundle import write_bundle_manifest  # noqa: E402
 from components.store import Store  # noqa: E402
 from serving.registry import Challenger, Change, PointerLog, Slot  # noqa: E402
 from serving.run import Following, free_port, start  # noqa: E402
 
-COMMON = '''
+COMMON = """
 import json
 import sys
 from pathlib import Path
@@ -51,16 +54,15 @@ sys.path.insert(0, {root!r})
 from serving.bundle import load_bundle
 
 bundle = load_bundle(Path({release!r}))
-'''
+"""
 PLAIN = (
     COMMON
-    + '''
+    + """
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 import uvicorn
 
-Request, Candidate, Step = None, None, None
 kinds = sys.modules[type(bundle.codec).__module__]
 
 
@@ -77,11 +79,11 @@ async def predict(request):
 app = Starlette(routes=[Route("/v1/predict", predict, methods=["POST"])])
 if __name__ == "__main__":
     uvicorn.run(app, host="127.0.0.1", port={port}, access_log=False, log_level="warning")
-'''
+"""
 )
 BENTO = (
     COMMON
-    + '''
+    + """
 import bentoml
 from pydantic import BaseModel
 
@@ -112,11 +114,11 @@ class Own:
             history=tuple(kinds.Step(correct=s.correct, item=s.item, skills=tuple(s.skills)) for s in history),
         )
         return Out(probability=[p.probability for p in bundle.answer([asked])[0].predictions])
-'''
+"""
 )
 LIT = (
     COMMON
-    + '''
+    + """
 import litserve
 
 kinds = sys.modules[type(bundle.codec).__module__]
@@ -141,7 +143,7 @@ class Api(litserve.LitAPI):
 
 if __name__ == "__main__":
     litserve.LitServer(Api(api_path="/v1/predict"), accelerator="cpu").run(port={port}, generate_client_file=False)
-'''
+"""
 )
 
 
@@ -169,25 +171,19 @@ def process(script: str, command: list[str], folder: Path, name: str, port: int,
 
 
 def _answers(port: int) -> bool:
-    import socket
-
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def everything_on(folder: Path, release: Path) -> Following:
-    """Make a store in which the release serves, and another one is its canary at 50 % and its shadow."""
-    import shutil
-
-    store = Store(folder / "store")
+def following(folder: Path, release: Path, *, canary: bool = False, shadow: bool = False) -> Following:
+    """Make a store in which the release serves, and perhaps another one is its canary at 50 %, and its shadow."""
+    store = Store(folder)
     slots = []
     for number in range(2):
         with store.scratch() as scratch:
             copy = scratch / "bundle"
             shutil.copytree(release, copy)
             (copy / "card.md").write_text(f"# Benchmark {number}\n")
-            from components.bundle import write_bundle_manifest
-
             version = write_bundle_manifest(copy, "knowledge_tracing", ["probability"], 1e-5, None)
             draft = Release(
                 ref=Ref(uri="", sha256="", bytes=0, media_type=""),
@@ -202,14 +198,14 @@ def everything_on(folder: Path, release: Path) -> Following:
         Change(
             action="canary",
             by="benchmark",
-            reason="everything on",
+            reason="benchmark",
             champion=one,
-            challenger=Challenger(version=other.version, artifact=other.artifact, percent=50),
-            shadow=other,
+            challenger=Challenger(version=other.version, artifact=other.artifact, percent=50) if canary else None,
+            shadow=other if shadow else None,
         ),
         expected=0,
     )
-    return Following(str(folder / "store"), "knowledge_tracing")
+    return Following(str(folder), "knowledge_tracing")
 
 
 async def ask(port: int, connections: int, texts: list[bytes], path: str) -> tuple[list[float], list[int]]:
@@ -256,13 +252,17 @@ def main() -> None:
         write_release(release)
         ports: dict[str, int] = {}
         pids: dict[str, int] = {}
-        ours: dict[str, Path | Following] = {"homeroom": everything_on(folder, release), "homeroom, fixed": release}
+        ours = {
+            "homeroom": following(folder / "a", release),
+            "homeroom, canary": following(folder / "b", release, canary=True),
+            "homeroom, canary and shadow": following(folder / "c", release, canary=True, shadow=True),
+        }
         for name, served in ours.items():
             server = stack.enter_context(start(served))
             ports[name], pids[name] = int(server.url.rpartition(":")[2]), server.process.pid
         others = {
             "bentoml @api": (BENTO, [sys.executable, "-m", "bentoml", "serve", "bento_api:Own", "--port"]),
-            "starlette": (PLAIN, [sys.executable, "starlette.py"]),
+            "starlette": (PLAIN, [sys.executable, "plain_app.py"]),
         }
         if importlib.util.find_spec("litserve") is not None:
             others["litserve"] = (LIT, [sys.executable, "lit_api.py"])
@@ -272,14 +272,12 @@ def main() -> None:
             file = files[name]
             if name == "bentoml @api":
                 command = [*command, str(port), "--host", "127.0.0.1"]
-            else:
-                command = [sys.executable, f"{file}.py"]
             pids[name] = stack.enter_context(process(script, command, folder, file, port, release))
             ports[name] = port
         cpu: dict[str, list[float]] = {name: [] for name in ports}
         times: dict[str, list[float]] = {name: [] for name in ports}
         wrong = dict.fromkeys(ports, 0)
-        for name, port in ports.items():
+        for port in ports.values():
             for _ in range(50):
                 _, statuses = asyncio.run(ask(port, 4, texts[:100], "/v1/predict"))  # warm, and ready
                 if all(status == 200 for status in statuses):
