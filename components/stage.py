@@ -24,6 +24,7 @@ from components.code import CodeReader, package_modules
 from components.config import as_plain
 from components.errors import PipelineError, StoreError
 from components.secrets import SecretKey
+from components.signing import SigningKey
 from components.store import Store
 
 P = ParamSpec("P")
@@ -129,7 +130,7 @@ class Work:
     """Shows one line of progress. Never give it a student's text or id."""
     _application: Application | None
     _pseudonym_key: SecretKey | None
-    _signing_key: SecretKey | None
+    _signing_key: SigningKey | None
 
     @property
     def application(self) -> Application:
@@ -142,7 +143,7 @@ class Work:
         return _declared(self._pseudonym_key, "pseudonym_key")
 
     @property
-    def signing_key(self) -> SecretKey:
+    def signing_key(self) -> SigningKey:
         """The key that signs releases; declare `uses_signing_key` to read it."""
         return _declared(self._signing_key, "signing_key")
 
@@ -186,7 +187,7 @@ class Runner:
         application: Application | None = None,
         *,
         pseudonym_key: SecretKey | None = None,
-        signing_key: SecretKey | None = None,
+        signing_key: SigningKey | None = None,
         refresh: Iterable[str] = (),
         dry: bool = False,
         observe: Callable[[StageEvent], None] = lambda event: None,
@@ -401,7 +402,7 @@ def _sorted_arguments(name: str, values: Iterable[Any]) -> tuple[list[Artifact],
     return inputs, configs
 
 
-def _key_id(key: SecretKey | None, name: str) -> str:
+def _key_id(key: SecretKey | SigningKey | None, name: str) -> str:
     if key is None:
         raise TypeError(f"Stage {name!r} needs a secret key; give it to the Runner.")
     return key.id

@@ -3,7 +3,7 @@
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
@@ -14,7 +14,9 @@ from packaging.specifiers import SpecifierSet
 
 from components.code import FIRST_PARTY
 from components.errors import ConfigError, PipelineError
-from flows.settings import Settings
+from components.secrets import SecretKey
+from components.signing import SigningKey
+from flows.settings import SIGNING_FILE, Settings
 
 PINNED = (
     ("prefect", ">=3.8.8,<4", "pip install 'prefect>=3.8.8,<4'"),
@@ -153,8 +155,12 @@ def check_overrides(settings: Settings) -> Check:
 
 def check_keys(settings: Settings) -> Iterator[Check]:
     """The secret keys can be read, and by nobody else."""
-    for name, read in (("pseudonym", settings.read_pseudonym_key), ("signing", settings.read_signing_key)):
-        path = settings.keys / f"{name}.key"
+    keys: tuple[tuple[str, str, Callable[[], SecretKey | SigningKey]], ...] = (
+        ("pseudonym", "pseudonym.key", settings.read_pseudonym_key),
+        ("signing", SIGNING_FILE, settings.read_signing_key),
+    )
+    for name, file, read in keys:
+        path = settings.keys / file
         try:
             key = read()
         except PipelineError as error:

@@ -98,8 +98,9 @@ def run_request(
             store,
             application,
             outcome,
-            signing_key=settings.read_signing_key(),
+            signing_key=settings.trusted_keys(),
             config=config.deploy,
+            by=f"run {run}",
         )
         folder = (store.local_root or store.cache) / "runs" / run
         summary = RunSummary(

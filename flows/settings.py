@@ -10,7 +10,20 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from components.errors import ConfigError
 from components.ingest.addresses import secret_in
 from components.secrets import SecretKey, read_or_make_key, write_key
+from components.signing import (
+    SigningKey,
+    TrustedKeys,
+    key_lines,
+    read_or_make_signing_key,
+    read_trusted_keys,
+    write_line,
+    write_public_part,
+)
 from components.store import Store
+
+SIGNING_FILE = "signing.ed25519"
+OLD_SIGNING_FILE = "signing.key"
+"""The HMAC key of homeroom 0.1: read where it is left, as its releases are checked with it."""
 
 
 class Settings(BaseSettings):
@@ -36,7 +49,7 @@ class Settings(BaseSettings):
     pseudonym_key: SecretStr | None = None
     """HOMEROOM_PSEUDONYM_KEY: hex; instead of a file in `keys`."""
     signing_key: SecretStr | None = None
-    """HOMEROOM_SIGNING_KEY: hex; instead of a file in `keys`."""
+    """HOMEROOM_SIGNING_KEY: hex; instead of a file in `keys`. The key that signs releases follows from it."""
 
     def __init__(self, **values: Any) -> None:  # Any: what pydantic takes
         try:
@@ -77,13 +90,31 @@ class Settings(BaseSettings):
         """Return the key of student pseudonyms, made on first use."""
         return self._key(self.pseudonym_key, "pseudonym")
 
-    def read_signing_key(self) -> SecretKey:
-        """Return the key that signs releases, made on first use."""
-        return self._key(self.signing_key, "signing")
+    def read_signing_key(self) -> SigningKey:
+        """Return the private key that signs releases, made on first use."""
+        if self.signing_key is None:
+            return read_or_make_signing_key(self.keys / SIGNING_FILE)
+        return SigningKey.from_secret(self._given(self.signing_key, "signing"))
 
-    def signing_key_file(self) -> Path:
-        """Return a file (mode 0600) that holds the signing key, for a server that reads its key from one."""
-        return self._file(self.read_signing_key(), self.signing_key, "signing")
+    def trusted_keys(self) -> TrustedKeys:
+        """Return the keys that releases may be signed with: ours, and the HMAC key that an older one left."""
+        public = self.read_signing_key().public
+        if self.signing_key is not None:
+            return TrustedKeys((public,), (self._given(self.signing_key, "signing"),))
+        old = self.keys / OLD_SIGNING_FILE
+        return TrustedKeys((public,), read_trusted_keys(old).secret if old.exists() else ())
+
+    def release_key_file(self) -> Path:
+        """Return a file with the keys that releases may be signed with, for a server: no private key is in it.
+
+        It holds an HMAC key as well where releases of an older homeroom may have to be served; then it has mode 0600.
+        """
+        key, keys = self.read_signing_key(), self.trusted_keys()
+        if self.signing_key is None and not keys.secret:
+            return write_public_part(self.keys / SIGNING_FILE, key)
+        path = self.keys / f"releases-{key.id}{''.join(f'-{one.id}' for one in keys.secret)}.keys"
+        write_line(path, *key_lines(keys), mode=0o600 if keys.secret else 0o644)
+        return path
 
     def pseudonym_key_file(self) -> Path:
         """Return a file that holds the key of pseudonyms, likewise."""
@@ -97,8 +128,9 @@ class Settings(BaseSettings):
         return path
 
     def _key(self, given: SecretStr | None, name: str) -> SecretKey:
-        if given is None:
-            return read_or_make_key(self.keys / f"{name}.key")
+        return read_or_make_key(self.keys / f"{name}.key") if given is None else self._given(given, name)
+
+    def _given(self, given: SecretStr, name: str) -> SecretKey:
         try:
             return SecretKey(bytes.fromhex(given.get_secret_value()))
         except ValueError as error:

@@ -5,10 +5,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from components.bundle import BundleManifest, read_bundle_manifest
-from components.secrets import SecretKey
+from components.signing import Key
 
 REQUIREMENTS = (
     "bentoml",
+    "cryptography",
     "fastapi",
     "numpy",
     "onnxruntime",
@@ -31,6 +32,7 @@ COMPONENTS = (
     "overrides",
     "pseudonyms",
     "secrets",
+    "signing",
 )
 """Modules of `components` that a server imports."""
 SERVING = (
@@ -109,7 +111,7 @@ Service = make_service(lambda: ServiceSettings(release=RELEASE))
 
 
 def write_build_context(
-    release_folder: Path, target: Path, key: SecretKey | None = None, *, python: str = "3.11"
+    release_folder: Path, target: Path, key: Key | None = None, *, python: str = "3.11"
 ) -> BundleManifest:
     """Write all that `docker build` or `bentoml build` needs to make an image of a release; return its manifest.
 

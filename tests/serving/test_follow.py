@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -276,7 +277,7 @@ def test_a_release_that_cannot_be_loaded_leaves_what_serves_and_is_tried_again(
 
 
 def test_only_releases_signed_with_the_given_key_are_loaded(tmp_path: Path) -> None:
-    (tmp_path / "key").write_text(KEY.value.hex())
+    (tmp_path / "key").write_text(KEY.public.line())
     store = Store(tmp_path / "store")
     settings = ServiceSettings(
         serve_store=str(tmp_path / "store"), serve_application=APPLICATION, release_key=tmp_path / "key"
@@ -290,6 +291,30 @@ def test_only_releases_signed_with_the_given_key_are_loaded(tmp_path: Path) -> N
     bench.step()
     assert bench.release == signed.version
     assert "is not signed" in bench.server.behind
+    bench.server.close()
+
+
+def test_a_store_and_a_release_of_an_earlier_homeroom_are_followed(tmp_path: Path) -> None:
+    old = Path(__file__).parents[1] / "golden" / "format1"
+    shutil.copytree(old, tmp_path / "old")
+    settings = ServiceSettings(
+        serve_store=str(tmp_path / "old" / "store"),
+        serve_application=APPLICATION,
+        release_key=tmp_path / "old" / "keys" / "signing.key",
+    )
+    bench = Bench(Store(tmp_path / "old" / "store"), settings, tmp_path / "status")
+    bench.step()
+    assert (bench.release, bench.server.slots.entry) == ("knowledge_tracing-f49cf0c95345", 0)
+    first = bench.server.live.bundle
+    assert first is not None
+    assert (first.manifest.signature, bench.server.live.is_ready) == ("verified", True)
+    current = bench.log.latest()
+    assert current is not None
+    assert current.champion is not None
+    say(bench.log, "promote", current.champion)  # the first entry of the log
+    bench.step()
+    assert (bench.release, bench.server.slots.entry) == (first.version, 1)
+    assert bench.server.live.bundle is first, "it was in memory"
     bench.server.close()
 
 

@@ -39,7 +39,7 @@ def serving_from(release: Path) -> list[int]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("served")
-    (folder / "key").write_text(KEY.value.hex())
+    (folder / "key").write_text(KEY.public.line())
     write_bundle(folder / "release", key=KEY)
     with start(folder / "release", key_file=folder / "key", log_file=folder / "server.log") as process:
         yield process
