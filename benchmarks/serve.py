@@ -159,7 +159,7 @@ def cpu_seconds(root: psutil.Process) -> float:
 
 def memory_mb(root: psutil.Process) -> float:
     """Return the memory that a process and all below it use and share with nobody, MB."""
-    return sum(one.memory_full_info().uss for one in [root, *root.children(recursive=True)]) / 1e6
+    return float(sum(one.memory_full_info().uss for one in [root, *root.children(recursive=True)])) / 1e6
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """CPU time per request of the service with all its features, beside BentoML's own async `@api` and plain starlette.
 
-    python benchmarks/service.py --requests 4000 --rounds 5
+    python -m benchmarks.service --requests 4000 --rounds 5
 
 All answer the same requests (50 steps, one candidate) with the same knowledge-tracing model, a GRU with random weights,
 in ONNX Runtime with one thread. The servers run at the same time, each in its own processes; the rounds take turns
@@ -33,18 +33,14 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.serve import bodies, cpu_seconds, write_release
+from components.artifacts import Lineage, Ref, Release
+from components.bundle import write_bundle_manifest
+from components.store import Store
+from serving.registry import Challenger, Change, PointerLog, Slot
+from serving.run import Following, free_port, start
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-from serve import bodies, cpu_seconds, write_release  # noqa: E402  # after the path is set
-
-from components.artifacts import Lineage, Ref, Release  # noqa: E402
-from components.bundle import write_bundle_manifest  # noqa: E402
-from components.store import Store  # noqa: E402
-from serving.registry import Challenger, Change, PointerLog, Slot  # noqa: E402
-from serving.run import Following, free_port, start  # noqa: E402
-
 COMMON = """
 import json
 import sys

@@ -1,6 +1,6 @@
 """Twenty exchanges of the release under load, and how long a rollback takes until all workers answer by it.
 
-    python benchmarks/swap.py --requests 50000 --swaps 20 --workers 2
+    python -m benchmarks.swap --requests 50000 --swaps 20 --workers 2
 
 Two releases of the benchmark's knowledge-tracing model (`benchmarks/serve.py`) take turns while keep-alive connections
 ask without a pause. Every answer must be 200 and of a release that was live when it was asked or became so before it
@@ -13,7 +13,6 @@ import json
 import platform
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,18 +20,13 @@ from typing import Any
 
 import psutil
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-from serve import bodies, cpu_seconds, memory_mb, write_release  # noqa: E402  # after the path is set
-
-from components.artifacts import Lineage, Ref, Release  # noqa: E402
-from components.bundle import write_bundle_manifest  # noqa: E402
-from components.store import Store  # noqa: E402
-from serving.bundle import load_bundle  # noqa: E402
-from serving.registry import Change, PointerLog, Slot  # noqa: E402
-from serving.run import Following, ServerProcess, start  # noqa: E402
+from benchmarks.serve import bodies, cpu_seconds, memory_mb, write_release
+from components.artifacts import Lineage, Ref, Release
+from components.bundle import write_bundle_manifest
+from components.store import Store
+from serving.bundle import load_bundle
+from serving.registry import Change, PointerLog, Slot
+from serving.run import Following, ServerProcess, start
 
 APPLICATION = "knowledge_tracing"
 CLOSE = 1e-5

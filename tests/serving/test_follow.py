@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -169,8 +170,7 @@ def test_a_request_keeps_to_the_release_that_it_began_with(bench: Bench) -> None
 
 def test_what_was_replaced_is_closed_after_its_time_and_never_while_it_may_be_asked(bench: Bench) -> None:
     slots = [
-        release_of(bench.store, lambda folder, shift=shift: plain(folder, extra={"note": str(shift).encode()}))
-        for shift in range(MOST_KEPT + 3)
+        release_of(bench.store, partial(plain, extra={"note": str(number).encode()})) for number in range(MOST_KEPT + 3)
     ]
     for slot in slots:
         say(bench.log, "promote", slot)
