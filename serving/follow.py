@@ -176,6 +176,9 @@ class Follower:
             self._apply(self._wanted)
         self._drop_old()
         server.trouble = " ".join(filter(None, (self._unread, self._unloaded)))
+        champion = server.slots.champion
+        if server.trouble and champion.bundle is None and champion.reason != server.trouble:
+            server.slots = replace(server.slots, champion=replace(champion, reason=server.trouble))
         if before[0] is not server.slots or before[1] != server.trouble:
             server.changed()
 
@@ -317,10 +320,6 @@ class Follower:
     def _fail(self, problems: list[str], loaded: dict[str, Live]) -> None:
         for live in loaded.values():
             live.close()
-        slots = self._server.slots
-        if slots.champion.bundle is None:
-            told = replace(slots.champion, reason=" ".join(problems))
-            self._server.slots = replace(slots, champion=told)
         self._again(problems)
 
     def _again(self, problems: list[str]) -> None:

@@ -52,9 +52,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     store = Store(folder / "store")
     log = PointerLog(store, APPLICATION)
     one, other = release_of(store, plain), release_of(store, shifted)
-    say(log, "promote", one)
     with start(Following(str(folder / "store"), APPLICATION), workers=2, log_file=folder / "server.log") as server:
-        yield Served(server, log, store, one, other)
+        ready = httpx.get(f"{server.url}/readyz", trust_env=False)
+        assert (ready.status_code, ready.json()["reason"][:26]) == (503, "There is no release yet; p")
+        found = Served(server, log, store, one, other)
+        found.promote(one)
+        yield found
 
 
 class Askers:

@@ -207,6 +207,49 @@ def test_a_promotion_is_watched_only_for_its_time(bench: Bench) -> None:
     assert bench.step(LIMITS.watch_s + 1) is None
 
 
+def test_a_promoted_release_that_takes_workers_down_is_taken_back(bench: Bench) -> None:
+    state = say(bench.log, "promote", A)
+    bench.all_say(state, {A.version: tally(500)})
+    bench.step()
+    state = say(bench.log, "promote", B)
+    bench.step()
+    bench.all_say(state, {A.version: tally(500), B.version: tally(1)})
+    for death in range(LIMITS.worker_deaths):
+        assert bench.step(1.0) is None, f"{death} deaths"
+        bench.workers[0] = replace(bench.workers[0], pid=100 + death)
+    found = bench.step(1.0)
+    assert found is not None
+    assert (found.action, found.champion) == ("rollback", A)
+    assert "3 worker processes ended since, 2 are there" in found.reason
+
+
+def test_a_release_that_takes_all_workers_down_while_it_loads_is_taken_back(bench: Bench) -> None:
+    state = say(bench.log, "promote", A)
+    bench.all_say(state, {A.version: tally(500)})
+    bench.step()
+    say(bench.log, "promote", B)
+    bench.step(1.0)
+    bench.workers = []
+    assert bench.step(LIMITS.silence_s - 1) is None
+    found = bench.step(2.0)
+    assert found is not None
+    assert (found.action, found.champion) == ("rollback", A)
+    assert "2 worker processes ended since, 0 are there" in found.reason
+
+
+def test_one_worker_that_dies_is_no_reason(bench: Bench) -> None:
+    state = say(bench.log, "promote", A)
+    bench.all_say(state, {A.version: tally(500)})
+    bench.step()
+    state = say(bench.log, "promote", B)
+    bench.all_say(state, {A.version: tally(500), B.version: Tally()})
+    bench.step()
+    bench.workers = bench.workers[:1]
+    assert bench.step(100.0) is None
+    bench.workers.append(replace(bench.workers[0], pid=77))
+    assert bench.step(100.0) is None
+
+
 def test_where_somebody_else_was_first_theirs_counts(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     say(bench.log, "promote", A)
     state = say(bench.log, "canary", A, (B, 50))
