@@ -4,7 +4,8 @@
 
 All answer the same requests (50 steps, one candidate) with the same knowledge-tracing model, a GRU with random weights,
 in ONNX Runtime with one thread. The servers run at the same time, each in its own processes; the rounds take turns
-between them, so that what else the machine does meets all alike. CPU time is the server's, of all its processes.
+between them, so that what else the machine does meets all alike. CPU time is the server's, of all its processes. Then
+each is sent requests at a steady rate, for latencies: only these need an idle machine.
 
 - `homeroom`: a release that follows the pointer log, with strict reading, limits, status, metrics and counts.
 - `homeroom, canary`: besides, a challenger answers half of the students, so that two models take turns.
@@ -30,6 +31,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -232,6 +234,38 @@ async def ask(port: int, connections: int, texts: list[bytes], path: str) -> tup
     return times, statuses
 
 
+async def at_rate(port: int, per_s: float, seconds: float, texts: list[bytes]) -> list[float]:
+    """Send so many requests per second, whether answered or not; return latencies from when each was due.
+
+    A request that has to wait for a connection waits on the server's account.
+    """
+    idle: asyncio.Queue[Any] = asyncio.Queue()
+    for _ in range(32):
+        idle.put_nowait(await asyncio.open_connection("127.0.0.1", port))
+    times: list[float] = []
+
+    async def one(due: float, text: bytes) -> None:
+        reader, writer = connection = await idle.get()
+        head = f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(text)}"
+        writer.write(head.encode() + b"\r\n\r\n" + text)
+        header = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = next(int(line.split(":")[1]) for line in header.split("\r\n") if line.startswith("content-length:"))
+        await reader.readexactly(length)
+        times.append(time.perf_counter() - due)
+        idle.put_nowait(connection)
+
+    begin = time.perf_counter()
+    tasks = []
+    for number in range(int(per_s * seconds)):
+        due = begin + number / per_s
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        tasks.append(asyncio.create_task(one(due, texts[number % len(texts)])))
+    await asyncio.gather(*tasks)
+    while not idle.empty():
+        idle.get_nowait()[1].close()
+    return times
+
+
 def main() -> None:
     """Measure and print one JSON line per server."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -239,6 +273,8 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000, help="per round and server")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--rate", type=float, default=200.0, help="requests per second of the second measurement")
+    parser.add_argument("--rate-s", type=float, default=15.0, help="how long it takes")
     chosen = parser.parse_args()
     some = bodies(200, chosen.steps)
     texts = [some[i % len(some)] for i in range(chosen.requests)]
@@ -289,6 +325,7 @@ def main() -> None:
                 wrong[name] += sum(status != 200 for status in statuses)
         base = statistics.median(cpu["bentoml @api"])
         for name in ports:
+            calm = statistics.quantiles(asyncio.run(at_rate(ports[name], chosen.rate, chosen.rate_s, texts)), n=100)
             cuts = statistics.quantiles(times[name], n=100)
             print(
                 json.dumps(
@@ -303,6 +340,8 @@ def main() -> None:
                         "of_bentoml_api": round(statistics.median(cpu[name]) / base, 3),
                         "p50_ms": round(cuts[49] * 1e3, 2),
                         "p99_ms": round(cuts[98] * 1e3, 2),
+                        f"p50_at_{chosen.rate:g}_per_s_ms": round(calm[49] * 1e3, 2),
+                        f"p99_at_{chosen.rate:g}_per_s_ms": round(calm[98] * 1e3, 2),
                     }
                 )
             )
