@@ -9,11 +9,13 @@ from components.secrets import SecretKey
 
 REQUIREMENTS = (
     "bentoml",
+    "cryptography",
     "fastapi",
     "numpy",
     "onnxruntime",
     "pydantic",
     "pydantic-settings",
+    "PyJWT",
     "starlette",
     "uvicorn",
 )
@@ -48,7 +50,8 @@ SERVING = (
     "session",
     "settings",
 )
-"""Modules of `serving` that a server imports."""
+"""Modules of `serving` that a server imports, beside those of `serving.access`."""
+PYTHON_LEAVES = shutil.ignore_patterns("__pycache__")
 
 DOCKERFILE = """\
 # {version}
@@ -79,6 +82,7 @@ include:
   - "release_service.py"
   - "components/*.py"
   - "serving/*.py"
+  - "serving/access/*.py"
   - "serving/page/*"
   - "release/**"
 python:
@@ -122,6 +126,7 @@ def write_build_context(
         for module in modules:
             shutil.copy(_source() / package / f"{module}.py", target / package / f"{module}.py")
     shutil.copytree(_source() / "serving" / "page", target / "serving" / "page")
+    shutil.copytree(_source() / "serving" / "access", target / "serving" / "access", ignore=PYTHON_LEAVES)
     for path in ("bundle.json", *(f.path for f in manifest.files)):
         place = target / "release" / path
         place.parent.mkdir(parents=True, exist_ok=True)

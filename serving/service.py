@@ -16,6 +16,8 @@ from _bentoml_sdk import Service as BentoService
 from fastapi import FastAPI
 from starlette.applications import Starlette
 
+from serving.access.documented import SCHEMES, document_access
+from serving.access.middleware import add_access
 from serving.http import add_routes
 from serving.live import Live, start_live
 from serving.openapi import describe
@@ -51,7 +53,7 @@ class HomeroomService(BentoService):  # type: ignore[misc]  # bentoml ships no t
             info=type(spec.info)(title=app.title, version=app.version, description=app.description),
             servers=spec.servers,
             tags=[tag for tag in spec.tags if tag.name in used],
-            components=spec.components,
+            components={**spec.components, "securitySchemes": SCHEMES},
             paths=spec.paths,
         )
 
@@ -74,6 +76,7 @@ def make_service(settings: Callable[[], ServiceSettings] = ServiceSettings) -> A
             self.live = start_live(settings)
             started[:] = [self.live]
             add_routes(app, self.live)
+            document_access(app)
             gc.collect()
             gc.freeze()  # what was made so far stays for good: full collections need not walk through it
 
@@ -89,6 +92,7 @@ def make_service(settings: Callable[[], ServiceSettings] = ServiceSettings) -> A
     service = bentoml.service(
         name=NAME, description=DESCRIPTION, logging={"access": {"enabled": False}}, service_class=HomeroomService
     )(Homeroom)
+    add_access(service, settings)
     service.mount_asgi_app(app, path="/v1", name=NAME)
     pages = Starlette(routes=page_routes(lambda: started[0] if started else None))
     service.mount_asgi_app(pages, path="/", name="page")  # before BentoML's own
