@@ -4,7 +4,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field, Json, SecretStr
+from pydantic import BaseModel, Field, Json, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -59,3 +59,8 @@ class ServiceSettings(BaseSettings):
     """File in which the workers of one server share how much each client has asked; it holds no names."""
     serve_request_log: Literal["off", "failures", "all"] = "off"
     """Which requests are logged, one line each, without content."""
+
+    @field_validator("serve_keys", mode="before")
+    @classmethod
+    def _none_for_empty(cls, value: object) -> object:
+        return None if value == "" else value

@@ -5,8 +5,11 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
+
+from flows.cli.access import access_options, access_settings
 
 STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
@@ -27,12 +30,24 @@ STOPPING = (signal.SIGTERM, signal.SIGHUP)
     show_default=True,
     help="Keep the scores that teachers correct on the page of a grading release, in HOMEROOM_OVERRIDES.",
 )
-def serve(release: str, host: str, port: int, overrides: bool) -> None:
+@access_options
+def serve(
+    release: str,
+    host: str,
+    port: int,
+    overrides: bool,
+    keys: Path | None,
+    is_open: bool,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+) -> None:
     """Serve RELEASE (a version, its beginning, or an application's name for its current one) until Ctrl-C.
 
     The service is ready (GET /readyz) once it has verified the bundle's digests and signature and has given the golden
     answers. POST /v1/predict asks; / is the page for teachers where the release grades, /api shows the API. SIGTERM and
     SIGHUP stop it as Ctrl-C does.
+
+    Where there are keys (`homeroom keys`) a client must show one; without any, only this machine is answered.
 
     \b
     Example:
@@ -52,7 +67,7 @@ def serve(release: str, host: str, port: int, overrides: bool) -> None:
     found = take_release(store, release)
     takes_overrides = overrides and load_application(found.application).kind.takes_overrides
     folder = settings.overrides / found.application
-    environment = {}
+    environment, tls = access_settings(host, keys, is_open, tls_cert, tls_key)
     if takes_overrides:
         environment["HOMEROOM_SERVE_OVERRIDES"] = str(folder)
         environment["HOMEROOM_SERVE_PSEUDONYM_KEY"] = str(settings.pseudonym_key_file())
@@ -75,6 +90,7 @@ def serve(release: str, host: str, port: int, overrides: bool) -> None:
             host,
             key_file=settings.signing_key_file(),
             environment=environment,
+            tls=tls,
         ) as server,
     ):
         click.echo(f"{found.version} is ready on {server.url} (API: {server.url}/api, stop with Ctrl-C)", err=True)

@@ -144,6 +144,7 @@ class Access:
             if given is None and path in PAGES and method in SAFE and b"text/html" in headers.get(b"accept", b""):
                 return "sign-in"
             return unauthorized(is_wrong=given is not None)
+        scope.setdefault("state", {})["client"] = client
         if self._district is not None and client.district != self._district:
             return OTHER_DISTRICT
         wait = self._limiter.wait_s(client)

@@ -43,7 +43,7 @@ def forbidden(missing: tuple[str, ...]) -> Refusal:
     challenge = f'Bearer realm="homeroom", error="insufficient_scope", scope="{" ".join(missing)}"'
     return Refusal(
         403,
-        f"This needs the role {named}, which this key does not have. Whoever runs this server can make one with it.",
+        f"This needs the role {named}, which this key does not have; whoever runs this server can make one that has.",
         ((b"www-authenticate", challenge.encode()),),
     )
 
@@ -52,7 +52,7 @@ def too_many(wait_s: float, rate: float, burst: int) -> Refusal:
     """The client asks more than it may."""
     return Refusal(
         429,
-        f"This client may ask {rate:g} times a second, {burst} times at once. Ask again after the time in `retry-after`.",
+        f"This client may ask {rate:g} times a second, {burst} times at once. Ask again after `retry-after` seconds.",
         ((b"retry-after", str(max(1, math.ceil(wait_s))).encode()),),
     )
 
