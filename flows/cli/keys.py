@@ -4,7 +4,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,17 +15,12 @@ _SPAN = re.compile(r"([1-9][0-9]{0,4})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-class Span(click.ParamType[timedelta]):
-    """A length of time such as 90d."""
-
-    name = "span"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:  # Any: click
-        """Return the length."""
-        found = _SPAN.fullmatch(str(value))
-        if found is None:
-            self.fail(f"{value!r} is no length of time; expected e.g. 30m, 12h, 90d or 52w.", param, ctx)
-        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+def _span(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
+    """Read a length of time such as 90d."""
+    found = None if value is None else _SPAN.fullmatch(value)
+    if value is not None and found is None:
+        raise click.BadParameter(f"{value!r} is no length of time; expected e.g. 30m, 12h, 90d or 52w.", ctx, param)
+    return None if found is None else timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 FILE = click.option(
@@ -71,7 +66,13 @@ def keys() -> None:
 @click.option(
     "--burst", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Requests at once after a rest."
 )
-@click.option("--expires", type=Span(), default=None, help="Life of the key, e.g. 90d or 52w.  [default: for ever]")
+@click.option(
+    "--expires",
+    callback=_span,
+    metavar="SPAN",
+    default=None,
+    help="Life of the key, e.g. 90d or 52w.  [default: for ever]",
+)
 @FILE
 def add(
     client: str,
@@ -135,12 +136,15 @@ def list_(as_json: bool, file: Path | None) -> None:
 @click.argument("client")
 @click.option(
     "--overlap",
-    type=Span(),
+    callback=_span,
+    metavar="SPAN",
     default="7d",
     show_default=True,
     help="How long the old key counts beside the new one.",
 )
-@click.option("--expires", type=Span(), default=None, help="Life of the new key.  [default: for ever]")
+@click.option(
+    "--expires", callback=_span, metavar="SPAN", default=None, help="Life of the new key.  [default: for ever]"
+)
 @FILE
 def rotate(client: str, overlap: timedelta, expires: timedelta | None, file: Path | None) -> None:
     """Make another key for CLIENT, as its last one was; those that it has count on for --overlap."""
