@@ -45,7 +45,12 @@ def test_a_key_is_shown_once_and_counts_at_once(place: Path) -> None:
         assert key not in told
     client = KeyRing(place).client_of(key)
     assert client is not None
-    assert (client.id, set(client.roles), client.district, client.rate) == ("lincoln-high", {"grade", "read"}, "north", 5.0)
+    assert (client.id, set(client.roles), client.district, client.rate) == (
+        "lincoln-high",
+        {"grade", "read"},
+        "north",
+        5.0,
+    )
     assert "lincoln-high  grade,read  5/s, 40 at once  for ever  of north" in run("list").output
 
 
