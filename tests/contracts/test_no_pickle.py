@@ -21,9 +21,8 @@ FORBIDDEN = frozenset(
 """Modules whose loaders run what they read. There are no exceptions in these packages."""
 TRAINER_PICKLES = {
     "trainer/launching/spawning.py": "hands work to processes of its own, through memory",
-    "trainer/launching/spawned_run.py": "likewise",
     "trainer/checkpoints/sharded/exchange.py": "between the processes of one run, never from a file",
-    "trainer/checkpoints/sharded/reading.py": "an unpickler that knows the few names of a sharded checkpoint and no other",
+    "trainer/checkpoints/sharded/reading.py": "knows the few names of a sharded checkpoint and no other",
     "trainer/checkpoints/files.py": "names the error that torch.load(weights_only=True) raises",
     "trainer/utilities/parsing.py": "writes, to see whether something can be sent to another process; reads nothing",
 }
