@@ -17,6 +17,7 @@ REQUIREMENTS = (
     "psutil",
     "pydantic",
     "pydantic-settings",
+    "PyJWT",
     "starlette",
     "uvicorn",
 )
@@ -59,7 +60,8 @@ SERVING = (
     "status",
     "tally",
 )
-"""Modules of `serving` that a server imports."""
+"""Modules of `serving` that a server imports, beside those of `serving.access`."""
+PYTHON_LEAVES = shutil.ignore_patterns("__pycache__")
 
 DOCKERFILE = """\
 # {version}
@@ -90,6 +92,7 @@ include:
   - "release_service.py"
   - "components/*.py"
   - "serving/*.py"
+  - "serving/access/*.py"
   - "serving/page/*"
   - "release/**"
 python:
@@ -133,6 +136,7 @@ def write_build_context(
         for module in modules:
             shutil.copy(_source() / package / f"{module}.py", target / package / f"{module}.py")
     shutil.copytree(_source() / "serving" / "page", target / "serving" / "page")
+    shutil.copytree(_source() / "serving" / "access", target / "serving" / "access", ignore=PYTHON_LEAVES)
     for path in ("bundle.json", *(f.path for f in manifest.files)):
         place = target / "release" / path
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, create_model
 from starlette.responses import PlainTextResponse, Response
 
 from components.app import GradingCodec
+from serving.access.documented import document_access
 from serving.bundle import Bundle
 from serving.canary import HEADER, LONGEST
 from serving.overrides import Correction
@@ -18,6 +19,8 @@ from serving.settings import GateOverride
 
 MOST_IN_LIST = 100
 """Most requests in one list."""
+HOT_PATH = "/v1"
+"""Where the API is mounted."""
 RELEASE_HEADER = "x-homeroom-release"
 TITLE = "homeroom"
 NOT_LOADED = "This server has no release to answer with; GET /v1/version says why."
@@ -205,6 +208,7 @@ def document(bundle: Bundle | None, prefix: str = "", *, whole: bool = False) ->
         add("/overrides", "POST", Correction, "overrides", text, Stored, status=201, responses=again, failures=taken)
     if whole:
         _add_health(app)
+    document_access(app, "" if prefix else HOT_PATH)
     found = app.openapi()
     _drop_unused(found)
     return found

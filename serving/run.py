@@ -6,6 +6,7 @@ It never outlives its parent: `serving.guard`, a second child, ends it when the 
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -14,13 +15,13 @@ import sys
 import tempfile
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from serving.access.tls import Tls, opener
 from serving.errors import ServerStartError
 from serving.guard import MARK, end_marked
 from serving.status import WorkerStatus, read_statuses
@@ -63,6 +64,7 @@ class ServerProcess:
     status: Path = field(repr=False)
     """Folder in which its workers say what they do."""
     grace_s: float = 10.0
+    tls: Tls | None = None
 
     @property
     def is_running(self) -> bool:
@@ -102,7 +104,7 @@ class ServerProcess:
 
     def version(self) -> Any:  # Any: parsed JSON of /v1/version
         """Return what `/v1/version` says, or None while nobody answers."""
-        status, body = _get(f"{self.url}/v1/version")
+        status, body = _get(f"{self.url}/v1/version", self.tls)
         return json.loads(body) if status == 200 else None
 
     def __enter__(self) -> Self:
@@ -125,6 +127,7 @@ def start(
     grace_s: float = 10.0,
     log_file: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    tls: Tls | None = None,
 ) -> ServerProcess:
     """Start a server and return it once all its workers are ready to answer.
 
@@ -140,10 +143,13 @@ def start(
         grace_s: how long requests in flight have when it is stopped.
         log_file: keeps the server's log; None keeps it only as long as the server runs.
         environment: more variables for the server, e.g. `HOMEROOM_SERVE_ROWS`.
+        tls: certificate and key; None serves plain HTTP.
 
     Raises:
         ServerStartError: it ended, refused the release, or was not ready in time; with the reason and its log's tail.
     """
+    if tls is not None:
+        tls.check()
     port = _usable(port or 0, host)
     root = Path(__file__).resolve().parent.parent
     home = Path(tempfile.mkdtemp(prefix="homeroom-serve-"))
@@ -159,13 +165,16 @@ def start(
         "BENTOML_DO_NOT_TRACK": "True",
         # BentoML keeps its metrics below its home and empties them at start: two servers must not share one.
         "BENTOML_HOME": str(home),
+        "HOMEROOM_SERVE_SESSION_KEY": secrets.token_hex(32),
+        "HOMEROOM_SERVE_LIMITS": str(home / "limits"),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")])),
         **({"HOMEROOM_RELEASE_KEY": str(key_file.resolve())} if key_file is not None else {}),
         **(environment or {}),
         MARK: str(home),
     }
-    command = [sys.executable, "-m", "bentoml", "serve", TARGET, "--host", host, "--port", str(port)]
+    command = [sys.executable, "-m", "serving.launch", "serve", TARGET, "--host", host, "--port", str(port)]
     command += ["--working-dir", str(root), "--timeout-graceful-shutdown", str(max(1, int(grace_s)))]
+    command += [] if tls is None else tls.arguments()
     watching = [sys.executable, "-m", "serving.guard", str(os.getpid()), str(home), str(min(grace_s, ORPHAN_GRACE_S))]
     with log_path.open("ab") as stream:
 
@@ -182,13 +191,14 @@ def start(
         guard = spawn(watching, {"PYTHONPATH": settings["PYTHONPATH"]})
         process = spawn(command, settings)
     server = ServerProcess(
-        url=f"http://{_reachable(host)}:{port}",
+        url=f"{'http' if tls is None else 'https'}://{_reachable(host)}:{port}",
         process=process,
         guard=guard,
         log_file=log_path,
         home=home,
         status=Path(settings["HOMEROOM_SERVE_STATUS"]),
         grace_s=grace_s,
+        tls=tls,
     )
     try:
         _wait(server, start_s, workers)
@@ -232,7 +242,7 @@ def _wait(server: ServerProcess, start_s: float, workers: int) -> None:
                 f"The server ended with status {server.process.returncode} before it was ready. Is the port free, and "
                 f"bentoml installed? The end of its log:\n{server.log_tail()}"
             )
-        status, body = _get(f"{server.url}/readyz")
+        status, body = _get(f"{server.url}/readyz", server.tls)
         said = server.workers()
         is_empty = bool(said) and all(one.entry == 0 and one.release is None for one in said)
         if len(said) >= workers and (is_empty or (status == 200 and all(one.ready for one in said))):
@@ -246,11 +256,10 @@ def _wait(server: ServerProcess, start_s: float, workers: int) -> None:
     )
 
 
-def _get(url: str, timeout_s: float = 5.0) -> tuple[int, bytes]:
+def _get(url: str, tls: Tls | None = None, timeout_s: float = 5.0) -> tuple[int, bytes]:
     """Return status and body, or (0, b"") while nobody answers. Proxies of the environment are not asked."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=timeout_s) as response:
+        with opener(tls).open(url, timeout=timeout_s) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         with error:

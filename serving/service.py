@@ -23,10 +23,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from serving.access.hosts import is_from_here
+from serving.access.middleware import add_access
 from serving.http import add_routes
 from serving.live import Live, go_live, not_ready, read_settings
 from serving.metrics import process_metrics
-from serving.openapi import ReadyInfo, document
+from serving.openapi import HOT_PATH, ReadyInfo, document
 from serving.pages import page_routes
 from serving.settings import ServiceSettings
 from serving.slots import Server, Slots
@@ -46,7 +48,6 @@ benchmarks/serve.py). Our own limits end every request. The metrics label by the
 can fill the memory with paths; ours (`serving.metrics`) are shown at the same place. Traces go nowhere by default and
 cost all the same. The context is for methods of BentoML's `@api`, of which there are none.
 """
-HOT_PATH = "/v1"
 JSON = "application/json"
 
 
@@ -78,6 +79,11 @@ class HomeroomService(BentoService):  # type: ignore[misc]  # bentoml ships no t
             reason=server.live.reason,
             behind=server.behind,
         )
+        if not is_from_here(request.scope):  # this asks for no key, and reasons name files and stores
+            hidden = "GET /v1/version says why."
+            told = ReadyInfo(
+                ready=told.ready, release=None, reason=told.reason and hidden, behind=told.behind and hidden
+            )
         return Response(told.model_dump_json(), status_code=200 if told.ready else 503, media_type=JSON)
 
     async def _docs(self, request: Request) -> Response:
@@ -128,6 +134,7 @@ def make_service(settings: Callable[[], ServiceSettings] = ServiceSettings) -> A
         service_class=HomeroomService,
     )(Homeroom)
     service.homeroom = lambda: started[0]
+    add_access(service, settings)
     service.mount_asgi_app(app, path=HOT_PATH, name=NAME)
     pages = Starlette(routes=page_routes(lambda: started[0].live if started else None))
     service.mount_asgi_app(pages, path="/", name="page")  # before BentoML's own

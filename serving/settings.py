@@ -2,8 +2,9 @@
 
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, Field, Json
+from pydantic import BaseModel, Field, Json, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -58,3 +59,23 @@ class ServiceSettings(BaseSettings):
     sets it, and `/v1/version` says it."""
     serve_pseudonym_key: Path | None = None
     """File of the key that makes pseudonyms of students at ingest. Without it overrides name no student."""
+    serve_keys: Path | None = None
+    """File of the keys that clients are let in with (`homeroom keys`); without it everybody on this machine is."""
+    serve_open: bool = False
+    """Without keys: also let in whoever reaches the server from other machines."""
+    serve_hosts: str = ""
+    """Names under which the server answers, with commas; on a loopback address its names are allowed anyway."""
+    serve_district: str | None = None
+    """Let in only clients of this district."""
+    serve_session_key: SecretStr | None = None
+    """What the cookies of signed-in people are signed with; the workers of one server share it. `homeroom serve` makes
+    one for each start."""
+    serve_limits: Path | None = None
+    """File in which the workers of one server share how much each client has asked; it holds no names."""
+    serve_request_log: Literal["off", "failures", "all"] = "off"
+    """Which requests are logged, one line each, without content."""
+
+    @field_validator("serve_keys", mode="before")
+    @classmethod
+    def _none_for_empty(cls, value: object) -> object:
+        return None if value == "" else value

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flows.cli.access import access_options, access_settings
+
 if TYPE_CHECKING:  # light to import: a command line that only shows its help needs none of it
     from components.artifacts import Release
     from components.gate.override import Override
@@ -59,6 +61,7 @@ STOPPING = (signal.SIGTERM, signal.SIGHUP)
     show_default=True,
     help="Keep the scores that teachers correct on the page of a grading release, in HOMEROOM_OVERRIDES.",
 )
+@access_options
 def serve(
     release: str,
     host: str,
@@ -68,6 +71,10 @@ def serve(
     supervise: bool,
     limits: tuple[str, ...],
     overrides: bool,
+    keys: Path | None,
+    is_open: bool,
+    tls_cert: Path | None,
+    tls_key: Path | None,
 ) -> None:
     """Serve RELEASE (a version, its beginning, or an application's name for what is promoted) until Ctrl-C.
 
@@ -78,6 +85,8 @@ def serve(
     The service is ready (GET /readyz) once it has verified the bundle's digests and signature and has given the golden
     answers. POST /v1/predict asks; / is the page for teachers where the release grades, /api shows the API. SIGTERM and
     SIGHUP stop it as Ctrl-C does.
+
+    Where there are keys (`homeroom keys`) a client must show one; without any, only this machine is answered.
 
     \b
     Example:
@@ -108,7 +117,7 @@ def serve(
         served = store.folder(found)
     takes_overrides = overrides and load_application(application).kind.takes_overrides
     folder = settings.overrides / application
-    environment = {}
+    environment, tls = access_settings(host, keys, is_open, tls_cert, tls_key)
     if takes_overrides:
         environment["HOMEROOM_SERVE_OVERRIDES"] = str(folder)
         environment["HOMEROOM_SERVE_PSEUDONYM_KEY"] = str(settings.pseudonym_key_file())
@@ -124,6 +133,7 @@ def serve(
             workers=workers,
             key_file=settings.release_key_file(),
             environment=environment,
+            tls=tls,
         ) as server,
         _supervised(PointerLog(store, application), server, chosen, follows and supervise),
     ):
