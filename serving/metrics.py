@@ -33,6 +33,9 @@ class Metrics:
             buckets=REQUEST_S,
             **place,
         )
+        self._refusals = prometheus_client.Counter(
+            "homeroom_refusals", "Requests that the door refused, by status; no release saw them.", ["status"], **place
+        )
         self._fallbacks = prometheus_client.Counter(
             "homeroom_challenger_fallbacks",
             "Requests that the challenger could not answer and the champion did.",
@@ -91,6 +94,10 @@ class Metrics:
             )
         found[0].inc()
         found[1].observe(seconds)
+
+    def refusal(self, status: int) -> None:
+        """Count a request that the door refused."""
+        self._refusals.labels(str(status)).inc()
 
     def fallback(self, release: str) -> None:
         """Count a request that the champion answered in the challenger's place."""

@@ -34,6 +34,7 @@ from serving.access.rules import HEALTH, LOCAL, PAGES, SAFE, SESSION, is_open, r
 from serving.access.sessions import Sessions
 from serving.access.signin import answer_session, is_same_origin, show_sign_in
 from serving.errors import AccessFileError
+from serving.metrics import process_metrics
 from serving.settings import ServiceSettings
 
 log = logging.getLogger("homeroom.access")
@@ -91,6 +92,7 @@ class Access:
             scope.setdefault("state", {})["client"] = verdict
             await self._app(scope, receive, send)
         elif isinstance(verdict, Refusal):
+            process_metrics().refusal(verdict.status)
             await refuse(send, verdict)
         elif verdict == "session":
             await answer_session(scope, receive, send, self._ring, self._sessions)

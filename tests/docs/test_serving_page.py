@@ -35,6 +35,7 @@ def test_the_metrics_are_those_that_there_are_with_their_labels() -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     metrics.request("/predict", 200, "r", "champion", 0.1)
+    metrics.refusal(401)
     metrics.fallback("r")
     metrics.shadow("r", "compared", 0.1)
     metrics.swap("r")
