@@ -7,7 +7,7 @@ in ONNX Runtime with one thread. The servers run at the same time, each in its o
 between them, so that what else the machine does meets all alike. CPU time is the server's, of all its processes. Then
 each is sent requests at a steady rate, for latencies: only these need an idle machine.
 
-- `homeroom`: a release that follows the pointer log, with strict reading, limits, status, metrics and counts.
+- `homeroom`: a release that follows the pointer log, with keys, rates, strict reading, limits, status, metrics, counts.
 - `homeroom, canary`: besides, a challenger answers half of the students, so that two models take turns.
 - `homeroom, canary and shadow`: besides, a shadow answers a copy of what the champion answered, until it is too busy.
 - `bentoml @api`: an async method of a BentoML service as it comes, with pydantic's types, metrics and access log.
@@ -39,6 +39,9 @@ from benchmarks.serve import bodies, cpu_seconds, write_release
 from components.artifacts import Lineage, Ref, Release
 from components.bundle import write_bundle_manifest
 from components.store import Store
+from serving.access.clients import Client
+from serving.access.file import edited
+from serving.access.keys import new_key, now_utc
 from serving.registry import Challenger, Change, PointerLog, Slot
 from serving.run import Following, free_port, start
 
@@ -206,7 +209,7 @@ def following(folder: Path, release: Path, *, canary: bool = False, shadow: bool
     return Following(str(folder), "knowledge_tracing")
 
 
-async def ask(port: int, connections: int, texts: list[bytes], path: str) -> tuple[list[float], list[int]]:
+async def ask(port: int, connections: int, texts: list[bytes], key: str) -> tuple[list[float], list[int]]:
     """Send all texts over so many keep-alive connections; return latencies and statuses."""
     times: list[float] = []
     statuses: list[int] = []
@@ -215,7 +218,8 @@ async def ask(port: int, connections: int, texts: list[bytes], path: str) -> tup
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for number, text in part:
             head = (
-                f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                f"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                f"Authorization: Bearer {key}\r\n"
                 f"Homeroom-Student: s{number % 500}\r\nContent-Length: {len(text)}\r\n\r\n"
             )
             begin = time.perf_counter()
@@ -234,7 +238,7 @@ async def ask(port: int, connections: int, texts: list[bytes], path: str) -> tup
     return times, statuses
 
 
-async def at_rate(port: int, per_s: float, seconds: float, texts: list[bytes]) -> list[float]:
+async def at_rate(port: int, per_s: float, seconds: float, texts: list[bytes], key: str) -> list[float]:
     """Send so many requests per second, whether answered or not; return latencies from when each was due.
 
     A request that has to wait for a connection waits on the server's account.
@@ -246,7 +250,10 @@ async def at_rate(port: int, per_s: float, seconds: float, texts: list[bytes]) -
 
     async def one(due: float, text: bytes) -> None:
         reader, writer = connection = await idle.get()
-        head = f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(text)}"
+        head = (
+            "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            f"Authorization: Bearer {key}\r\nContent-Length: {len(text)}"
+        )
         writer.write(head.encode() + b"\r\n\r\n" + text)
         header = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         length = next(int(line.split(":")[1]) for line in header.split("\r\n") if line.startswith("content-length:"))
@@ -282,6 +289,10 @@ def main() -> None:
         folder = Path(scratch)
         release = folder / "release"
         write_release(release)
+        client = Client(id="benchmark", roles=frozenset({"grade"}), rate=1e6, burst=1_000_000)
+        with edited(folder / "access.json") as keys:
+            key, record = new_key(client, now_utc())
+            keys.append(record)
         ports: dict[str, int] = {}
         pids: dict[str, int] = {}
         ours = {
@@ -290,7 +301,9 @@ def main() -> None:
             "homeroom, canary and shadow": following(folder / "c", release, canary=True, shadow=True),
         }
         for name, served in ours.items():
-            server = stack.enter_context(start(served))
+            server = stack.enter_context(
+                start(served, environment={"HOMEROOM_SERVE_KEYS": str(folder / "access.json")})
+            )
             ports[name], pids[name] = int(server.url.rpartition(":")[2]), server.process.pid
         others = {
             "bentoml @api": (BENTO, [sys.executable, "-m", "bentoml", "serve", "bento_api:Own", "--port"]),
@@ -311,7 +324,7 @@ def main() -> None:
         wrong = dict.fromkeys(ports, 0)
         for port in ports.values():
             for _ in range(50):
-                _, statuses = asyncio.run(ask(port, 4, texts[:100], "/v1/predict"))  # warm, and ready
+                _, statuses = asyncio.run(ask(port, 4, texts[:100], key))  # warm, and ready
                 if all(status == 200 for status in statuses):
                     break
                 time.sleep(0.2)
@@ -319,13 +332,15 @@ def main() -> None:
             for name, port in ports.items():
                 root = psutil.Process(pids[name])
                 before = cpu_seconds(root)
-                found, statuses = asyncio.run(ask(port, chosen.connections, texts, "/v1/predict"))
+                found, statuses = asyncio.run(ask(port, chosen.connections, texts, key))
                 cpu[name].append((cpu_seconds(root) - before) / len(texts) * 1e3)
                 times[name] += found
                 wrong[name] += sum(status != 200 for status in statuses)
         base = statistics.median(cpu["bentoml @api"])
         for name in ports:
-            calm = statistics.quantiles(asyncio.run(at_rate(ports[name], chosen.rate, chosen.rate_s, texts)), n=100)
+            calm = statistics.quantiles(
+                asyncio.run(at_rate(ports[name], chosen.rate, chosen.rate_s, texts, key)), n=100
+            )
             cuts = statistics.quantiles(times[name], n=100)
             print(
                 json.dumps(

@@ -13,6 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+CHECK_S = 2.0
+"""How often the supervisor looks whether a worker died, to start another; BentoML's own interval is 10 s."""
 MOST_PATH_BYTES = 100
 """What a socket's path may have, less than the 108 of Linux."""
 
@@ -27,7 +29,7 @@ def private_arbiter(folder: Path) -> Any:  # Any: circus ships no types
             watchers,
             endpoint=f"ipc://{folder}/control.sock",
             pubsub_endpoint=f"ipc://{folder}/events.sock",
-            check_delay=options.pop("check_delay", 10),
+            check_delay=options.pop("check_delay", CHECK_S),
             **options,
         )
 
