@@ -88,6 +88,7 @@ def all_checks(settings: Settings, *, schedules: bool = False, fix: bool = False
     yield from check_applications()
     yield check_store(settings)
     yield check_overrides(settings)
+    yield check_logs(settings)
     yield from check_keys(settings)
     yield check_prefect()
     if os.environ.get("PREFECT_API_URL"):
@@ -193,6 +194,26 @@ def check_overrides(settings: Settings) -> Check:
         remedy="Go back (`homeroom releases APP --rollback`), run again with better data, or give a new override."
         if expired
         else "",
+    )
+
+
+def check_logs(settings: Settings) -> Check:
+    """Every application's log of releases is whole: no entry is missing, changed or unreadable."""
+    from serving.registry import PointerLog, faults_of
+
+    name, found = "release logs", list[str]()
+    try:
+        store = settings.open_store()
+        for application in sorted({path.split("/")[1] for path in store.list_records("releases")}):
+            faults = faults_of(PointerLog(store, application))
+            found += [f"{application}: {fault.sentence}" for fault in faults if not fault.is_harmless]
+    except PipelineError as error:
+        return Check(name=name, ok=False, finding=str(error))
+    return Check(
+        name=name,
+        ok=not found,
+        finding="; ".join(found) or "they are whole",
+        remedy="Restore records/releases from a backup; what serves is what the last entry says." if found else "",
     )
 
 

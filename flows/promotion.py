@@ -261,6 +261,34 @@ def _require_approvals(decision: Decision, registry: ReleaseRegistry) -> None:
     )
 
 
+def put_beside(
+    store: Store,
+    release: Release,
+    reason: str,
+    percent: int | None,
+    override: Override | None = None,
+    *,
+    by: str | None = None,
+) -> Decision:
+    """Make a release the challenger with a share of the students, or the shadow (None), where the gate lets it.
+
+    A shadow's answers are seen by nobody: the gate does not stop it. Arguments and errors as in `promote_by_hand`.
+    """
+    by, registry = by or this_person(), ReleaseRegistry(store)
+    with store.locked(f"promotion-{release.application}", lambda: None):
+        records = DecisionRecords(store)
+        decision = records.latest(release.application, release.version) or judged_by_itself(store, release)
+        if percent is None:
+            registry.shadow(release, reason, by=by)
+            return decision
+        decision = _let_through(decision, override)
+        _require_approvals(decision, registry)
+        if override is not None or not decision.decided:
+            decision = records.add(replace(decision, reason=f"canary by hand: {reason}", by=by))
+        registry.canary(release, percent, reason, override=_in_force(decision), by=by, decision=decision.digest)
+        return decision
+
+
 def roll_back(
     store: Store,
     application: str,

@@ -7,6 +7,7 @@ from platformdirs import user_cache_path, user_config_path, user_data_path
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from components.artifacts import digest_of
 from components.errors import ConfigError
 from components.ingest.addresses import secret_in
 from components.secrets import SecretKey, read_or_make_key, write_key
@@ -17,11 +18,11 @@ from components.signing import (
     read_or_make_signing_key,
     read_trusted_keys,
     write_line,
-    write_public_part,
 )
 from components.store import Store
 
 SIGNING_FILE = "signing.ed25519"
+PUBLIC_FILE = "signing.pub"
 OLD_SIGNING_FILE = "signing.key"
 """The HMAC key of homeroom 0.1: read where it is left, as its releases are checked with it."""
 
@@ -44,6 +45,8 @@ class Settings(BaseSettings):
     overrides: Path = Field(default_factory=lambda: user_data_path("homeroom") / "overrides")
     """HOMEROOM_OVERRIDES: folder in which `homeroom serve` keeps teachers' overrides, one folder per application; it
     holds students' texts."""
+    notify: str = ""
+    """HOMEROOM_NOTIFY: a Prefect notification block, e.g. `slack-webhook/district`, that is told every outcome."""
     one_writer: bool = False
     """HOMEROOM_ONE_WRITER: 1 says that one process at a time writes into a store that ignores conditional writes."""
     pseudonym_key: SecretStr | None = None
@@ -97,24 +100,35 @@ class Settings(BaseSettings):
         return SigningKey.from_secret(self._given(self.signing_key, "signing"))
 
     def trusted_keys(self) -> TrustedKeys:
-        """Return the keys that releases may be signed with: ours, and the HMAC key that an older one left."""
-        public = self.read_signing_key().public
+        """Return the keys that releases may be signed with.
+
+        They are our own, those in `signing.pub` (on a machine that only serves, it is all there is; after a change of
+        keys it lists the earlier ones too), and the HMAC key that an older homeroom left.
+        """
         if self.signing_key is not None:
-            return TrustedKeys((public,), (self._given(self.signing_key, "signing"),))
-        old = self.keys / OLD_SIGNING_FILE
-        return TrustedKeys((public,), read_trusted_keys(old).secret if old.exists() else ())
+            given = self._given(self.signing_key, "signing")
+            return TrustedKeys((SigningKey.from_secret(given).public,), (given,))
+        public, old = self.keys / PUBLIC_FILE, self.keys / OLD_SIGNING_FILE
+        own = () if public.exists() and not (self.keys / SIGNING_FILE).exists() else (self.read_signing_key().public,)
+        listed = read_trusted_keys(public).public if public.exists() else ()
+        return TrustedKeys(tuple(dict.fromkeys((*own, *listed))), read_trusted_keys(old).secret if old.exists() else ())
 
     def release_key_file(self) -> Path:
         """Return a file with the keys that releases may be signed with, for a server: no private key is in it.
 
         It holds an HMAC key as well where releases of an older homeroom may have to be served; then it has mode 0600.
         """
-        key, keys = self.read_signing_key(), self.trusted_keys()
-        if self.signing_key is None and not keys.secret:
-            return write_public_part(self.keys / SIGNING_FILE, key)
-        path = self.keys / f"releases-{key.id}{''.join(f'-{one.id}' for one in keys.secret)}.keys"
-        write_line(path, *key_lines(keys), mode=0o600 if keys.secret else 0o644)
+        keys, public = self.trusted_keys(), self.keys / PUBLIC_FILE
+        if self.signing_key is None and public.exists() and read_trusted_keys(public) == keys:
+            return public
+        lines = key_lines(keys)
+        path = self.keys / f"releases-{digest_of(list(lines))[:16]}.keys"
+        write_line(path, *lines, mode=0o600 if keys.secret else 0o644)
         return path
+
+    def approver_key_file(self, name: str) -> Path:
+        """Return where an approver's private key is, if it is in the folder of keys."""
+        return self.keys / f"approver-{name}.ed25519"
 
     def pseudonym_key_file(self) -> Path:
         """Return a file that holds the key of pseudonyms, likewise."""

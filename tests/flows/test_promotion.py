@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from components.errors import StoreError
 from components.gate.decision import Decision, Finding, worst_first
 from components.gate.records import DecisionRecords
 from components.store import Store
+from flows import promotion
 from flows.judging import findings_on, reports_of
 from flows.operations import run_request
 from flows.pipeline import Outcome
@@ -164,6 +166,42 @@ def test_a_promotion_killed_at_any_write_is_made_by_the_next_run(released: Relea
             break
         number += 1
     assert number == 4  # known, decision, known, entry of the log
+
+
+def test_a_champion_that_changes_while_a_run_decides_makes_it_decide_again(
+    released: Released, second_release: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where another machine promotes meanwhile, which no lock of this one holds off."""
+    shutil.copytree(second_release[0], tmp_path / "store")
+    shutil.rmtree(tmp_path / "store" / "records" / "releases" / "knowledge_tracing" / "log")
+    settings = Settings(store=str(tmp_path / "store"), cache=tmp_path / "cache", keys=released.settings.keys)
+    store, outcome = settings.open_store(), released.summary.outcome
+    registry = ReleaseRegistry(store)
+    beside, champions = promotion._beside, list[str | None]()
+
+    def meanwhile(*args: Any) -> list[Finding]:
+        champions.append(None if args[3] is None else args[3].version)
+        if len(champions) == 1:
+            registry.promote(registry.find(second_release[1]), "quicker", by="maria")
+        return beside(*args)
+
+    monkeypatch.setattr(promotion, "_beside", meanwhile)
+    decision = promote_if_better(
+        store,
+        load_application("knowledge_tracing"),
+        outcome,
+        signing_key=settings.trusted_keys(),
+        config=DeployConfig(max_auc_drop=0.5, max_worst_group_auc_drop=0.5, compare_resamples=50, replay="off"),
+        by="run 7",
+    )
+    assert champions == [None, second_release[1]]
+    assert (decision.promote, decision.champion) == (True, second_release[1])
+    entries = registry.history("knowledge_tracing")
+    assert [(one.by, one.version) for one in entries] == [
+        ("maria", second_release[1]),
+        ("run 7", outcome.release.version),
+    ]
+    assert entries[1].decision == decision.digest
 
 
 def checks_of(findings: tuple[Finding, ...], outcome: str) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from components.bundle import read_bundle_manifest, write_bundle_manifest
 from components.errors import ArtifactMissingError, DigestMismatchError, PipelineError, SchemaError
 from components.secrets import SecretKey
 from components.signing import TrustedKeys
-from tests.serving.bundles import KEY, OTHER_KEY
+from tests.serving.bundles import KEY, OTHER_KEY, write_bundle
 
 
 @pytest.fixture
@@ -236,3 +237,18 @@ def test_a_manifest_that_is_not_json_is_refused(folder: Path) -> None:
 def test_all_problems_of_writing_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match=r"application.*no files.*outputs.*golden_tolerance"):
         write_bundle_manifest(tmp_path, "No Name", [], float("nan"), None)
+
+
+def test_one_changed_byte_anywhere_in_a_real_bundle_is_refused(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "b", key=KEY)
+    files = sorted(path for path in (tmp_path / "b").rglob("*") if path.is_file())
+    chance = random.Random(8)
+    for _ in range(300):
+        path = chance.choice(files)
+        body = path.read_bytes()
+        at = chance.randrange(len(body))
+        path.write_bytes(body[:at] + bytes([body[at] ^ chance.randrange(1, 256)]) + body[at + 1 :])
+        with pytest.raises(PipelineError):
+            read_bundle_manifest(tmp_path / "b", KEY.public)
+        path.write_bytes(body)
+    assert read_bundle_manifest(tmp_path / "b", KEY.public).signature == "verified"
