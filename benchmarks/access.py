@@ -1,4 +1,4 @@
-"""CPU time that the door of the service costs a request: keys, sessions, tokens, limits, log, around an empty application.
+"""CPU time that the door of the service costs a request: keys, sessions, tokens, limits, around an empty application.
 
     python -m benchmarks.access
 

@@ -80,13 +80,14 @@ def payloads(marker: Path, url: str) -> Iterator[Payload]:
     as_json = (("content-type", "application/json"),)
     touch = f"touch {marker}"
     for name, text in strings(marker, url).items():
-        for path, body in (
+        asked: list[tuple[str, Any]] = [
             ("/v1/predict", {**TEXT, "text": text}),
             ("/v1/predict", {**TEXT, "prompt": text}),
             ("/v1/predict/batch", [{**TEXT, "text": text}, {"prompt": text, text: text}]),
             ("/v1/overrides", {**CORRECTION, **dict.fromkeys(FIELDS, text)}),
-        ):
-            yield Payload(f"{name} to {path}", "POST", path, as_json, json.dumps(body).encode())
+        ]
+        for path, one in asked:
+            yield Payload(f"{name} to {path}", "POST", path, as_json, json.dumps(one).encode())
         yield Payload(
             f"{name} in fields",
             "POST",

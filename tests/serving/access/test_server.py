@@ -203,6 +203,12 @@ def test_its_log_has_a_line_for_a_request_and_nothing_of_what_was_said(served: S
     assert served.key.split("_", 2)[2] not in text
 
 
+def test_an_empty_setting_means_no_keys(grading_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOMEROOM_SERVE_KEYS", "/nowhere/access.json")  # of the user who starts it, inherited
+    with start(grading_folder, environment={"HOMEROOM_SERVE_KEYS": ""}) as server:
+        assert httpx.post(f"{server.url}/v1/predict", json=TEXT, trust_env=False).status_code == 200
+
+
 def certificate(folder: Path) -> Tls:
     """Write a self-signed certificate for 127.0.0.1 and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
