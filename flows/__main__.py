@@ -19,6 +19,7 @@ COMMANDS = {
     "run": ("flows.cli.run:run", "Take student logs to a release."),
     "stage": ("flows.cli.stage:stage", "Run the chain up to one stage."),
     "serve": ("flows.cli.serve:serve", "Serve a release over HTTP."),
+    "keys": ("flows.cli.keys:keys", "Say who may ask a served release, and what."),
     "score": ("flows.cli.score:score", "Answer whole logs with a release, into a file."),
     "releases": ("flows.cli.releases:releases", "List what serves, what did and when."),
     "promote": ("flows.cli.promote:promote", "Make a release serve."),

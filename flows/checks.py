@@ -33,6 +33,36 @@ PREFECT_ANSWER_S = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Advisory:
+    """A hole that is known, and the version that closes it."""
+
+    name: str
+    fixed: str
+    advisory: str
+    about: str
+
+
+ADVISORIES = (
+    Advisory(name="bentoml", fixed="1.4.39", advisory="CVE-2025-27520", about="runs what a request holds (pickle)"),
+    Advisory(name="bentoml", fixed="1.4.39", advisory="CVE-2025-32375", about="likewise, in its runners"),
+    Advisory(name="bentoml", fixed="1.4.39", advisory="CVE-2025-54381", about="fetches what a request names"),
+    Advisory(
+        name="torch", fixed="2.6.0", advisory="CVE-2025-32434", about="torch.load runs code with weights_only=True"
+    ),
+    Advisory(name="pyjwt", fixed="2.4.0", advisory="CVE-2022-29217", about="takes a public key for an HMAC's"),
+    Advisory(
+        name="starlette", fixed="0.49.1", advisory="CVE-2025-62727", about="burns its processor over a range header"
+    ),
+    Advisory(name="h11", fixed="0.16.0", advisory="CVE-2025-43859", about="lets requests be smuggled past a proxy"),
+    Advisory(
+        name="python-multipart", fixed="0.0.18", advisory="CVE-2024-53981", about="burns its processor over a form"
+    ),
+    Advisory(name="jinja2", fixed="3.1.6", advisory="CVE-2025-27516", about="templates leave their sandbox"),
+)
+"""Of what a server runs. The first versions that are good; BentoML's are all taken at the one that was examined."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One finding."""
 
@@ -53,6 +83,7 @@ def all_checks(settings: Settings, *, schedules: bool = False, fix: bool = False
     yield check_python()
     for name, allowed, remedy in PINNED:
         yield check_version(name, allowed, remedy)
+    yield from map(check_advisory, ADVISORIES)
     yield from check_import_names()
     yield from check_applications()
     yield check_store(settings)
@@ -80,6 +111,18 @@ def check_version(name: str, allowed: str, remedy: str) -> Check:
         return Check(name=name, ok=False, finding="not installed", remedy=remedy)
     good = SpecifierSet(allowed).contains(found, prereleases=True)
     return Check(name=name, ok=good, finding=f"{found} (known to work: {allowed})", remedy="" if good else remedy)
+
+
+def check_advisory(one: Advisory) -> Check:
+    """A distribution, where it is there, is above a known hole."""
+    name = f"{one.advisory} ({one.name})"
+    try:
+        found = version(one.name)
+    except PackageNotFoundError:
+        return Check(name=name, ok=True, finding="not installed")
+    good = SpecifierSet(f">={one.fixed}").contains(found, prereleases=True)
+    remedy = "" if good else f"It {one.about}: pip install '{one.name}>={one.fixed}'"
+    return Check(name=name, ok=good, finding=f"{found} (closed in {one.fixed})", remedy=remedy)
 
 
 def check_import_names() -> Iterator[Check]:

@@ -13,8 +13,11 @@ REQUIREMENTS = (
     "fastapi",
     "numpy",
     "onnxruntime",
+    "prometheus-client",
+    "psutil",
     "pydantic",
     "pydantic-settings",
+    "PyJWT",
     "starlette",
     "uvicorn",
 )
@@ -37,11 +40,14 @@ SERVING = (
     "__init__",
     "batching",
     "bundle",
+    "canary",
     "codecs",
     "errors",
     "health",
     "http",
     "live",
+    "metrics",
+    "observe",
     "openapi",
     "overrides",
     "pages",
@@ -49,8 +55,13 @@ SERVING = (
     "service",
     "session",
     "settings",
+    "shadow",
+    "slots",
+    "status",
+    "tally",
 )
-"""Modules of `serving` that a server imports."""
+"""Modules of `serving` that a server imports, beside those of `serving.access`."""
+PYTHON_LEAVES = shutil.ignore_patterns("__pycache__")
 
 DOCKERFILE = """\
 # {version}
@@ -81,6 +92,7 @@ include:
   - "release_service.py"
   - "components/*.py"
   - "serving/*.py"
+  - "serving/access/*.py"
   - "serving/page/*"
   - "release/**"
 python:
@@ -124,6 +136,7 @@ def write_build_context(
         for module in modules:
             shutil.copy(_source() / package / f"{module}.py", target / package / f"{module}.py")
     shutil.copytree(_source() / "serving" / "page", target / "serving" / "page")
+    shutil.copytree(_source() / "serving" / "access", target / "serving" / "access", ignore=PYTHON_LEAVES)
     for path in ("bundle.json", *(f.path for f in manifest.files)):
         place = target / "release" / path
         place.parent.mkdir(parents=True, exist_ok=True)

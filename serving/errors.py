@@ -69,3 +69,10 @@ class ReleaseNotFoundError(ServingError, LookupError):
 
     exit_code = 4
     status = 404
+
+
+class AccessFileError(ServingError, ValueError):
+    """The file of access keys cannot be read, makes no sense, or does not have what was asked of it."""
+
+    exit_code = 4
+    status = 503

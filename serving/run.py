@@ -6,6 +6,7 @@ It never outlives its parent: `serving.guard`, a second child, ends it when the 
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -14,21 +15,38 @@ import sys
 import tempfile
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from serving.access.tls import Tls, opener
 from serving.errors import ServerStartError
 from serving.guard import MARK, end_marked
+from serving.status import WorkerStatus, read_statuses
 
 TARGET = "serving.service:Service"
 POLL_S = 0.1
 TAIL_LINES = 30
 ORPHAN_GRACE_S = 5.0
 """Most time that requests in flight have once the parent is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """What a server follows in the place of one release: the pointer log of an application."""
+
+    store: str
+    """Folder or URL of the artifact store; the server only reads it."""
+    application: str
+    cache: Path | None = None
+    """Folder for copies of a remote store's releases."""
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which the service knows."""
+        cache = {"HOMEROOM_SERVE_CACHE": str(self.cache)} if self.cache is not None else {}
+        return {"HOMEROOM_SERVE_STORE": self.store, "HOMEROOM_SERVE_APPLICATION": self.application, **cache}
 
 
 @dataclass(slots=True)
@@ -43,7 +61,10 @@ class ServerProcess:
     log_file: Path
     home: Path = field(repr=False)
     """Scratch folder of this server alone, deleted with it. Its name marks all processes of the server."""
+    status: Path = field(repr=False)
+    """Folder in which its workers say what they do."""
     grace_s: float = 10.0
+    tls: Tls | None = None
 
     @property
     def is_running(self) -> bool:
@@ -77,9 +98,13 @@ class ServerProcess:
         shutil.rmtree(self.home, ignore_errors=True)
         return status
 
+    def workers(self) -> list[WorkerStatus]:
+        """Return what its workers last said, at most a second ago."""
+        return read_statuses(self.status)
+
     def version(self) -> Any:  # Any: parsed JSON of /v1/version
         """Return what `/v1/version` says, or None while nobody answers."""
-        status, body = _get(f"{self.url}/v1/version")
+        status, body = _get(f"{self.url}/v1/version", self.tls)
         return json.loads(body) if status == 200 else None
 
     def __enter__(self) -> Self:
@@ -92,51 +117,64 @@ class ServerProcess:
 
 
 def start(
-    release_folder: Path,
+    release: Path | Following,
     port: int | None = None,
     host: str = "127.0.0.1",
     *,
+    workers: int = 1,
     key_file: Path | None = None,
     start_s: float = 120.0,
     grace_s: float = 10.0,
     log_file: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    tls: Tls | None = None,
 ) -> ServerProcess:
-    """Start a server on a release and return it once it is ready to answer.
+    """Start a server and return it once all its workers are ready to answer.
+
+    One that follows a log without any entry is returned too: it answers 503 until a release is promoted.
 
     Args:
-        release_folder: holds `bundle.json`.
+        release: the folder of the release, which holds `bundle.json`, or what to follow.
         port: where to listen; None (or 0) takes a free one.
         host: the address to listen on; only this machine can reach the default.
+        workers: processes, each with a copy of the model.
         key_file: the key that the release must be signed with.
         start_s: how long it may take until `/readyz` says yes.
         grace_s: how long requests in flight have when it is stopped.
         log_file: keeps the server's log; None keeps it only as long as the server runs.
         environment: more variables for the server, e.g. `HOMEROOM_SERVE_ROWS`.
+        tls: certificate and key; None serves plain HTTP.
 
     Raises:
         ServerStartError: it ended, refused the release, or was not ready in time; with the reason and its log's tail.
     """
+    if tls is not None:
+        tls.check()
     port = _usable(port or 0, host)
     root = Path(__file__).resolve().parent.parent
     home = Path(tempfile.mkdtemp(prefix="homeroom-serve-"))
     log_path = log_file or home / "server.log"
-    # Of our own variables only the service's: the server has no business with the store or the secret keys.
-    inherited = {
-        k: v for k, v in os.environ.items() if not k.startswith("HOMEROOM_") or k.startswith("HOMEROOM_SERVE_")
-    }
+    # Of our own variables only the service's: the server has no business with the secret keys.
+    ours = ("HOMEROOM_SERVE_", "HOMEROOM_S3_") if isinstance(release, Following) else ("HOMEROOM_SERVE_",)
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("HOMEROOM_") or k.startswith(ours)}
+    fixed = {} if isinstance(release, Following) else {"HOMEROOM_RELEASE": str(release.resolve())}
     settings = {
-        "HOMEROOM_RELEASE": str(release_folder.resolve()),
+        **(release.environment() if isinstance(release, Following) else fixed),
+        "HOMEROOM_SERVE_WORKERS": str(workers),
+        "HOMEROOM_SERVE_STATUS": inherited.get("HOMEROOM_SERVE_STATUS", str(home / "status")),
         "BENTOML_DO_NOT_TRACK": "True",
         # BentoML keeps its metrics below its home and empties them at start: two servers must not share one.
         "BENTOML_HOME": str(home),
+        "HOMEROOM_SERVE_SESSION_KEY": secrets.token_hex(32),
+        "HOMEROOM_SERVE_LIMITS": str(home / "limits"),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")])),
         **({"HOMEROOM_RELEASE_KEY": str(key_file.resolve())} if key_file is not None else {}),
         **(environment or {}),
         MARK: str(home),
     }
-    command = [sys.executable, "-m", "bentoml", "serve", TARGET, "--host", host, "--port", str(port)]
+    command = [sys.executable, "-m", "serving.launch", "serve", TARGET, "--host", host, "--port", str(port)]
     command += ["--working-dir", str(root), "--timeout-graceful-shutdown", str(max(1, int(grace_s)))]
+    command += [] if tls is None else tls.arguments()
     watching = [sys.executable, "-m", "serving.guard", str(os.getpid()), str(home), str(min(grace_s, ORPHAN_GRACE_S))]
     with log_path.open("ab") as stream:
 
@@ -153,15 +191,17 @@ def start(
         guard = spawn(watching, {"PYTHONPATH": settings["PYTHONPATH"]})
         process = spawn(command, settings)
     server = ServerProcess(
-        url=f"http://{_reachable(host)}:{port}",
+        url=f"{'http' if tls is None else 'https'}://{_reachable(host)}:{port}",
         process=process,
         guard=guard,
         log_file=log_path,
         home=home,
+        status=Path(settings["HOMEROOM_SERVE_STATUS"]),
         grace_s=grace_s,
+        tls=tls,
     )
     try:
-        _wait(server, start_s)
+        _wait(server, start_s, workers)
     except BaseException:
         server.stop()
         raise
@@ -194,7 +234,7 @@ def _usable(port: int, host: str) -> int:
     return found
 
 
-def _wait(server: ServerProcess, start_s: float) -> None:
+def _wait(server: ServerProcess, start_s: float, workers: int) -> None:
     end = time.monotonic() + start_s
     while time.monotonic() < end:
         if not server.is_running:
@@ -202,13 +242,13 @@ def _wait(server: ServerProcess, start_s: float) -> None:
                 f"The server ended with status {server.process.returncode} before it was ready. Is the port free, and "
                 f"bentoml installed? The end of its log:\n{server.log_tail()}"
             )
-        status, _ = _get(f"{server.url}/readyz")
-        if status == 200:
+        status, body = _get(f"{server.url}/readyz", server.tls)
+        said = server.workers()
+        is_empty = bool(said) and all(one.entry == 0 and one.release is None for one in said)
+        if len(said) >= workers and (is_empty or (status == 200 and all(one.ready for one in said))):
             return
-        if status == 503:  # it has started, and replays golden requests before that: it will not change its mind
-            said = server.version()
-            if said is not None and said["reason"]:
-                raise ServerStartError(f"The server refuses to answer with this release: {said['reason']}")
+        if status == 503 and not is_empty:  # it replayed golden requests before: it will not change its mind at once
+            raise ServerStartError(f"The server refuses to answer with this release: {json.loads(body)['reason']}")
         time.sleep(POLL_S)
     raise ServerStartError(
         f"The server was not ready after {start_s:g} s; give it longer with start_s=, or look at its log, which ends:\n"
@@ -216,11 +256,10 @@ def _wait(server: ServerProcess, start_s: float) -> None:
     )
 
 
-def _get(url: str, timeout_s: float = 5.0) -> tuple[int, bytes]:
+def _get(url: str, tls: Tls | None = None, timeout_s: float = 5.0) -> tuple[int, bytes]:
     """Return status and body, or (0, b"") while nobody answers. Proxies of the environment are not asked."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=timeout_s) as response:
+        with opener(tls).open(url, timeout=timeout_s) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         with error:

@@ -2,8 +2,9 @@
 
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, Field, Json
+from pydantic import BaseModel, Field, Json, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -21,7 +22,22 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HOMEROOM_", frozen=True, extra="ignore")
 
     release: Path | None = None
-    """Folder of the bundle. Without it the service starts, says so, and never becomes ready."""
+    """Folder of the bundle: this release and no other is served. Without it, and without a store to follow, the
+    service starts, says so, and never becomes ready."""
+    serve_store: str | None = None
+    """Artifact store whose pointer log says what is served; with `serve_application`, in the place of `release`."""
+    serve_application: str | None = None
+    """Whose log it is."""
+    serve_cache: Path | None = None
+    """Folder for verified copies of a remote store's releases."""
+    serve_poll_s: float = Field(default=0.5, gt=0)
+    """How often a worker looks whether the log has a new entry."""
+    serve_keep_s: float = Field(default=900.0, ge=0)
+    """How long a release that was replaced stays in memory, so that taking it back needs no loading."""
+    serve_status: Path | None = None
+    """Folder, shared by the workers of one server, in which each says once a second what it does: plain counts."""
+    serve_workers: int = Field(default=1, ge=1)
+    """Worker processes, each with its own copy of the model and its own queue."""
     release_key: Path | None = None
     """File of the public key (or keys, one a line) that releases are signed with; only those are served then."""
     serve_int8: bool = False
@@ -43,3 +59,23 @@ class ServiceSettings(BaseSettings):
     sets it, and `/v1/version` says it."""
     serve_pseudonym_key: Path | None = None
     """File of the key that makes pseudonyms of students at ingest. Without it overrides name no student."""
+    serve_keys: Path | None = None
+    """File of the keys that clients are let in with (`homeroom keys`); without it everybody on this machine is."""
+    serve_open: bool = False
+    """Without keys: also let in whoever reaches the server from other machines."""
+    serve_hosts: str = ""
+    """Names under which the server answers, with commas; on a loopback address its names are allowed anyway."""
+    serve_district: str | None = None
+    """Let in only clients of this district."""
+    serve_session_key: SecretStr | None = None
+    """What the cookies of signed-in people are signed with; the workers of one server share it. `homeroom serve` makes
+    one for each start."""
+    serve_limits: Path | None = None
+    """File in which the workers of one server share how much each client has asked; it holds no names."""
+    serve_request_log: Literal["off", "failures", "all"] = "off"
+    """Which requests are logged, one line each, without content."""
+
+    @field_validator("serve_keys", mode="before")
+    @classmethod
+    def _none_for_empty(cls, value: object) -> object:
+        return None if value == "" else value

@@ -12,6 +12,7 @@ async function asked(path, body) {
   } catch {
     throw new Refused("The server does not answer. Is it running? Try again.");
   }
+  if (response.status === 401) throw new Refused("You are no longer signed in. Load this page again, then sign in.");
   if (!response.ok) {
     let said = {};
     try { said = await response.json(); } catch { /* no JSON: the status must do */ }

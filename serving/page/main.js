@@ -6,6 +6,7 @@ import { classPart } from "./class.js";
 import { $, made, shown, tell } from "./dom.js";
 import { overridePart } from "./override.js";
 import { resultOf } from "./result.js";
+import { session, signOut } from "./session.js";
 
 const problem = $("problem");
 const status = $("status");
@@ -81,6 +82,15 @@ async function start() {
       during(null, async () => $("card-body").replaceChildren(...cardOf(await card())));
     }
   });
+  const { client } = await session();
+  if (client) {
+    $("sign-out").textContent = `Sign out ${client}`;
+    $("sign-out").hidden = false;
+    $("sign-out").addEventListener("click", () => during($("sign-out"), async () => {
+      await signOut();
+      location.reload();
+    }));
+  }
   document.body.dataset.ready = "true";
 }
 

@@ -21,7 +21,7 @@ from flows.checks import check_logs
 from flows.notices import tell
 from flows.operations import run_request
 from flows.settings import Settings
-from serving.errors import ReleaseNotFoundError
+from serving.errors import ReleaseNotFoundError, ServerStartError
 from serving.registry import PointerLog, ReleaseRegistry
 from tests.conftest import Released
 from tests.flows.test_override import APPLICATION, PASS, STOP, release
@@ -241,3 +241,26 @@ def test_two_releases_side_by_side(
     shown = homeroom("diff", first, second).output
     assert "train: config max_epochs: 3 -> 1" in shown
     assert "model.onnx: changed" in shown
+
+
+def test_who_waits_for_a_server_that_is_behind_is_told_and_the_promotion_stands(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = release(store, "aa", [PASS])
+    url = "http://127.0.0.1:9"
+    result = homeroom("promote", made.version, "--wait", url, "--wait-s", "0")
+    assert isinstance(result.exception, ServerStartError)
+    assert f"{made.version} is not live on all workers after 0 s: the server could not be asked" in str(
+        result.exception
+    )
+    latest = PointerLog(store, APPLICATION).latest()
+    assert latest is not None
+    assert latest.champion is not None
+    assert latest.champion.version == made.version
+    worker = {"pid": 1, "release": made.version, "ready": True, "reason": "", "behind": "", "entry": latest.number + 1}
+    monkeypatch.setattr(
+        "serving.supervise.waiting.version_of", lambda asked: {"workers": [worker] if asked == url else []}
+    )
+    result = homeroom("promote", made.version, "--wait", url)
+    assert result.exit_code == 0
+    assert f"{made.version} is live on all workers (1) of {url}" in result.stderr

@@ -1,0 +1,1 @@
+"""Who may ask the service, how often, and in what form: keys, tokens, sessions, roles, limits."""
