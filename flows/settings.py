@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     overrides: Path = Field(default_factory=lambda: user_data_path("homeroom") / "overrides")
     """HOMEROOM_OVERRIDES: folder in which `homeroom serve` keeps teachers' overrides, one folder per application; it
     holds students' texts."""
+    train_limit: str | None = None
+    """HOMEROOM_TRAIN_LIMIT: name of the limit at Prefect's server that each training takes a slot of; `homeroom up`
+    makes it. Without it, trainings do not wait for each other."""
     pseudonym_key: SecretStr | None = None
     """HOMEROOM_PSEUDONYM_KEY: hex; instead of a file in `keys`."""
     signing_key: SecretStr | None = None
