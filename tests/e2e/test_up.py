@@ -114,6 +114,7 @@ def scheduled(client: SyncPrefectClient, deployment: UUID) -> list[Any]:
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
         ),
         sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+        limit=200,
     )
     return [run for run in runs if run.deployment_id == deployment]
 
@@ -142,9 +143,9 @@ def test_an_installation_of_two_districts(released: Released, tmp_path: Path) ->
         with SyncPrefectClient(url) as client:
             limit = client.read_global_concurrency_limit_by_name(TRAIN_LIMIT)
             assert (limit.limit, limit.active) == (1, True)
-            pools = {one.name: one.concurrency_limit for one in client.read_work_pools()}
+            pools = {one.name: one.concurrency_limit for one in client.read_work_pools(limit=50)}
             assert pools == {"homeroom-north": 2, "homeroom-south": 1}
-            deployments = {one.name: one for one in client.read_deployments(sort=DeploymentSort.NAME_ASC)}
+            deployments = {one.name: one for one in client.read_deployments(sort=DeploymentSort.NAME_ASC, limit=50)}
             assert set(deployments) == {"north-knowledge_tracing", "south-knowledge_tracing"}
             north, south = deployments["north-knowledge_tracing"], deployments["south-knowledge_tracing"]
             for one in (north, south):

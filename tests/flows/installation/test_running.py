@@ -1,0 +1,122 @@
+"""What runs: the state file, the lock, the logs, and what `down` and `status` say."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from components.errors import ConfigError
+from flows.__main__ import main
+from flows.installation import state
+from flows.installation.children import Child, Watched
+from flows.installation.file import MachinePlan
+from flows.installation.logs import rotate
+from flows.installation.places import Installation
+from flows.installation.running import Up, answers, down
+from serving.guard import MARK
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    return Installation(machine=MachinePlan(prefect_port=9), state=tmp_path / "state", districts=())
+
+
+def test_a_log_is_moved_on_when_it_is_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "up.log"
+    assert not rotate(path), "there is none yet"
+    with path.open("a") as stream:  # a process that keeps it open
+        for number in range(4):
+            stream.write(f"{number}" * 10)
+            stream.flush()
+            assert rotate(path, most_bytes=10, kept=2)
+        assert not rotate(path, most_bytes=10, kept=2)
+        stream.write("goes on")
+    assert path.read_text() == "goes on"
+    assert [(tmp_path / f"up.log.{n}").read_text() for n in (1, 2)] == ["3" * 10, "2" * 10]
+    assert not (tmp_path / "up.log.3").exists()
+
+
+def test_the_state_is_written_and_read(installation: Installation, tmp_path: Path) -> None:
+    child = Child(name="n", kind="service", command=("x",), environment={}, log=tmp_path / "n.log", url="http://h")
+    watched = Watched(child, lambda one: None, time.monotonic, print)  # type: ignore[arg-type, return-value]
+    state.write_state(installation.state, "running", [watched])
+    found = state.read_state(installation.state)
+    assert found is not None
+    assert (found.pid, found.phase, found.is_running) == (os.getpid(), "running", True)
+    [shown] = found.children
+    assert (shown.name, shown.pid, shown.url, shown.is_running) == ("n", None, "http://h", False)
+    (state.mark_of(installation.state) / "processes.json").write_text("{")
+    assert state.read_state(installation.state) is None
+
+
+def test_one_up_holds_an_installation(installation: Installation) -> None:
+    with (
+        state.only_one(installation.state),
+        pytest.raises(ConfigError, match="Another `homeroom up` holds"),
+        state.only_one(installation.state),
+    ):
+        pass
+    with state.only_one(installation.state):
+        pass
+
+
+def test_down_ends_what_an_up_that_was_killed_left(installation: Installation) -> None:
+    assert not down(installation, print), "nothing runs"
+    mark = state.mark_of(installation.state)
+    mark.mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={MARK: str(mark)}) as left:
+        # The file names a living process that is another one: ours must not be told to end.
+        value = {"format": 1, "pid": os.getpid(), "started": 1.0, "phase": "running", "children": []}
+        (mark / "processes.json").write_text(json.dumps(value))
+        assert down(installation, print)
+        left.wait(10)
+    assert not mark.exists()
+
+
+def test_an_up_without_a_server_says_so_and_leaves_nothing(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Child(
+        name="prefect", kind="server", command=(sys.executable, "-c", "raise SystemExit(3)"),
+        environment=dict(os.environ), log=installation.state / "logs" / "prefect.log", url="http://127.0.0.1:9",
+    )  # fmt: skip
+    monkeypatch.setattr("flows.installation.children.server_of", lambda _: broken)
+    monkeypatch.setattr("flows.installation.children.FIRST_WAIT_S", 0.01)
+    said: list[str] = []
+    with pytest.raises(OSError, match="The Prefect server does not answer"):
+        Up(installation, said.append).run()
+    assert any("prefect ended with status 3" in line for line in said)
+    assert not state.mark_of(installation.state).exists()
+    assert "prefect ended with status 3" in (installation.state / "logs" / "up.log").read_text()
+    with state.only_one(installation.state):
+        pass
+
+
+def test_nobody_answers() -> None:
+    assert not answers("http://127.0.0.1:9/readyz")
+
+
+@pytest.mark.parametrize("words", [["status"], ["up", "--status"]])
+def test_status_of_nothing(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "homeroom.toml"
+    file.write_text('[installation]\nstate = "state"\n[districts.north]\n')
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--file", str(file)])
+    assert ended.value.code == 1
+    assert f"Nothing runs of the installation in {tmp_path / 'state'}" in capsys.readouterr().out
+
+
+def test_down_of_nothing_is_no_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        main(["down"])
+    assert ended.value.code == 0
+    assert "Nothing runs" in capsys.readouterr().err
