@@ -1,5 +1,6 @@
 """What runs: the state file, the lock, the logs, and what `down` and `status` say."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from components.errors import ConfigError
@@ -18,6 +20,9 @@ from flows.installation.logs import rotate
 from flows.installation.places import Installation
 from flows.installation.running import Up, answers, down
 from serving.guard import MARK
+from serving.run import free_port
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -120,3 +125,96 @@ def test_down_of_nothing_is_no_error(
         main(["down"])
     assert ended.value.code == 0
     assert "Nothing runs" in capsys.readouterr().err
+
+
+UP = """
+import os, sys
+from pathlib import Path
+from flows.installation import children, running
+from flows.installation.file import MachinePlan
+from flows.installation.places import Installation
+
+folder, port = Path(sys.argv[1]), int(sys.argv[2])
+ANSWERS = '''
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+'''
+STAGE = '''
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+time.sleep(600)
+'''
+
+def child(name, kind, code, url=""):
+    return children.Child(
+        name=name, kind=kind, command=(sys.executable, "-c", code, str(port)), environment=dict(os.environ),
+        log=folder / "logs" / f"{name}.log", url=url,
+    )
+
+children.server_of = lambda _: child("prefect", "server", ANSWERS, f"http://127.0.0.1:{port}/api")
+children.workers_of = lambda _: [child("north-worker", "worker", STAGE)]
+children.services_of = lambda _: [child("north-service", "service", STAGE, f"http://127.0.0.1:{port}")]
+running.Up._prepare = lambda self: None
+running.Up(Installation(machine=MachinePlan(), state=folder, districts=()), print).run()
+"""
+
+
+def start_up(installation: Installation) -> "tuple[subprocess.Popen[bytes], state.Running]":
+    words = [sys.executable, "-c", UP, str(installation.state), str(free_port())]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        found = state.read_state(installation.state)
+        if found is not None and found.phase == "running":
+            return process, found
+        time.sleep(0.1)
+    process.kill()
+    pytest.fail((installation.state / "logs" / "up.log").read_text())
+
+
+def marked(installation: Installation) -> list[int]:
+    """Return the processes that carry the installation's mark."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == str(state.mark_of(installation.state)):
+                found.append(process.pid)
+    return found
+
+
+@pytest.mark.multiprocess
+def test_down_stops_in_order_and_leaves_no_process(installation: Installation) -> None:
+    process, found = start_up(installation)
+    with process:
+        assert [(one.name, one.is_running) for one in found.children] == [
+            ("prefect", True), ("north-worker", True), ("north-service", True),
+        ]  # fmt: skip
+        assert len(marked(installation)) >= 3
+        assert down(installation, print)
+        assert process.wait(30) == 0
+    assert marked(installation) == []
+    log = (installation.state / "logs" / "up.log").read_text()
+    stops = [log.index(f"stopping {name}") for name in ("north-service", "north-worker", "prefect")]
+    assert stops == sorted(stops)
+
+
+@pytest.mark.multiprocess
+def test_an_up_that_is_killed_takes_everything_with_it_and_starts_anew(installation: Installation) -> None:
+    process, _ = start_up(installation)
+    with process:
+        assert len(marked(installation)) >= 3
+        process.kill()
+    end = time.monotonic() + 30
+    while (marked(installation) or state.mark_of(installation.state).exists()) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert marked(installation) == []
+    process, found = start_up(installation)
+    with process:
+        assert len(found.children) == 3
+        assert down(installation, print)
+    assert marked(installation) == []
