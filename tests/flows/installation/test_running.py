@@ -14,6 +14,7 @@ import pytest
 from components.errors import ConfigError
 from flows.__main__ import main
 from flows.installation import state
+from flows.installation.checks import installation_checks
 from flows.installation.children import Child, Watched
 from flows.installation.file import MachinePlan
 from flows.installation.logs import rotate
@@ -125,6 +126,33 @@ def test_down_of_nothing_is_no_error(
         main(["down"])
     assert ended.value.code == 0
     assert "Nothing runs" in capsys.readouterr().err
+
+
+def test_doctor_looks_at_the_installation(tmp_path: Path) -> None:
+    file = tmp_path / "homeroom.toml"
+    file.write_text('[installation]\nstate = "state"\n[districts.north]\n[districts.south]\n')
+    keys = tmp_path / "state" / "districts" / "south" / "keys"
+    keys.mkdir(parents=True)
+    for folder in (tmp_path / "state", keys):
+        folder.chmod(0o700)
+    assert [check.ok for check in installation_checks(file)] == [True, True, True]
+    keys.chmod(0o750)
+    dead = Watched(
+        Child(name="n-worker", kind="worker", command=("x",), environment={}, log=tmp_path / "log"),
+        lambda _: None,  # type: ignore[arg-type, return-value]  # never started
+        time.monotonic,
+        print,
+    )
+    dead.restarts = 4
+    state.write_state(tmp_path / "state", "running", [dead])
+    found = list(installation_checks(file))
+    assert [check.ok for check in found] == [True, False, False]
+    assert found[1].remedy == f"chmod 700 {keys}"
+    assert "n-worker (4 times)" in found[2].finding
+    file.write_text("[districts.north]\nstores = 'x'\n")
+    [check] = installation_checks(file)
+    assert not check.ok
+    assert "did you mean 'store'" in check.finding
 
 
 UP = """
