@@ -49,7 +49,7 @@ class Up:
         self._hurry = False
         self._phase = "starting"
         self._watched: list[Watched] = []
-        self._mark = {MARK: str(state.mark_of(installation.state))}
+        self._mark: dict[str, str] = {}
         self._rotated = time.monotonic()
 
     def run(self) -> None:
@@ -147,7 +147,7 @@ class Up:
     def _prepared_from(self) -> list[str]:
         if self._installation.file is not None:
             return [str(self._installation.file)]
-        file = state.mark_of(self._installation.state) / "homeroom.toml"
+        file = state.running_folder(self._installation.state) / "homeroom.toml"
         file.write_text("[districts.default]\n", encoding="utf-8")  # without a file nothing is scheduled
         return [str(file)]
 
@@ -183,12 +183,10 @@ class Up:
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
         """See to it that nothing outlives this process, however it ends."""
-        mark = state.mark_of(self._installation.state)
-        if mark.exists():
-            self._say("an earlier installation did not end by itself; ending what is left of it")
-        end_marked(str(mark), ORPHAN_GRACE_S if mark.exists() else 0.0)
-        shutil.rmtree(mark, ignore_errors=True)
-        mark.mkdir(parents=True, mode=0o700)
+        _end_left(self._installation.state, self._say)
+        mark = state.new_mark(self._installation.state)
+        self._mark = {MARK: str(mark)}
+        self._write()
         guard = subprocess.Popen(
             [sys.executable, "-m", "serving.guard", str(os.getpid()), str(mark), str(ORPHAN_GRACE_S)],
             cwd=children.ROOT,
@@ -203,7 +201,7 @@ class Up:
             end_marked(str(mark))
             guard.kill()
             guard.wait()
-            shutil.rmtree(mark, ignore_errors=True)
+            shutil.rmtree(state.running_folder(self._installation.state), ignore_errors=True)
 
     @property
     def _log(self) -> Path:
@@ -227,10 +225,8 @@ def down(installation: Installation, say: Callable[[str], None], wait_s: float |
         say: told in one line what happens.
         wait_s: how long `up` may take to end in order; then everything is killed.
     """
-    folder = installation.state
-    mark = state.mark_of(folder)
-    found = state.read_state(folder)
-    if found is None and not mark.exists():
+    found = state.read_state(installation.state)
+    if found is None and not state.marks(installation.state):
         return False
     if found is not None and found.is_running:
         process = psutil.Process(found.pid)
@@ -242,9 +238,16 @@ def down(installation: Installation, say: Callable[[str], None], wait_s: float |
             say(f"`homeroom up` did not end within {longest:.0f} s; killing it and all that it started")
             process.kill()
             process.wait()
-    end_marked(str(mark), ORPHAN_GRACE_S)
-    shutil.rmtree(mark, ignore_errors=True)
+    _end_left(installation.state, say)
     return True
+
+
+def _end_left(folder: Path, say: Callable[[str], None]) -> None:
+    """End what an `up` left that was killed; its guard may be at it as well."""
+    for mark in state.marks(folder):
+        say("an earlier `homeroom up` did not end by itself; ending what is left of it")
+        end_marked(str(mark), ORPHAN_GRACE_S)
+    shutil.rmtree(state.running_folder(folder), ignore_errors=True)
 
 
 def answers(url: str, timeout_s: float = 2.0) -> bool:

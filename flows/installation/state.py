@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,9 +55,20 @@ class Running:
         return is_same(self.pid, self.started)
 
 
-def mark_of(state: Path) -> Path:
-    """Return the folder that is there while an installation runs; its name marks all processes of it."""
+def running_folder(state: Path) -> Path:
+    """Return the folder that is there while an installation runs."""
     return state / "running"
+
+
+def new_mark(state: Path) -> Path:
+    """Make a folder whose name marks all processes of one `up`; the next one has another, and its guard too."""
+    running_folder(state).mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Path(tempfile.mkdtemp(prefix="up-", dir=running_folder(state)))
+
+
+def marks(state: Path) -> list[Path]:
+    """Return the marks that are there; those of an `up` that was killed stay until its guard has ended everything."""
+    return sorted(running_folder(state).glob("up-*"))
 
 
 def write_state(state: Path, phase: str, watched: Sequence[Watched]) -> None:
@@ -74,7 +86,7 @@ def write_state(state: Path, phase: str, watched: Sequence[Watched]) -> None:
         for one in watched
     ]
     value = {"format": FORMAT, "pid": os.getpid(), "started": started(os.getpid()), "phase": phase}
-    path = mark_of(state) / "processes.json"
+    path = running_folder(state) / "processes.json"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_suffix(".new")
     temporary.write_text(json.dumps({**value, "children": [asdict(one) for one in children]}), encoding="utf-8")
@@ -84,7 +96,7 @@ def write_state(state: Path, phase: str, watched: Sequence[Watched]) -> None:
 def read_state(state: Path) -> Running | None:
     """Return what runs, or None where nothing was started or what was is gone."""
     try:
-        value: dict[str, Any] = json.loads((mark_of(state) / "processes.json").read_text(encoding="utf-8"))
+        value: dict[str, Any] = json.loads((running_folder(state) / "processes.json").read_text(encoding="utf-8"))
         children = tuple(Shown(**one) for one in value["children"])
         return Running(pid=value["pid"], started=value["started"], phase=value["phase"], children=children)
     except (OSError, ValueError, KeyError, TypeError):
@@ -104,9 +116,10 @@ def is_same(pid: int, since: float) -> bool:
     """Return whether the process with this number started then, and is no leftover that nobody waited for."""
     try:
         process = psutil.Process(pid)
-        return abs(process.create_time() - since) < SAME_START_S and process.status() != psutil.STATUS_ZOMBIE
+        same: bool = abs(process.create_time() - since) < SAME_START_S and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+    return same
 
 
 @contextlib.contextmanager

@@ -47,7 +47,7 @@ def test_its_commands_and_files_exist() -> None:
     known = {
         option
         for name in ("up", "status", "doctor", "releases")
-        if (command := LazyGroup.get_command(cli, Context(cli), name)) is not None  # type: ignore[arg-type]  # lazy
+        if (command := LazyGroup.get_command(cli, Context(cli), name)) is not None
         for parameter in command.params
         for option in parameter.opts
     }

@@ -1,5 +1,6 @@
 """`homeroom up` for two districts: schedules, limits that exist, a service that answers; `down` leaves nothing."""
 
+import functools
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from prefect.client.schemas.sorting import DeploymentSort, FlowRunSort
 
 from flows.installation import state
 from flows.installation.places import TRAIN_LIMIT
+from serving.guard import MARK
 from tests.conftest import Released
 
 pytestmark = [
@@ -151,14 +153,13 @@ def test_an_installation_of_two_districts(released: Released, tmp_path: Path) ->
             for one in (north, south):
                 assert one.global_concurrency_limit is not None
                 assert one.global_concurrency_limit.limit == 1
-                due = within(60, lambda one=one: scheduled(client, one.id), "a scheduled run")
+                due = within(60, functools.partial(scheduled, client, one.id), "a scheduled run")
                 assert all(run.work_pool_name == one.work_pool_name for run in due)
 
             version = within(120, lambda: get(f"http://127.0.0.1:{service}/v1/version"), "the service answers")
             assert released.summary.outcome.release.version in json.dumps(version)
 
-            # A run of each district, by its own worker: north finds everything done, south begins anew with a key
-            # of its own.
+            # By its district's worker, with its store and keys: everything is found done.
             run = client.create_flow_run_from_deployment(north.id)
             ended = within(
                 150,
@@ -168,7 +169,14 @@ def test_an_installation_of_two_districts(released: Released, tmp_path: Path) ->
             log = (tmp_path / "state" / "logs" / "north-worker.log").read_text()
             assert ended.state.type == StateType.COMPLETED, log[-6000:]
             assert not (tmp_path / "state" / "districts" / "south" / "keys").exists()
-            assert limit.name == TRAIN_LIMIT
+            assert "north" not in (tmp_path / "state" / "logs" / "south-worker.log").read_text()
+
+        own = {one.name: psutil.Process(one.pid).environ() for one in first.children if one.pid is not None}
+        assert own["north-worker"]["HOMEROOM_KEYS"] == str(tmp_path / "north" / "keys")
+        for name, here, other in (("north-worker", "north", "south"), ("south-worker", "south", "north")):
+            assert any(here in value for value in own[name].values())
+            assert not any(f"/{other}/" in value for value in own[name].values()), "another district's place"
+        assert not any(name.startswith("HOMEROOM_") and name != MARK for name in own["prefect"])
 
         died = next(one for one in first.children if one.kind == "worker")
         assert died.pid is not None

@@ -155,7 +155,7 @@ def test_every_command_exists_and_listens_where_its_check_asks(compose: Any) -> 
         words = words_of(service["command"])
         if words[0] == "homeroom":
             assert words[1] in COMMANDS
-            command = LazyGroup.get_command(cli, click.Context(cli), words[1])  # type: ignore[arg-type]  # the group is lazy
+            command = LazyGroup.get_command(cli, click.Context(cli), words[1])
             assert command is not None
             command.make_context(words[1], words[2:])  # refuses options that there are not
         elif words[0] == "python":
@@ -191,7 +191,7 @@ def test_the_unit_starts_what_exists_and_gives_it_time_to_stop() -> None:
     service = unit["Service"]
     words = shlex.split(service["ExecStart"])
     assert Path(words[0]).name == "homeroom"
-    command = LazyGroup.get_command(cli, click.Context(cli), words[1])  # type: ignore[arg-type]  # the group is lazy
+    command = LazyGroup.get_command(cli, click.Context(cli), words[1])
     assert command is not None
     command.make_context(words[1], words[2:])
     assert service["KillMode"] == "mixed", "systemd must not end the stages at once"

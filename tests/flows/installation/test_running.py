@@ -55,7 +55,7 @@ def test_the_state_is_written_and_read(installation: Installation, tmp_path: Pat
     assert (found.pid, found.phase, found.is_running) == (os.getpid(), "running", True)
     [shown] = found.children
     assert (shown.name, shown.pid, shown.url, shown.is_running) == ("n", None, "http://h", False)
-    (state.mark_of(installation.state) / "processes.json").write_text("{")
+    (state.running_folder(installation.state) / "processes.json").write_text("{")
     assert state.read_state(installation.state) is None
 
 
@@ -72,15 +72,14 @@ def test_one_up_holds_an_installation(installation: Installation) -> None:
 
 def test_down_ends_what_an_up_that_was_killed_left(installation: Installation) -> None:
     assert not down(installation, print), "nothing runs"
-    mark = state.mark_of(installation.state)
-    mark.mkdir(parents=True)
+    mark = state.new_mark(installation.state)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={MARK: str(mark)}) as left:
         # The file names a living process that is another one: ours must not be told to end.
         value = {"format": 1, "pid": os.getpid(), "started": 1.0, "phase": "running", "children": []}
-        (mark / "processes.json").write_text(json.dumps(value))
+        (mark.parent / "processes.json").write_text(json.dumps(value))
         assert down(installation, print)
         left.wait(10)
-    assert not mark.exists()
+    assert not mark.parent.exists()
 
 
 def test_an_up_without_a_server_says_so_and_leaves_nothing(
@@ -96,7 +95,7 @@ def test_an_up_without_a_server_says_so_and_leaves_nothing(
     with pytest.raises(OSError, match="The Prefect server does not answer"):
         Up(installation, said.append).run()
     assert any("prefect ended with status 3" in line for line in said)
-    assert not state.mark_of(installation.state).exists()
+    assert not state.running_folder(installation.state).exists()
     assert "prefect ended with status 3" in (installation.state / "logs" / "up.log").read_text()
     with state.only_one(installation.state):
         pass
@@ -198,7 +197,7 @@ def start_up(installation: Installation) -> "tuple[subprocess.Popen[bytes], stat
     end = time.monotonic() + 60
     while time.monotonic() < end and process.poll() is None:
         found = state.read_state(installation.state)
-        if found is not None and found.phase == "running":
+        if found is not None and found.pid == process.pid and found.phase == "running":
             return process, found
         time.sleep(0.1)
     process.kill()
@@ -210,7 +209,7 @@ def marked(installation: Installation) -> list[int]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == str(state.mark_of(installation.state)):
+            if process.environ().get(MARK, "").startswith(str(installation.state)):
                 found.append(process.pid)
     return found
 
@@ -238,7 +237,7 @@ def test_an_up_that_is_killed_takes_everything_with_it_and_starts_anew(installat
         assert len(marked(installation)) >= 3
         process.kill()
     end = time.monotonic() + 30
-    while (marked(installation) or state.mark_of(installation.state).exists()) and time.monotonic() < end:
+    while (marked(installation) or state.marks(installation.state)) and time.monotonic() < end:
         time.sleep(0.1)
     assert marked(installation) == []
     process, found = start_up(installation)
