@@ -69,6 +69,10 @@ def down(file: Path | None) -> None:
     """Stop what `homeroom up` started: services, then workers once their stages end or the time is up, then Prefect.
 
     Schedules stay. A run that had to be killed goes on where it was when it is due again.
+
+    \b
+    Example:
+      homeroom down
     """
     from flows.installation.running import down as end
 
@@ -83,7 +87,12 @@ def down(file: Path | None) -> None:
 @file_option
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def status(file: Path | None, as_json: bool = False) -> None:
-    """Show what `homeroom up` runs here. Ends with exit code 1 where a process is missing."""
+    """Show what `homeroom up` runs here. Ends with exit code 1 where a process is missing.
+
+    \b
+    Example:
+      homeroom status --json
+    """
     from flows.installation import state
 
     installation = find_installation(file)
