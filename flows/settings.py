@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     """HOMEROOM_NOTIFY: a Prefect notification block, e.g. `slack-webhook/district`, that is told every outcome."""
     one_writer: bool = False
     """HOMEROOM_ONE_WRITER: 1 says that one process at a time writes into a store that ignores conditional writes."""
+    train_limit: str | None = None
+    """HOMEROOM_TRAIN_LIMIT: name of the limit at Prefect's server that each training takes a slot of; `homeroom up`
+    makes it. Without it, trainings do not wait for each other."""
     pseudonym_key: SecretStr | None = None
     """HOMEROOM_PSEUDONYM_KEY: hex; instead of a file in `keys`."""
     signing_key: SecretStr | None = None

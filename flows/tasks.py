@@ -10,14 +10,17 @@ from flows.privacy import refuse_tracking
 refuse_tracking()
 
 import contextlib
+import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import httpx
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
+from prefect.concurrency.sync import concurrency
 from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
@@ -51,13 +54,15 @@ SERVER_ANSWER_S = 5.0
 class TaskRunner:
     """Calls each stage as a Prefect task, with a stage Runner inside: `run(ingest, raw, config.ingest)`."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, train_limit: str | None = None) -> None:
         self._runner = runner
+        self._train_limit = train_limit
 
     def __call__(self, function: Callable[..., A], /, *args: Any) -> A:  # Any: handles and configurations of any kind
         """Run one stage as a task of the flow that is running."""
         name = spec_of(function).name
         runner = self._runner
+        limit = self._train_limit if name == "train" else None
 
         # A closure, so that handles, configurations and keys never become task parameters that a server keeps.
         @task(
@@ -70,10 +75,32 @@ class TaskRunner:
             persist_result=False,
         )
         def stage_task() -> A:
-            with text_withheld():
+            with _slot(limit), text_withheld():
                 return runner(function, *args)
 
         return stage_task()
+
+
+@contextlib.contextmanager
+def _slot(limit: str | None) -> Iterator[None]:
+    """Hold a slot of a limit at Prefect's server, waiting until one is free; no limit named, nothing is held.
+
+    Raises:
+        ConfigError: the server has no such limit. Prefect would let the work pass in silence.
+    """
+    if limit is None:
+        yield
+        return
+    with contextlib.ExitStack() as held:
+        try:
+            # A server that goes away for a while must not end a training.
+            held.enter_context(concurrency(limit, strict=True, raise_on_lease_renewal_failure=False))
+        except ConcurrencySlotAcquisitionError:
+            raise ConfigError(
+                f"Prefect's server gives no slot of {limit!r}, which HOMEROOM_TRAIN_LIMIT names; expected a limit that "
+                "exists. `homeroom up` makes it; or unset HOMEROOM_TRAIN_LIMIT."
+            ) from None
+        yield
 
 
 def _is_worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:  # Any: Prefect's own, not looked at
@@ -84,9 +111,14 @@ def _is_worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:  # 
     return isinstance(error, OSError) and not isinstance(error, ArtifactMissingError | DigestMismatchError)
 
 
-def as_tasks(runner: Runner) -> Call:
-    """Return a Call that runs stages as Prefect tasks; for flows of your own."""
-    return TaskRunner(runner)
+def as_tasks(runner: Runner, train_limit: str | None = None) -> Call:
+    """Return a Call that runs stages as Prefect tasks; for flows of your own.
+
+    Args:
+        runner: runs the stages.
+        train_limit: name of a limit at Prefect's server that training takes a slot of.
+    """
+    return TaskRunner(runner, train_limit)
 
 
 @flow(name="homeroom", log_prints=False, persist_result=False)
@@ -127,7 +159,8 @@ def run_as_tasks(
     flow_run = "" if context is None or context.flow_run is None else str(context.flow_run.id)
     _look_after_crashes(settings, say)  # before the first heartbeat, which the automation must hear
     with crashes.heartbeats():
-        summary = run_request(request, settings, wrap=as_tasks, observe=observe, say=say, flow_run=flow_run)
+        wrap = functools.partial(as_tasks, train_limit=settings.train_limit)
+        summary = run_request(request, settings, wrap=wrap, observe=observe, say=say, flow_run=flow_run)
         if flow_run:
             publish_report(summary, say)
         return summary

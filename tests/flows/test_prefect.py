@@ -17,14 +17,15 @@ from prefect import flow, get_run_logger
 from prefect.blocks.abstract import NotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
-from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
+from prefect.client.schemas.sorting import DeploymentSort, FlowRunSort, TaskRunSort
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Running
 from prefect.testing.utilities import prefect_test_harness
 
 from components._testing.kills import die_at_write
+from components.app import load_application
 from components.artifacts import SimulatedLogs
-from components.errors import SchemaError
+from components.errors import ConfigError, SchemaError
 from components.simulate.config import SimulateConfig
 from components.simulate.stage import simulate
 from components.stage import Runner, StageEvent
@@ -34,6 +35,9 @@ from flows import crashes
 from flows.__main__ import main
 from flows.artifacts import publish_report
 from flows.failures import UnforeseenError
+from flows.installation.file import read_plan
+from flows.installation.places import TRAIN_LIMIT, resolve
+from flows.installation.prepare import prepare
 from flows.notices import tell
 from flows.pipeline import STAGES
 from flows.request import RunRequest
@@ -286,3 +290,96 @@ def test_bad_data_end_a_command_alike_with_prefect_and_without(
     assert (error["kind"], error["exit_code"]) == ("QuarantineLimitError", 3)
     assert error["message"].startswith("1 of 2 rows (50.0%) are unusable; ingest.quarantine_limit allows 5.0%:")
     assert f"error: {error['message']}\n" in err
+
+
+TWO_DISTRICTS = """
+[installation]
+trainings = 2
+[districts.north]
+runs = 3
+[districts.north.applications.knowledge_tracing]
+data = ["s3://north/logs"]
+cron = "0 3 * * 1"
+timezone = "Europe/Berlin"
+[districts.south.applications.short_answer]
+data = ["answers.csv"]
+"""
+
+
+def test_an_installation_has_its_limits_schedules_and_nothing_else_at_the_server(tmp_path: Path) -> None:
+    def prepared(text: str) -> list[str]:
+        file = tmp_path / "homeroom.toml"
+        file.write_text(text)
+        said: list[str] = []
+        prepare(resolve(read_plan(file), file), said.append)
+        return said
+
+    def at_server() -> tuple[dict[str, int | None], dict[str, list[tuple[str, str | None]]], int]:
+        with get_client(sync_client=True) as client:
+            pools = {one.name: one.concurrency_limit for one in client.read_work_pools(limit=50)}
+            found = client.read_deployments(sort=DeploymentSort.NAME_ASC, limit=50)
+            crons = {one.name: [(s.schedule.cron, s.schedule.timezone) for s in one.schedules] for one in found}  # type: ignore[union-attr]  # cron schedules
+            for one in found:
+                assert one.global_concurrency_limit is not None
+                assert one.global_concurrency_limit.limit == 1
+            return pools, crons, client.read_global_concurrency_limit_by_name(TRAIN_LIMIT).limit
+
+    assert any("homeroom-north: 3 run(s) at once" in line for line in prepared(TWO_DISTRICTS))
+    pools, crons, trainings = at_server()
+    assert (pools, trainings) == ({"homeroom-north": 3, "homeroom-south": 1}, 2)
+    assert crons == {
+        "north-knowledge_tracing": [("0 3 * * 1", "Europe/Berlin")],
+        "south-short_answer": [],
+    }
+    assert not any("taken away" in line or "taken" in line for line in prepared(TWO_DISTRICTS)), "a second time"
+    assert at_server() == (pools, crons, trainings)
+
+    changed = TWO_DISTRICTS.partition("[districts.south")[0].replace("0 3", "30 4").replace("runs = 3", "runs = 1")
+    assert any("south-short_answer is no longer asked for" in line for line in prepared(changed))
+    pools, crons, _ = at_server()
+    assert (pools, crons) == ({"homeroom-north": 1}, {"north-knowledge_tracing": [("30 4 * * 1", "Europe/Berlin")]})
+    assert [one.application for one in scheduled_requests()] == ["knowledge_tracing"]
+
+    prepared("[districts.none]\n")
+    assert at_server()[1] == {}
+
+
+def test_an_installation_that_would_fail_at_night_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "homeroom.toml"
+    file.write_text(
+        '[districts.n.applications.knowledge_tracing]\ndata = ["a"]\ncron = "every day"\n'
+        '[districts.m.applications.knowledge_tracing]\ndata = ["a"]\nset = ["train.epoch=1"]\n'
+        "[districts.o.applications.astrology]\nport = 3000\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        prepare(resolve(read_plan(file), file), print)
+    for said in ("3 problem(s)", "'every day' is no cron expression", "train.epoch: unknown key", "astrology"):
+        assert said in str(caught.value)
+
+
+def test_a_training_takes_a_slot_of_a_limit_that_exists() -> None:
+    seen: list[int] = []
+
+    def slots() -> int:
+        with get_client(sync_client=True) as client:
+            return client.read_global_concurrency_limit_by_name("t-limit").active_slots
+
+    train = load_application("knowledge_tracing").kind.stage("train")
+    ingest = load_application("knowledge_tracing").kind.stage("ingest")
+
+    def count(function: object, *_: object) -> None:
+        seen.append(slots() if function is train else -1)
+
+    @flow
+    def trains() -> None:
+        call = as_tasks(count, train_limit="t-limit")  # type: ignore[arg-type]  # in the place of a runner
+        call(ingest)
+        call(train)
+
+    with pytest.raises(ConfigError, match="no slot of 't-limit'"):
+        trains()
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name("t-limit", 1)
+    trains()
+    assert seen == [-1, -1, 1], "other stages wait for nobody"
+    assert slots() == 0

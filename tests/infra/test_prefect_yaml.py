@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from components.app import load_application
+from flows.installation.places import TRAIN_LIMIT
 from flows.schedules import check_schedule
 from flows.tasks import application_flow
 
@@ -24,3 +25,20 @@ def test_its_entrypoint_parameters_and_schedules_exist() -> None:
         assert parameters["config"] in application.configurations()
         for schedule in deployment["schedules"]:
             check_schedule(schedule["cron"], schedule["timezone"])
+
+
+def test_its_names_and_limits_are_those_of_up() -> None:
+    plan = yaml.safe_load((ROOT / "infra" / "prefect" / "prefect.yaml").read_text(encoding="utf-8"))
+    places = []
+    for deployment in plan["deployments"]:
+        district, _, application = deployment["name"].partition("-")
+        assert application == deployment["parameters"]["application"]
+        assert deployment["tags"] == [f"district:{district}"]
+        assert deployment["work_pool"]["name"] == f"homeroom-{district}"
+        assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+        variables = deployment["work_pool"]["job_variables"]["env"]
+        assert variables["HOMEROOM_TRAIN_LIMIT"] == TRAIN_LIMIT
+        places.append(variables["HOMEROOM_STORE"])
+    assert len(set(places)) == len(places), "districts share nothing"
+    [step] = plan["pull"]
+    assert "prefect.deployments.steps.set_working_directory" in step
