@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ from flows.summary import RunSummary
 from serving.bundle import load_bundle
 from serving.registry import ReleaseRegistry
 from serving.run import Following, start
-from tests.e2e.weeks import District, Load, asking
+from serving.supervise.waiting import version_of, wait_until_live
+from tests.e2e.weeks import District, Reign, asking
 from tests.forked import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.multiprocess, pytest.mark.timeout(1800)]
@@ -37,8 +39,8 @@ OVERRIDES = (
     "deploy.max_auc_drop=0.02",
     "deploy.max_worst_group_auc_drop=0.1",
 )
-SWAP_S = 20.0
-"""How long a client may wait for an answer of the new release; the watchers look twice a second."""
+SWAP_S = 30.0
+"""How long the workers may take to have the new release; they look twice a second, and the machine is busy."""
 
 
 class Weeks:
@@ -49,36 +51,41 @@ class Weeks:
         self.district = District(home / "delivered", weeks)
         self.registry = ReleaseRegistry(self.settings.open_store())
         self.request = RunRequest(application=APPLICATION, data=(str(self.district.folder),), overrides=OVERRIDES)
-        self.champions: list[str] = []
-        """What served, in order, repeats left out."""
+        self.reigns: list[Reign] = []
+        """What served, in order."""
+        self.url = ""
+        """Of the service, once it runs."""
 
     def run(self) -> RunSummary:
-        """Run what the schedule runs, and note what serves afterwards."""
-        summary = run_request(self.request, self.settings)
-        if summary.decision.promote and self.champions[-1:] != [summary.outcome.release.version]:
-            self.champions.append(summary.outcome.release.version)
-        return summary
+        """Run what the schedule runs."""
+        return run_request(self.request, self.settings)
 
     def serving(self) -> str:
         current = self.registry.current(APPLICATION)
         assert current is not None
         return current.version
 
-    def promoted(self, load: Load) -> RunSummary:
-        """Run a week whose release must take over, and wait until clients are answered by it."""
+    def reign(self, begin: float) -> None:
+        """Wait until all workers answer with what serves now, and note it."""
+        wait_until_live(lambda: version_of(self.url), self.serving(), SWAP_S)
+        self.reigns.append(Reign(self.serving(), begin, time.monotonic()))
+
+    def promoted(self) -> RunSummary:
+        """Run a week whose release must take over."""
+        begin = time.monotonic()
         summary = self.run()
         assert summary.decision.promote, summary.decision.reason
         assert self.serving() == summary.outcome.release.version
-        load.wait_for(self.serving(), SWAP_S)
+        self.reign(begin)
         return summary
 
     # -- weeks ---------------------------------------------------------------------------------------------------------
 
-    def usual(self, week: int, load: Load) -> None:
+    def usual(self, week: int) -> None:
         self.district.deliver(week)
-        self.promoted(load)
+        self.promoted()
 
-    def biased(self, week: int, load: Load) -> None:
+    def biased(self, week: int) -> None:
         before = self.serving()
         self.district.deliver_biased(week)
         summary = self.run()
@@ -89,11 +96,11 @@ class Weeks:
         for one in range(1, week + 1):  # the source was mended, and delivers again
             self.district.deliver(one)
 
-    def drifted(self, week: int, load: Load) -> None:
+    def drifted(self, week: int) -> None:
         self.district.deliver_drifted(week)
-        self.promoted(load)
+        self.promoted()
 
-    def empty(self, week: int, load: Load) -> None:
+    def empty(self, week: int) -> None:
         before = self.serving()
         self.district.deliver_nothing(week)
         summary = self.run()
@@ -102,15 +109,15 @@ class Weeks:
         trained = next(event for event in summary.stages if event.stage == "train")
         assert trained.status == "skipped"
 
-    def corrupt(self, week: int, load: Load) -> None:
+    def corrupt(self, week: int) -> None:
         before = self.serving()
         self.district.deliver_corrupt(week)
         with pytest.raises(PipelineError, match=f"week{week}.parquet"):
             self.run()
         assert self.serving() == before
-        self.usual(week, load)  # it was uploaded again
+        self.usual(week)  # it was uploaded again
 
-    def killed(self, week: int, load: Load) -> None:
+    def killed(self, week: int) -> None:
         before = self.serving()
         self.district.deliver(week)
         store = self.settings.open_store()
@@ -129,21 +136,23 @@ class Weeks:
         assert self.serving() == before
         [dead] = leases.dead(store)
         assert dead.stage == "train"
-        summary = self.promoted(load)
+        summary = self.promoted()
         assert {e.stage: e.status for e in summary.stages}["preprocess"] == "skipped", "it goes on where it was killed"
 
-    def rolled_back(self, week: int, load: Load) -> None:
+    def rolled_back(self, week: int) -> None:
         self.district.deliver(week)
-        self.promoted(load)
+        self.promoted()
+        begin = time.monotonic()
         roll_back(self.settings.open_store(), APPLICATION, "teachers report odd answers")
-        assert self.serving() == self.champions[-2]
-        took = load.wait_for(self.serving(), SWAP_S)
-        print(f"rolled back in {took:.1f} s")
-        self.champions.append(self.serving())
+        assert self.serving() == self.reigns[-2].release
+        self.reign(begin)
+        print(f"rolled back on all workers in {self.reigns[-1].complete - begin:.1f} s")
 
 
-def play(home: Path, weeks: list[Callable[[Weeks, int, Load], None]]) -> None:
-    """Play the first, usual week and then the given ones, while a client asks all the time."""
+def play(
+    home: Path, weeks: Sequence[Callable[[Weeks, int], None]], *, workers: int, clients: int, pause_s: float
+) -> None:
+    """Play the first, usual week and then the given ones, while clients ask all the time."""
     played = Weeks(home, 1 + len(weeks))
     played.district.deliver(1)
     first = played.run()
@@ -152,19 +161,22 @@ def play(home: Path, weeks: list[Callable[[Weeks, int, Load], None]]) -> None:
     bundle = load_bundle(store.folder(first.outcome.release))
     requests = [bundle.requests.plain(case.request) for case in bundle.golden]
     followed = Following(played.settings.store, APPLICATION)
+    begin = time.monotonic()
     with (
-        start(followed, key_file=played.settings.signing_key_file()) as server,
-        asking(server.url, requests) as load,
+        start(followed, workers=workers, key_file=played.settings.signing_key_file()) as server,
+        asking(server.url, requests, clients, pause_s) as load,
     ):
-        load.wait_for(played.serving(), SWAP_S)
+        played.url = server.url
+        played.reign(begin)
         for number, week in enumerate(weeks, start=2):
-            week(played, number, load)
-            print(f"week {number} ({week.__name__}): {played.serving()} serves; {len(load.answers)} answers so far")
+            week(played, number)
+            print(f"week {number} ({week.__name__}): {played.serving()} serves; {len(load.asked)} answers so far")
     assert load.failures == []
-    assert load.releases() == played.champions, "every answer is of a release that served then"
+    assert load.strays(played.reigns) == []
+    assert load.seen() == {reign.release for reign in played.reigns}
 
     history = played.registry.history(APPLICATION)
-    assert [entry.version for entry in history] == played.champions
+    assert [entry.version for entry in history] == [reign.release for reign in played.reigns]
     assert all(entry.reason and entry.since for entry in history)
     assert [entry.action for entry in history].count("rollback") == sum(w is Weeks.rolled_back for w in weeks)
     records = DecisionRecords(store)
@@ -175,20 +187,18 @@ def play(home: Path, weeks: list[Callable[[Weeks, int, Load], None]]) -> None:
 
 
 def test_a_week_as_usual_a_biased_one_and_one_that_is_taken_back(tmp_path: Path) -> None:
-    play(tmp_path, [Weeks.biased, Weeks.rolled_back])
+    play(tmp_path, [Weeks.biased, Weeks.rolled_back], workers=2, clients=1, pause_s=0.05)
 
 
 @pytest.mark.soak
 def test_eight_weeks(tmp_path: Path) -> None:
-    play(
-        tmp_path,
-        [
-            Weeks.usual,
-            Weeks.biased,
-            Weeks.drifted,
-            Weeks.empty,
-            Weeks.corrupt,
-            Weeks.killed,
-            Weeks.rolled_back,
-        ],
-    )
+    weeks = [
+        Weeks.usual,
+        Weeks.biased,
+        Weeks.drifted,
+        Weeks.empty,
+        Weeks.corrupt,
+        Weeks.killed,
+        Weeks.rolled_back,
+    ]
+    play(tmp_path, weeks, workers=2, clients=8, pause_s=0.0)

@@ -1,5 +1,6 @@
 """A district over some weeks: what its source delivers, what goes wrong, and clients that never stop asking."""
 
+import contextlib
 import json
 import threading
 import time
@@ -21,7 +22,6 @@ from components.simulate.tables import answers_table
 STUDENTS = 200
 """New students of a week."""
 BIASED_GROUP = "b"
-PAUSE_S = 0.02
 
 
 class District:
@@ -86,61 +86,74 @@ class District:
         return path
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One request of a client."""
+
+    sent: float
+    received: float
+    status: int
+    """0 where the connection failed."""
+    release: str
+
+
+@dataclass(frozen=True)
+class Reign:
+    """A release that serves: from when at the earliest, and from when on nobody else does."""
+
+    release: str
+    begin: float
+    complete: float
+
+
 @dataclass
 class Load:
     """What clients saw."""
 
-    answers: list[tuple[float, int, str]] = field(default_factory=list)
-    """Time, status and release of each answer; status 0 where the connection failed."""
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, status: int, release: str) -> None:
-        with self.lock:
-            self.answers.append((time.monotonic(), status, release))
+    asked: list[Asked] = field(default_factory=list)
 
     @property
     def failures(self) -> list[int]:
-        return [status for _, status, _ in self.answers if status != 200]
+        return [one.status for one in self.asked if one.status != 200]
 
-    def releases(self) -> list[str]:
-        """Return the releases in the order in which they answered, repeats left out."""
-        out: list[str] = []
-        for _, status, release in self.answers:
-            if status == 200 and release not in out[-1:]:
-                out.append(release)
-        return out
+    def strays(self, reigns: Sequence[Reign]) -> list[Asked]:
+        """Return the answers of a release that did not serve when it was asked."""
+        nexts = [reign.complete for reign in reigns[1:]] + [float("inf")]
+        return [
+            one
+            for one in self.asked
+            if not any(
+                one.release == reign.release and one.received >= reign.begin and one.sent <= over
+                for reign, over in zip(reigns, nexts, strict=True)
+            )
+        ]
 
-    def wait_for(self, release: str, seconds: float) -> float:
-        """Return how long it took until a client was answered by this release."""
-        begin = time.monotonic()
-        while time.monotonic() < begin + seconds:
-            with self.lock:
-                if self.answers and self.answers[-1][2] == release:
-                    return time.monotonic() - begin
-            time.sleep(0.02)
-        raise AssertionError(f"no answer of {release} within {seconds} s")
+    def seen(self) -> set[str]:
+        return {one.release for one in self.asked}
 
 
 @contextmanager
-def asking(url: str, requests: Sequence[dict[str, Any]]) -> Iterator[Load]:
-    """Let one client ask again and again; it stops at the end of the block."""
+def asking(url: str, requests: Sequence[dict[str, Any]], clients: int, pause_s: float) -> Iterator[Load]:
+    """Let clients ask again and again until the end of the block."""
     load, over = Load(), threading.Event()
 
     def ask() -> None:
         with httpx.Client(trust_env=False, timeout=30) as client:
             for request in cycle(requests):
-                if over.wait(PAUSE_S):
+                if over.wait(pause_s):
                     return
-                try:
+                sent, status, release = time.monotonic(), 0, ""
+                with contextlib.suppress(httpx.HTTPError, ValueError):
                     answer = client.post(f"{url}/v1/predict", content=json.dumps(request))
-                    load.add(answer.status_code, answer.json().get("release", ""))
-                except (httpx.HTTPError, ValueError):
-                    load.add(0, "")
+                    status, release = answer.status_code, answer.json().get("release", "")
+                load.asked.append(Asked(sent, time.monotonic(), status, release))
 
-    thread = threading.Thread(target=ask)
-    thread.start()
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
     try:
         yield load
     finally:
         over.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
