@@ -163,7 +163,7 @@ def play(
     followed = Following(played.settings.store, APPLICATION)
     begin = time.monotonic()
     with (
-        start(followed, workers=workers, key_file=played.settings.signing_key_file()) as server,
+        start(followed, workers=workers, key_file=played.settings.release_key_file()) as server,
         asking(server.url, requests, clients, pause_s) as load,
     ):
         played.url = server.url
