@@ -11,14 +11,15 @@ Layout below the root:
 
 An artifact's identity is the digest of its kind, its files' digests and its facts; a published artifact is never
 overwritten, only repaired with the same bytes.
+
+Over 400 lines: what is published, found and verified must agree, and is read side by side.
 """
 
-import fcntl
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,8 +35,8 @@ from components.artifacts import (
     artifact_from_json,
     canonical_json,
 )
-from components.digests import digest_of_file
-from components.errors import ArtifactMissingError, DigestMismatchError, PipelineError, StoreConflictError, StoreError
+from components.copies import fetch, is_whole_copy
+from components.errors import ArtifactMissingError, DigestMismatchError, StoreConflictError, StoreError
 from components.manifest import (
     MANIFEST,
     RETIRED,
@@ -47,9 +48,10 @@ from components.manifest import (
     raw_identity,
 )
 from components.places import disk
-from components.places.explaining import FULL, explained, in_words, is_disk_full
+from components.places.explaining import explained
 from components.places.place import LocalPlace, Place
 from components.places.remote import RemotePlace
+from components.scratch import locked_below, scratch_in
 from components.upkeep.sweeping import claim
 
 A = TypeVar("A", bound=Artifact)
@@ -292,36 +294,12 @@ class Store:
                     "another artifact. Run the stage that makes it again."
                 )
             entries = files_in(manifest)
-            if not _is_whole_copy(target, entries):
-                self._fetch(artifact, entries, target)
+            if not is_whole_copy(target, entries):
+                fetch(self._place, artifact, entries, self.cache, target)
             self._verified_copies.add(artifact.sha256)
         with suppress(OSError):
             os.utime(target)  # the age of a copy counts from its last use
         return target
-
-    def _fetch(self, artifact: Artifact, entries: tuple[FileEntry, ...], target: Path) -> None:
-        """Download to a temporary folder, compare digests, and only then put it in the place of `target`."""
-        part = self.cache / "tmp" / uuid.uuid4().hex
-        try:
-            for entry in entries:
-                with explained(str(self.cache), entry.path, writing=True):
-                    (part / entry.path).parent.mkdir(parents=True, exist_ok=True)
-                self._place.get_file(f"artifacts/{artifact.sha256}/{entry.path}", part / entry.path)
-                digest = digest_of_file(part / entry.path)
-                if digest != entry.sha256:
-                    raise DigestMismatchError(
-                        f"{entry.path} of {artifact.kind} {artifact.sha256[:12]} in {self.url} has digest "
-                        f"{digest[:12]}, expected {entry.sha256[:12]}. Run the stage that makes it again."
-                    )
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(target, ignore_errors=True)
-            try:
-                part.rename(target)
-            except OSError:
-                if not _is_whole_copy(target, entries):  # else: another process fetched the same
-                    raise
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
 
     # -- records -----------------------------------------------------------------------------------------------------
 
@@ -356,23 +334,8 @@ class Store:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give an empty local folder that is deleted afterwards; on the store's own disk where the store is local."""
-        folder = self.local_folder / "tmp" / uuid.uuid4().hex
-        with explained(self.url, "tmp", writing=True):
-            disk.make_folder(folder)
-        held = os.open(folder, os.O_RDONLY)
-        try:
-            with suppress(OSError):  # some network disks lock no folders: there, age alone protects it
-                fcntl.flock(held, fcntl.LOCK_SH)  # garbage collection sees that its owner lives
+        with scratch_in(self.local_folder, self.url) as folder:
             yield folder
-        except PipelineError:
-            raise
-        except Exception as error:
-            if is_disk_full(error):
-                raise StoreError(f"A stage could not write to {folder.parent}: {in_words(error)}. {FULL}") from error
-            raise
-        finally:
-            os.close(held)
-            shutil.rmtree(folder, ignore_errors=True)
 
     def job_folder(self, key: str) -> Path:
         """Return a local folder that belongs to one stage key and outlives a killed process."""
@@ -396,13 +359,8 @@ class Store:
             name: what is locked.
             on_wait: called once when somebody else holds it.
         """
-        path = self.local_folder / "locks" / f"{name}.lock"
-        with explained(self.url, f"locks/{name}.lock", writing=True):
-            handle = _locked_file(path, on_wait)
-        try:
+        with locked_below(self.local_folder, self.url, name, on_wait):
             yield
-        finally:
-            os.close(handle)
 
     def probe(self) -> bool:
         """Write, read, and delete; return whether the store honours conditional creation.
@@ -476,38 +434,6 @@ class Store:
 
     def _is_whole(self, path: str, entry: FileEntry) -> bool:
         return self._place.digest(path) == entry.sha256
-
-
-def _locked_file(path: Path, on_wait: Callable[[], None]) -> int:
-    """Return a descriptor of the file with its lock held; the file's time says since when."""
-    while True:
-        disk.make_folder(path.parent)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                on_wait()
-                on_wait = _nothing
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(handle), path.stat()):  # else it was deleted while we waited
-                    os.utime(handle)
-                    return handle
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)
-
-
-def _nothing() -> None:
-    """Do nothing: who waits is told once."""
-
-
-def _is_whole_copy(folder: Path, entries: Iterable[FileEntry]) -> bool:
-    return folder.is_dir() and all(
-        (folder / e.path).is_file() and digest_of_file(folder / e.path) == e.sha256 for e in entries
-    )
 
 
 __all__ = ["FileEntry", "Store", "raw_identity"]
