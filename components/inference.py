@@ -37,6 +37,8 @@ def open_session(model: bytes | Path, threads: int = 1) -> "onnxruntime.Inferenc
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # For every new shape of the inputs a memory pattern would be kept for good: a server's memory would never be flat.
+    options.enable_mem_pattern = False
     options.log_severity_level = ERRORS_ONLY
     return runtime.InferenceSession(
         model if isinstance(model, bytes) else str(model), options, providers=list(PROVIDERS)

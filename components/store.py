@@ -52,20 +52,28 @@ class Store:
         url: a folder, or any fsspec URL such as `s3://bucket/prefix`.
         cache: folder for verified local copies of remote artifacts and for scratch space of remote stores.
         storage_options: passed to fsspec (endpoint, credentials); never logged or hashed.
+        one_writer: whoever set it up says that one process at a time writes, so that it may ignore conditional writes.
 
     Raises:
         StoreError: the root cannot be reached or made.
     """
 
     def __init__(
-        self, url: str | Path, *, cache: Path | None = None, storage_options: Mapping[str, Any] | None = None
+        self,
+        url: str | Path,
+        *,
+        cache: Path | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+        one_writer: bool = False,
     ) -> None:
         text = os.fspath(url)
+        self._needs_no_conditions = one_writer
         self._place: Place
         if "://" not in text or text.startswith("file://"):
             root = Path(text.removeprefix("file://")).expanduser().absolute()
             self._place = LocalPlace(root)
             self._local: Path | None = root
+            self._needs_no_conditions = True  # a name is linked, which the system refuses where there is one
             self.cache = cache or root / "cache"
         else:
             self._place = RemotePlace(text, storage_options or {})
@@ -354,6 +362,20 @@ class Store:
             return False
         finally:
             self._place.delete(path)
+
+    def require_conditional_writes(self) -> None:
+        """Make sure, once per store, that of two writers of one name the second is refused.
+
+        Raises:
+            StoreError: the store ignores conditional writes, or cannot be written.
+        """
+        if not self._needs_no_conditions and not self.probe():
+            raise StoreError(
+                f"{self.url} ignores conditional writes (If-None-Match), so two people could promote at once and both "
+                "be told that they did. Use a store that honours them, as S3 does; or, where one process alone ever "
+                "writes into it, set HOMEROOM_ONE_WRITER=1."
+            )
+        self._needs_no_conditions = True
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

@@ -134,8 +134,8 @@ def check_overrides(settings: Settings) -> Check:
     name, today = "gate overrides", today_utc()
     try:
         store = settings.open_store()
-        pointers = [path for path in store.list_records("releases") if path.endswith("/current.json")]
-        serving = [ReleaseRegistry(store).current(path.split("/")[1]) for path in pointers]
+        applications = sorted({path.split("/")[1] for path in store.list_records("releases")})
+        serving = [ReleaseRegistry(store).current(application) for application in applications]
     except PipelineError as error:
         return Check(name=name, ok=False, finding=str(error))
     given = {one.version: one.override for one in serving if one is not None and one.override is not None}

@@ -1,5 +1,6 @@
 """What of a store is kept, and why: releases, the latest runs, schedules, and whatever these were made from."""
 
+import json
 import os
 import re
 from collections import defaultdict
@@ -13,9 +14,10 @@ from components.places.place import Entry
 from components.store import Store
 from components.upkeep.garbage import Ages, Garbage, Kept, delete_garbage, find_garbage
 from flows.request import RunRequest
+from serving.registry import Slot, State
 
 _DECISION = re.compile(r"records/releases/[^/]+/decisions/")
-_RELEASE_RECORD = re.compile(r"records/releases/([^/]+)/(known|history|current)")
+_RELEASE_RECORD = re.compile(r"records/releases/([^/]+)/(known|history|current|log)")
 
 
 MOST_DAYS = 36_500
@@ -196,17 +198,34 @@ def _releases(store: Store) -> Iterator[_ReleaseRecord]:
             continue  # what was decided on a release stays, whatever becomes of the release
         match = _RELEASE_RECORD.match(entry.path)
         path = entry.path.removeprefix("records/")
-        record = store.read_record(path)
-        if record is None and store.place.get_bytes(entry.path) is None:
+        body = store.place.get_bytes(entry.path)
+        if body is None:
             continue  # deleted since it was listed
-        if match is None or not isinstance(record, dict) or not {"version", "artifact"} <= record.keys():
+        try:
+            named = _named(json.loads(body), None if match is None else match[2])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
                 f"{path} in {store.url} is no record of a release that can be read, so nobody can say what it needs. "
                 "Restore it from a backup, or delete it; then collect garbage again."
+            ) from error
+        for one in named:
+            yield _ReleaseRecord(
+                entry=entry,
+                version=one.version,
+                artifact=one.artifact,
+                is_known=match is not None and match[2] == "known",
             )
-        yield _ReleaseRecord(
-            entry=entry, version=record["version"], artifact=record["artifact"], is_known=match[2] == "known"
-        )
+
+
+def _named(record: Any, kind: str | None) -> list[Slot]:  # Any: parsed JSON
+    """Return the releases that a record of the registry names. Raises ValueError or the like where it is none."""
+    if kind is None:
+        raise ValueError("it is no record of the registry")
+    if kind != "log":
+        return [Slot(version=record["version"], artifact=record["artifact"])]
+    state = State.from_json(record)
+    slots = [slot for slot in (state.champion, state.challenger, state.shadow) if slot is not None]
+    return slots + [Slot(version=one.version, artifact=one.artifact) for one in state.imported]
 
 
 def _dropped(kind: Any, entry: Entry, reason: str, artifact: str = "") -> Garbage:  # Any: one of two words

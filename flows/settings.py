@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     overrides: Path = Field(default_factory=lambda: user_data_path("homeroom") / "overrides")
     """HOMEROOM_OVERRIDES: folder in which `homeroom serve` keeps teachers' overrides, one folder per application; it
     holds students' texts."""
+    one_writer: bool = False
+    """HOMEROOM_ONE_WRITER: 1 says that one process at a time writes into a store that ignores conditional writes."""
     pseudonym_key: SecretStr | None = None
     """HOMEROOM_PSEUDONYM_KEY: hex; instead of a file in `keys`."""
     signing_key: SecretStr | None = None
@@ -69,7 +71,7 @@ class Settings(BaseSettings):
 
     def open_store(self) -> Store:
         """Open the artifact store."""
-        return Store(self.store, cache=self.cache if "://" in self.store else None)
+        return Store(self.store, cache=self.cache if "://" in self.store else None, one_writer=self.one_writer)
 
     def read_pseudonym_key(self) -> SecretKey:
         """Return the key of student pseudonyms, made on first use."""

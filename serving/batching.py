@@ -5,6 +5,7 @@ itself, and when a run of the model fails its rows are run again one by one.
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 import traceback
@@ -80,6 +81,11 @@ class Batcher:
         """Most requests that may wait."""
         return self._max_waiting
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait now."""
+        return len(self._queue)
+
     async def answer(self, request: Any, timeout_s: float) -> Any:  # Any: the codec's Request and Answer
         """Return the answer to one request.
 
@@ -87,15 +93,20 @@ class Batcher:
             BadRequestError: the codec says that the request makes no sense.
             ModelError: codec or model failed on it.
             OverloadedError: the queue is full, or the batcher is closing.
-            AnswerTimeoutError: it took longer than `timeout_s`; if it was still waiting, it is dropped.
+            AnswerTimeoutError: it took longer than `timeout_s`; if it was still waiting, its place is free at once.
         """
+        future = self.submit(request)
         try:
             async with asyncio.timeout(timeout_s):
-                return await self.submit(request)
+                return await future
         except TimeoutError as error:
+            self._leave(future)
             if isinstance(error, AnswerTimeoutError):
                 raise
             raise AnswerTimeoutError(f"No answer within {timeout_s:g} s; ask again later.") from None
+        except asyncio.CancelledError:  # the client is gone
+            self._leave(future)
+            raise
 
     def submit(self, request: Any) -> "asyncio.Future[Any]":
         """Queue a request and return the future of its answer, on the running event loop. Cancelling it is allowed.
@@ -113,6 +124,14 @@ class Batcher:
             self._queue.append(job)
             self._changed.notify()
         return job.future
+
+    def _leave(self, future: "asyncio.Future[Any]") -> None:
+        """Take a request out of the queue whose answer nobody wants any more, so that another can have its place."""
+        for job in list(self._queue):
+            if job.future is future:
+                with contextlib.suppress(ValueError, IndexError):  # the worker thread took it in the meantime
+                    self._queue.remove(job)
+                return
 
     def close(self, drain_s: float = 10.0) -> bool:
         """Refuse new requests, answer those that wait, and end the thread; return whether all were answered.

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from serving.errors import BundleError, NotReadyError
 from serving.health import golden_problems
 from serving.overrides import Overrides
 from serving.settings import GateOverride, ServiceSettings
+from serving.tally import Tally
 
 log = logging.getLogger("homeroom.serving")
 
@@ -36,6 +38,8 @@ class Live:
     """Takes teachers' overrides; None where the release has no scores to correct, or no folder is given for them."""
     gate_override: GateOverride | None = None
     """By whose word a release serves that the gate stops."""
+    tally: Tally = field(default_factory=Tally)
+    """What it did here since it was loaded; counted on the event loop."""
 
     @property
     def is_ready(self) -> bool:
@@ -56,16 +60,20 @@ class Live:
             self.overrides.close()
 
 
-def go_live(settings: ServiceSettings) -> Live:
-    """Load the release of `settings` and replay its golden requests. Never raises: a server says what is wrong with it.
+def go_live(settings: ServiceSettings, folder: Path | None = None) -> Live:
+    """Load a release and replay its golden requests. Never raises: a server says what is wrong with it.
 
     A bundle that was changed is refused before any of its code runs; the server then stays up, unready, so that the
     reason can be read from it.
+
+    Args:
+        settings: how it is served.
+        folder: the bundle; None takes that of the settings.
     """
     bundle: Bundle | None = None
     overrides: Overrides | None = None
     try:
-        bundle = _load(settings)
+        bundle = _load(settings, folder or settings.release)
         problems = golden_problems(bundle)
         overrides = _overrides(settings, bundle)
         reason = " ".join(problems)
@@ -86,14 +94,24 @@ def go_live(settings: ServiceSettings) -> Live:
 
 def start_live(settings: Callable[[], ServiceSettings]) -> Live:
     """Read the settings, then `go_live`. A setting that cannot be read is a reason too, told without its value."""
+    chosen = read_settings(settings)
+    return chosen if isinstance(chosen, Live) else go_live(chosen)
+
+
+def read_settings(settings: Callable[[], ServiceSettings]) -> ServiceSettings | Live:
+    """Return the settings, or a server without a release that says which of them cannot be read."""
     try:
-        chosen = settings()
+        return settings()
     except ValidationError as error:
         names = sorted({f"HOMEROOM_{one['loc'][0]}".upper() for one in error.errors(include_input=False)})
         reason = f"{', '.join(names)} cannot be read; serving/settings.py says what each may be. Mend or unset it."
         log.error("Not ready: %s", reason)
-        return _live(ServiceSettings.model_construct(), None, None, reason)
-    return go_live(chosen)
+        return not_ready(ServiceSettings.model_construct(), reason)
+
+
+def not_ready(settings: ServiceSettings, reason: str) -> Live:
+    """Return what answers without a release: with this reason."""
+    return _live(settings, None, None, reason)
 
 
 def _live(
@@ -114,10 +132,10 @@ def _live(
     )
 
 
-def _load(settings: ServiceSettings) -> Bundle:
-    if settings.release is None:
+def _load(settings: ServiceSettings, folder: Path | None) -> Bundle:
+    if folder is None:
         raise BundleError("HOMEROOM_RELEASE is not set; set it to the folder of a release, which holds bundle.json.")
-    return load_bundle(settings.release, _key(settings), threads=settings.serve_threads, int8=settings.serve_int8)
+    return load_bundle(folder, _key(settings), threads=settings.serve_threads, int8=settings.serve_int8)
 
 
 def _overrides(settings: ServiceSettings, bundle: Bundle) -> Overrides | None:

@@ -102,15 +102,8 @@ class Reader(Generic[T]):
         return found
 
     def write(self, value: T) -> bytes:
-        """Return an object as JSON.
-
-        Raises:
-            ModelError: a number in it is NaN or infinite.
-        """
-        try:
-            return json.dumps(self.plain(value), allow_nan=False, separators=(",", ":")).encode()
-        except ValueError:
-            raise ModelError("The model gave a number that is not finite. Do not use this release.") from None
+        """Return an object as JSON. Raises what `written` raises."""
+        return written(self.plain(value))
 
     def _read_or_complain(self, item: object) -> T | BadRequestError:
         try:
@@ -149,6 +142,18 @@ class Reader(Generic[T]):
                 name = part if part in self._names else "*"
                 text += f".{name}" if text else name
         return text
+
+
+def written(plain: dict[str, Any]) -> bytes:  # Any: plain JSON values
+    """Return plain JSON values as JSON.
+
+    Raises:
+        ModelError: a number in it is NaN or infinite.
+    """
+    try:
+        return json.dumps(plain, allow_nan=False, separators=(",", ":")).encode()
+    except ValueError:
+        raise ModelError("The model gave a number that is not finite. Do not use this release.") from None
 
 
 def readers(module: ModuleType) -> tuple[Reader[Any], Reader[Any]]:

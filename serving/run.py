@@ -23,12 +23,29 @@ from typing import Any, Self
 
 from serving.errors import ServerStartError
 from serving.guard import MARK, end_marked
+from serving.status import WorkerStatus, read_statuses
 
 TARGET = "serving.service:Service"
 POLL_S = 0.1
 TAIL_LINES = 30
 ORPHAN_GRACE_S = 5.0
 """Most time that requests in flight have once the parent is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """What a server follows in the place of one release: the pointer log of an application."""
+
+    store: str
+    """Folder or URL of the artifact store; the server only reads it."""
+    application: str
+    cache: Path | None = None
+    """Folder for copies of a remote store's releases."""
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which the service knows."""
+        cache = {"HOMEROOM_SERVE_CACHE": str(self.cache)} if self.cache is not None else {}
+        return {"HOMEROOM_SERVE_STORE": self.store, "HOMEROOM_SERVE_APPLICATION": self.application, **cache}
 
 
 @dataclass(slots=True)
@@ -43,6 +60,8 @@ class ServerProcess:
     log_file: Path
     home: Path = field(repr=False)
     """Scratch folder of this server alone, deleted with it. Its name marks all processes of the server."""
+    status: Path = field(repr=False)
+    """Folder in which its workers say what they do."""
     grace_s: float = 10.0
 
     @property
@@ -77,6 +96,10 @@ class ServerProcess:
         shutil.rmtree(self.home, ignore_errors=True)
         return status
 
+    def workers(self) -> list[WorkerStatus]:
+        """Return what its workers last said, at most a second ago."""
+        return read_statuses(self.status)
+
     def version(self) -> Any:  # Any: parsed JSON of /v1/version
         """Return what `/v1/version` says, or None while nobody answers."""
         status, body = _get(f"{self.url}/v1/version")
@@ -92,22 +115,26 @@ class ServerProcess:
 
 
 def start(
-    release_folder: Path,
+    release: Path | Following,
     port: int | None = None,
     host: str = "127.0.0.1",
     *,
+    workers: int = 1,
     key_file: Path | None = None,
     start_s: float = 120.0,
     grace_s: float = 10.0,
     log_file: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> ServerProcess:
-    """Start a server on a release and return it once it is ready to answer.
+    """Start a server and return it once all its workers are ready to answer.
+
+    One that follows a log without any entry is returned too: it answers 503 until a release is promoted.
 
     Args:
-        release_folder: holds `bundle.json`.
+        release: the folder of the release, which holds `bundle.json`, or what to follow.
         port: where to listen; None (or 0) takes a free one.
         host: the address to listen on; only this machine can reach the default.
+        workers: processes, each with a copy of the model.
         key_file: the key that the release must be signed with.
         start_s: how long it may take until `/readyz` says yes.
         grace_s: how long requests in flight have when it is stopped.
@@ -121,12 +148,14 @@ def start(
     root = Path(__file__).resolve().parent.parent
     home = Path(tempfile.mkdtemp(prefix="homeroom-serve-"))
     log_path = log_file or home / "server.log"
-    # Of our own variables only the service's: the server has no business with the store or the secret keys.
-    inherited = {
-        k: v for k, v in os.environ.items() if not k.startswith("HOMEROOM_") or k.startswith("HOMEROOM_SERVE_")
-    }
+    # Of our own variables only the service's: the server has no business with the secret keys.
+    ours = ("HOMEROOM_SERVE_", "HOMEROOM_S3_") if isinstance(release, Following) else ("HOMEROOM_SERVE_",)
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("HOMEROOM_") or k.startswith(ours)}
+    fixed = {} if isinstance(release, Following) else {"HOMEROOM_RELEASE": str(release.resolve())}
     settings = {
-        "HOMEROOM_RELEASE": str(release_folder.resolve()),
+        **(release.environment() if isinstance(release, Following) else fixed),
+        "HOMEROOM_SERVE_WORKERS": str(workers),
+        "HOMEROOM_SERVE_STATUS": inherited.get("HOMEROOM_SERVE_STATUS", str(home / "status")),
         "BENTOML_DO_NOT_TRACK": "True",
         # BentoML keeps its metrics below its home and empties them at start: two servers must not share one.
         "BENTOML_HOME": str(home),
@@ -158,10 +187,11 @@ def start(
         guard=guard,
         log_file=log_path,
         home=home,
+        status=Path(settings["HOMEROOM_SERVE_STATUS"]),
         grace_s=grace_s,
     )
     try:
-        _wait(server, start_s)
+        _wait(server, start_s, workers)
     except BaseException:
         server.stop()
         raise
@@ -194,7 +224,7 @@ def _usable(port: int, host: str) -> int:
     return found
 
 
-def _wait(server: ServerProcess, start_s: float) -> None:
+def _wait(server: ServerProcess, start_s: float, workers: int) -> None:
     end = time.monotonic() + start_s
     while time.monotonic() < end:
         if not server.is_running:
@@ -202,13 +232,13 @@ def _wait(server: ServerProcess, start_s: float) -> None:
                 f"The server ended with status {server.process.returncode} before it was ready. Is the port free, and "
                 f"bentoml installed? The end of its log:\n{server.log_tail()}"
             )
-        status, _ = _get(f"{server.url}/readyz")
-        if status == 200:
+        status, body = _get(f"{server.url}/readyz")
+        said = server.workers()
+        is_empty = bool(said) and all(one.entry == 0 and one.release is None for one in said)
+        if len(said) >= workers and (is_empty or (status == 200 and all(one.ready for one in said))):
             return
-        if status == 503:  # it has started, and replays golden requests before that: it will not change its mind
-            said = server.version()
-            if said is not None and said["reason"]:
-                raise ServerStartError(f"The server refuses to answer with this release: {said['reason']}")
+        if status == 503 and not is_empty:  # it replayed golden requests before: it will not change its mind at once
+            raise ServerStartError(f"The server refuses to answer with this release: {json.loads(body)['reason']}")
         time.sleep(POLL_S)
     raise ServerStartError(
         f"The server was not ready after {start_s:g} s; give it longer with start_s=, or look at its log, which ends:\n"

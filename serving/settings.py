@@ -21,7 +21,22 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HOMEROOM_", frozen=True, extra="ignore")
 
     release: Path | None = None
-    """Folder of the bundle. Without it the service starts, says so, and never becomes ready."""
+    """Folder of the bundle: this release and no other is served. Without it, and without a store to follow, the
+    service starts, says so, and never becomes ready."""
+    serve_store: str | None = None
+    """Artifact store whose pointer log says what is served; with `serve_application`, in the place of `release`."""
+    serve_application: str | None = None
+    """Whose log it is."""
+    serve_cache: Path | None = None
+    """Folder for verified copies of a remote store's releases."""
+    serve_poll_s: float = Field(default=0.5, gt=0)
+    """How often a worker looks whether the log has a new entry."""
+    serve_keep_s: float = Field(default=900.0, ge=0)
+    """How long a release that was replaced stays in memory, so that taking it back needs no loading."""
+    serve_status: Path | None = None
+    """Folder, shared by the workers of one server, in which each says once a second what it does: plain counts."""
+    serve_workers: int = Field(default=1, ge=1)
+    """Worker processes, each with its own copy of the model and its own queue."""
     release_key: Path | None = None
     """File of the key that releases are signed with; with it only releases signed with it are served."""
     serve_int8: bool = False

@@ -1,12 +1,25 @@
-"""`homeroom serve`: a release over HTTP."""
+"""`homeroom serve`: a release over HTTP, or whatever release is promoted."""
+
+from __future__ import annotations
 
 import json
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:  # light to import: a command line that only shows its help needs none of it
+    from components.artifacts import Release
+    from components.gate.override import Override
+    from components.store import Store
+    from serving.registry import PointerLog
+    from serving.run import Following, ServerProcess
+    from serving.supervise.limits import Limits
 
 STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
@@ -21,14 +34,46 @@ STOPPING = (signal.SIGTERM, signal.SIGHUP)
     show_default=True,
     help="Port to listen on; 0 takes a free one.",
 )
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker processes.")
+@click.option(
+    "--fixed",
+    is_flag=True,
+    help="Serve an application's current release until the end, whatever is promoted in the meantime.",
+)
+@click.option(
+    "--supervise/--no-supervise",
+    default=True,
+    show_default=True,
+    help="While following: advance or withdraw canaries, and take back a promoted release that goes beyond a limit.",
+)
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A limit of the supervisor, e.g. min_requests=500; see docs/how-to/serving.md. May be repeated.",
+)
 @click.option(
     "--overrides/--no-overrides",
     default=True,
     show_default=True,
     help="Keep the scores that teachers correct on the page of a grading release, in HOMEROOM_OVERRIDES.",
 )
-def serve(release: str, host: str, port: int, overrides: bool) -> None:
-    """Serve RELEASE (a version, its beginning, or an application's name for its current one) until Ctrl-C.
+def serve(
+    release: str,
+    host: str,
+    port: int,
+    workers: int,
+    fixed: bool,
+    supervise: bool,
+    limits: tuple[str, ...],
+    overrides: bool,
+) -> None:
+    """Serve RELEASE (a version, its beginning, or an application's name for what is promoted) until Ctrl-C.
+
+    With an application's name the server follows what is promoted: a new release, a rollback or a canary takes effect
+    within a second or so, without a restart and without a failed request. With a version, or --fixed, it serves that
+    one release.
 
     The service is ready (GET /readyz) once it has verified the bundle's digests and signature and has given the golden
     answers. POST /v1/predict asks; / is the page for teachers where the release grades, /api shows the API. SIGTERM and
@@ -36,48 +81,61 @@ def serve(release: str, host: str, port: int, overrides: bool) -> None:
 
     \b
     Example:
-      homeroom serve knowledge_tracing --port 3000
+      homeroom serve knowledge_tracing --port 3000 --workers 2
     """
-    from components.app import load_application
-    from components.errors import StoreError
-    from components.gate.override import today_utc
-    from components.gate.records import DecisionRecords
+    from components.app import application_names, load_application
     from flows.releases import take_release
     from flows.settings import Settings
     from serving.errors import ServerStartError
-    from serving.run import start
+    from serving.registry import PointerLog
+    from serving.run import Following, start
+    from serving.supervise.limits import Limits
 
     settings = Settings()
     store = settings.open_store()
-    found = take_release(store, release)
-    takes_overrides = overrides and load_application(found.application).kind.takes_overrides
-    folder = settings.overrides / found.application
+    chosen = Limits().with_values(limits)
+    follows = release in application_names() and not fixed
+    if follows and PointerLog(store, release).latest() is None:
+        found, application = None, release
+    else:
+        found = take_release(store, release)
+        application = found.application
+    served: Path | Following
+    if follows:
+        served = Following(settings.store, application, settings.cache if store.local_root is None else None)
+    else:
+        assert found is not None  # only a followed log may be empty
+        served = store.folder(found)
+    takes_overrides = overrides and load_application(application).kind.takes_overrides
+    folder = settings.overrides / application
     environment = {}
     if takes_overrides:
         environment["HOMEROOM_SERVE_OVERRIDES"] = str(folder)
         environment["HOMEROOM_SERVE_PSEUDONYM_KEY"] = str(settings.pseudonym_key_file())
-    try:
-        decision = DecisionRecords(store).latest(found.application, found.version)
-    except StoreError as error:  # it was promoted already: a server does not stay away for that
-        click.echo(f"warning: {error}", err=True)
-        decision = None
-    if decision is not None and decision.outcome == "stop":
-        given, today = decision.override, today_utc()
-        told = "no override was given: for a look, not for students" if given is None else given.sentence(today)
-        click.echo(f"warning: the gate stops {found.version}; {told}", err=True)
-        if given is not None:
-            environment["HOMEROOM_SERVE_GATE_OVERRIDE"] = json.dumps(given.to_json())
+    given = None if found is None else _gate_override(store, found)
+    if given is not None and not follows:  # what is followed has it in the log
+        environment["HOMEROOM_SERVE_GATE_OVERRIDE"] = json.dumps(given.to_json())
     with (
         _stoppable(),
         start(
-            store.folder(found),
+            served,
             port or None,
             host,
+            workers=workers,
             key_file=settings.signing_key_file(),
             environment=environment,
         ) as server,
+        _supervised(PointerLog(store, application), server, chosen, follows and supervise),
     ):
-        click.echo(f"{found.version} is ready on {server.url} (API: {server.url}/api, stop with Ctrl-C)", err=True)
+        what = (
+            f"{found.version} is" if found is not None else f"No release of {application} was promoted yet; one will be"
+        )
+        told = f"{what} ready on {server.url} (API: {server.url}/api, stop with Ctrl-C)"
+        click.echo(told, err=True)
+        if follows:
+            click.echo(
+                f"What is promoted in {settings.store} takes its place at once (--fixed: it does not).", err=True
+            )
         if takes_overrides:
             click.echo(f"Page for teachers: {server.url}/; their overrides are kept in {folder}", err=True)
         try:
@@ -87,6 +145,41 @@ def serve(release: str, host: str, port: int, overrides: bool) -> None:
     raise ServerStartError(
         f"The server ended by itself with exit status {status}. The end of its log:\n{server.log_tail()}"
     )
+
+
+def _gate_override(store: Store, release: Release) -> Override | None:
+    """Return by whose word a release serves that the gate stops, after a warning; None where it stops nothing."""
+    from components.errors import StoreError
+    from components.gate.override import today_utc
+    from components.gate.records import DecisionRecords
+
+    try:
+        decision = DecisionRecords(store).latest(release.application, release.version)
+    except StoreError as error:  # it was promoted already: a server does not stay away for that
+        click.echo(f"warning: {error}", err=True)
+        return None
+    if decision is None or decision.outcome != "stop":
+        return None
+    given, today = decision.override, today_utc()
+    told = "no override was given: for a look, not for students" if given is None else given.sentence(today)
+    click.echo(f"warning: the gate stops {release.version}; {told}", err=True)
+    return given
+
+
+@contextmanager
+def _supervised(entries: PointerLog, server: ServerProcess, limits: Limits, wanted: bool) -> Iterator[None]:
+    """Have canaries and promotions watched while the server runs."""
+    from serving.supervise.supervisor import Supervisor
+
+    if not wanted:
+        yield
+        return
+    supervisor = Supervisor(entries, server.workers, limits, by=f"server {socket.gethostname()}")
+    supervisor.start()
+    try:
+        yield
+    finally:
+        supervisor.close()
 
 
 @contextmanager

@@ -160,14 +160,19 @@ def test_after_it_the_release_serves_and_the_one_before_comes_back(two_releases:
     serves(settings, first)
 
 
+def forget_that_it_served(store: Store, version: str) -> None:
+    """Delete the entries of the log that name a release, as if it had never served."""
+    for path in store.list_records(f"releases/{APPLICATION}/log"):
+        if version in str(store.read_record(path)["champion"]):
+            store.delete_record(path)
+
+
 def test_a_release_that_never_served_goes_only_when_asked_for(two_releases: tuple[Settings, str, str]) -> None:
     settings, first, _ = two_releases
     store = settings.open_store()
     registry = ReleaseRegistry(store)
     release = registry.find(first)
-    for path in store.list_records(f"releases/{APPLICATION}/history"):
-        if first in path:
-            store.delete_record(path)  # as if it had never served
+    forget_that_it_served(store, first)
     assert not any(one.artifact == release.sha256 for one in garbage_of(store, ALL))
     retention = replace(ALL, drop_unserved=True)
     assert {one.kind for one in garbage_of(store, retention)} >= {"release", "run", "artifact"}
@@ -182,9 +187,7 @@ def test_a_release_that_never_served_goes_only_when_asked_for(two_releases: tupl
 def test_the_latest_run_of_a_schedule_stays(two_releases: tuple[Settings, str, str], released: Released) -> None:
     settings, first, _ = two_releases
     store = settings.open_store()
-    for path in store.list_records(f"releases/{APPLICATION}/history"):
-        if first in path:
-            store.delete_record(path)
+    forget_that_it_served(store, first)
     retention = replace(ALL, drop_unserved=True)
     assert any(one.kind == "run" for one in garbage_of(store, retention))
     assert not any(one.kind == "run" for one in garbage_of(store, retention, scheduled=[released.summary.request]))

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 from fastapi import FastAPI
 
 from components.bundle import write_bundle_manifest
-from serving.http import MOST_IN_LIST, add_routes
+from serving.http import add_routes
 from serving.live import Live, go_live, start_live
+from serving.openapi import MOST_IN_LIST
 from serving.settings import ServiceSettings
 from tests.serving.bundles import (
     KEY,
@@ -237,7 +239,10 @@ def test_a_body_that_does_not_come_is_408(live: Live) -> None:
 
 def test_version_and_card_say_what_serves(live: Live, tracing_folder: Path) -> None:
     assert live.bundle is not None
-    assert get(live, "/version").json() == {
+    said = get(live, "/version").json()
+    (worker,) = said.pop("workers")
+    assert (worker["pid"], worker["release"], worker["ready"]) == (os.getpid(), live.bundle.version, True)
+    assert said == {
         "release": live.bundle.version,
         "application": "knowledge_tracing",
         "codec_sha256": live.bundle.codec_digest,
@@ -246,6 +251,11 @@ def test_version_and_card_say_what_serves(live: Live, tracing_folder: Path) -> N
         "ready": True,
         "reason": "",
         "gate_override": None,
+        "entry": None,
+        "behind": "",
+        "challenger": None,
+        "percent": 0,
+        "shadow": None,
     }
     card = get(live, "/card")
     assert card.headers["content-type"].startswith("text/markdown")
@@ -284,7 +294,14 @@ def test_the_openapi_page_shows_the_fields_of_the_releases_codec(live: Live, tmp
     assert "a student's recent history and the items to predict" in page["info"]["description"]
     post_ = page["paths"]["/predict"]["post"]
     assert post_["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Request"}
-    assert set(post_["responses"]) == {"200", "4XX", "5XX"}
+    statuses = {"200", "400", "401", "403", "408", "413", "415", "429", "500", "503", "504"}
+    assert set(post_["responses"]) == statuses
+    for status, told in post_["responses"].items():
+        named = {"x-homeroom-release"} | ({"retry-after"} if status in {"429", "503"} else set())
+        assert set(told["headers"]) == named
+    assert [one["name"] for one in post_["parameters"]] == ["Homeroom-Student"]
+    assert "HTTPValidationError" not in schemas
+    assert {"/predict", "/predict/batch", "/version", "/card"} == set(page["paths"])
     write_score_bundle(tmp_path / "scores")
 
     async def talk(client: httpx.AsyncClient) -> Any:

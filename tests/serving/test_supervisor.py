@@ -1,0 +1,281 @@
+"""The supervisor as plain steps: canaries go from share to share or are withdrawn, promotions are taken back."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from components.errors import ConfigError
+from components.store import Store
+from serving.errors import ServerStartError
+from serving.registry import Change, PointerLog, Slot, State
+from serving.status import WorkerStatus
+from serving.supervise.counts import Counts, since
+from serving.supervise.judging import judge
+from serving.supervise.limits import Limits
+from serving.supervise.supervisor import Supervisor
+from serving.supervise.waiting import wait_until_live
+from serving.tally import Tally
+from tests.serving.releasing import say
+
+LIMITS = Limits(min_requests=100, min_stage_s=10)
+
+
+def slot(digit: str) -> Slot:
+    return Slot(version=f"app-{digit * 12}", artifact=digit * 64)
+
+
+A, B, C = slot("a"), slot("b"), slot("c")
+
+
+def tally(requests: int, *, errors: int = 0, seconds: float = 0.01, mean: float = 0.5) -> Tally:
+    """Count requests; the scores lie 0.1 above and below the mean, in turns."""
+    found = Tally()
+    for number in range(requests):
+        if number < errors:
+            found.count(500, seconds, None)
+        else:
+            found.count(200, seconds, mean + (0.1 if number % 2 else -0.1))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("new", "outcome", "told"),
+    [
+        (tally(99), "wait", "99 requests, 0 failures of at least 100"),
+        (tally(100), "good", "100 requests, 0 failures"),
+        (tally(20, errors=5), "bad", r"25.0% of 20 requests failed, 0.0% of the other"),
+        (tally(20, errors=4), "wait", "20 requests, 4 failures"),
+        (tally(400, errors=8), "good", "8 failures"),
+        (tally(400, errors=9), "bad", r"2.2% of 400"),
+        (tally(200, seconds=0.2), "bad", "95th percentile"),
+        (tally(200, seconds=0.03), "good", "200 requests"),  # three times as slow, but below the floor
+        (tally(200, mean=0.53), "good", "200 requests"),
+        (tally(200, mean=0.56), "bad", r"a shift of 0\.60 standard deviations"),
+        (tally(200, mean=0.44), "bad", r"a shift of -0\.60 standard deviations"),
+    ],
+)
+def test_the_verdict_follows_from_the_counts(new: Tally, outcome: str, told: str) -> None:
+    found = judge(new, tally(1000), LIMITS)
+    assert found.outcome == outcome
+    assert re.search(told, found.reason)
+
+
+def test_without_another_release_to_compare_with_only_failures_count() -> None:
+    assert judge(tally(200, seconds=5.0, mean=3.0), tally(10), LIMITS).outcome == "good"
+    assert judge(tally(200, errors=10), Tally(), LIMITS).outcome == "bad"
+
+
+class Bench:
+    """A log in a store, workers that say what they are told to, and a clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log = PointerLog(Store(folder), "app")
+        self.now = 0.0
+        self.workers: list[WorkerStatus] = []
+        self.supervisor = Supervisor(
+            self.log, lambda: self.workers, LIMITS, by="server test", clock=lambda: self.now
+        )
+
+    def all_say(self, state: State, releases: dict[str, Tally], count: int = 2) -> None:
+        """Have each of `count` workers answer by `state` and have counted this."""
+        other = state.challenger
+        self.workers = [
+            WorkerStatus(
+                pid=pid,
+                started=1.0,
+                at=self.now,
+                entry=state.number,
+                release=state.champion.version if state.champion else None,
+                challenger=other.version if other else None,
+                percent=other.percent if other else 0,
+                shadow=None,
+                ready=True,
+                reason="",
+                behind="",
+                releases=releases,
+            )
+            for pid in range(1, count + 1)
+        ]
+
+    def step(self, seconds: float = 20.0) -> State | None:
+        self.now += seconds
+        return self.supervisor.step()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "store")
+
+
+def test_a_canary_goes_from_1_to_10_to_50_to_all_and_every_step_is_an_entry(bench: Bench) -> None:
+    say(bench.log, "promote", A)
+    state = say(bench.log, "canary", A, (B, 1))
+    old, new = tally(1000), Tally()
+    shares = []
+    while state.champion == A:
+        bench.all_say(state, {A.version: old, B.version: new})
+        assert bench.step() is None, "nothing was counted in this stage yet"
+        new = new.plus(tally(49))
+        old = old.plus(tally(1000))
+        bench.all_say(state, {A.version: old, B.version: new})
+        assert bench.step() is None, "98 of 100 requests, of both workers"
+        new = new.plus(tally(1))
+        bench.all_say(state, {A.version: old, B.version: new})
+        found = bench.step()
+        assert found is not None
+        shares.append((found.action, found.challenger.percent if found.challenger else None))
+        assert found.by == "server test"
+        assert "100 requests, 0 failures" in found.reason
+        state = found
+    assert shares == [("canary", 10), ("canary", 50), ("promote", None)]
+    assert state.champion == B
+    assert [one.action for one in bench.log.entries()] == ["promote", "canary", "canary", "canary", "promote"]
+
+
+def test_a_stage_has_its_least_time_and_counts_only_once_all_workers_have_it(bench: Bench) -> None:
+    before = say(bench.log, "promote", A)
+    state = say(bench.log, "canary", A, (B, 1))
+    bench.all_say(state, {A.version: tally(500), B.version: Tally()})
+    bench.workers[1] = replace(bench.workers[1], entry=before.number, challenger=None)
+    assert bench.step() is None
+    bench.all_say(state, {A.version: tally(500), B.version: tally(500)})
+    assert bench.step(5.0) is None, "5 of 10 seconds"
+    found = bench.step(6.0)
+    assert found is not None
+    assert found.challenger is not None
+    assert found.challenger.percent == 10
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        (tally(20, errors=5), "25.0% of 40 requests failed"),
+        (tally(100, seconds=1.0), "95th percentile"),
+        (tally(100, mean=0.9), "shift of"),
+    ],
+)
+def test_a_bad_canary_is_withdrawn_with_its_figures(bench: Bench, bad: Tally, told: str) -> None:
+    say(bench.log, "promote", A)
+    state = say(bench.log, "canary", A, (B, 10), shadow=C)
+    bench.all_say(state, {A.version: Tally(), B.version: Tally()})
+    bench.step()
+    bench.all_say(state, {A.version: tally(500), B.version: bad})
+    found = bench.step()
+    assert found is not None
+    assert (found.action, found.champion, found.challenger, found.shadow) == ("withdraw", A, None, C)
+    assert f"{B.version} is withdrawn at 10 %: " in found.reason
+    assert told in found.reason
+
+
+def test_a_canary_that_a_worker_cannot_load_is_withdrawn(bench: Bench) -> None:
+    say(bench.log, "promote", A)
+    state = say(bench.log, "canary", A, (B, 10))
+    bench.all_say(state, {A.version: tally(500)})
+    bench.workers[0] = replace(bench.workers[0], challenger=None)
+    assert bench.step(5.0) is None
+    found = bench.step(20.0)
+    assert found is not None
+    assert found.action == "withdraw"
+    assert "cannot load it" in found.reason
+
+
+def test_a_promoted_release_that_fails_is_taken_back_once(bench: Bench) -> None:
+    state = say(bench.log, "promote", A)
+    bench.all_say(state, {A.version: tally(500)})
+    bench.step()
+    state = say(bench.log, "promote", B)
+    bench.all_say(state, {A.version: tally(500), B.version: Tally()})
+    assert bench.step() is None
+    bench.all_say(state, {A.version: tally(500), B.version: tally(60, errors=3)})
+    found = bench.step()
+    assert found is not None
+    assert (found.action, found.champion) == ("rollback", A)
+    assert "5.0% of 120 requests failed, 0.0% of the other release's 1000" in found.reason
+    bench.all_say(found, {A.version: tally(600, errors=100), B.version: tally(60, errors=3)})
+    assert bench.step() is None, "what was brought back is not taken back again"
+
+
+def test_a_promotion_is_watched_only_for_its_time(bench: Bench) -> None:
+    state = say(bench.log, "promote", A)
+    bench.all_say(state, {A.version: tally(500)})
+    bench.step()
+    state = say(bench.log, "promote", B)
+    bench.all_say(state, {A.version: tally(500), B.version: Tally()})
+    bench.step()
+    bench.all_say(state, {A.version: tally(500), B.version: tally(60, errors=30)})
+    assert bench.step(LIMITS.watch_s + 1) is None
+
+
+def test_where_somebody_else_was_first_theirs_counts(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    say(bench.log, "promote", A)
+    state = say(bench.log, "canary", A, (B, 50))
+    bench.all_say(state, {A.version: Tally(), B.version: Tally()})
+    bench.step()
+    bench.all_say(state, {A.version: tally(500), B.version: tally(500)})
+    real = PointerLog.append
+
+    def later(log: PointerLog, change: Change, *, expected: int) -> State:
+        monkeypatch.setattr(PointerLog, "append", real)
+        say(log, "promote", C)
+        return real(log, change, expected=expected)
+
+    monkeypatch.setattr(PointerLog, "append", later)
+    assert bench.step() is None
+    last = bench.log.latest()
+    assert last is not None
+    assert (last.champion, last.by) == (C, "a test")
+
+
+def test_counts_go_on_when_a_worker_dies_or_loads_a_release_anew(bench: Bench) -> None:
+    state = say(bench.log, "promote", A)
+    counts = Counts()
+    bench.all_say(state, {"v": tally(10)})
+    counts.read(bench.workers)
+    then = counts.totals()
+    first, second = bench.workers
+    counts.read([first, replace(second, pid=9, releases={"v": tally(3)})])
+    assert since(counts.totals(), then, "v").requests == 3
+    counts.read([replace(first, releases={"v": tally(2)})])  # loaded again: 10 ended, 2 new
+    assert since(counts.totals(), then, "v").requests == 5
+    assert since(counts.totals(), then, "w").requests == 0
+
+
+def test_limits_are_read_strictly() -> None:
+    assert Limits().with_values(["min_requests=7", "error_rate=0.5"]) == Limits(min_requests=7, error_rate=0.5)
+    for text, told in (("min=1", "no limit 'min'"), ("min_requests=1.5", "expected a number"), ("error_rate", "''")):
+        with pytest.raises(ConfigError, match=told):
+            Limits().with_values([text])
+    for values in ({"min_requests": 0}, {"error_rate": -0.1}, {"score_shift": float("nan")}):
+        with pytest.raises(ConfigError, match="expected a number that is not negative"):
+            replace(Limits(), **values)
+
+
+def worker(pid: int, release: str | None, *, ready: bool = True, behind: str = "") -> dict[str, object]:
+    return {"pid": pid, "release": release, "ready": ready, "reason": "", "behind": behind}
+
+
+def answers(*workers: list[dict[str, object]]) -> Callable[[], dict[str, object]]:
+    left = list(workers)
+    return lambda: {"workers": left.pop(0) if len(left) > 1 else left[0]}
+
+
+def test_waiting_ends_when_all_workers_have_it_and_otherwise_says_which_have_not() -> None:
+    clock = iter(range(1000))
+
+    def now() -> float:
+        return float(next(clock))
+
+    later = answers([worker(1, "a"), worker(2, "b")], [worker(1, "b"), worker(2, "b", ready=False)], [worker(1, "b")])
+    assert wait_until_live(later, "b", 10, clock=now, sleep=lambda s: None) == 1
+    never = answers([worker(1, "b"), worker(2, "a", behind="It cannot be loaded.")])
+    with pytest.raises(ServerStartError, match=r"b is not live .*: worker 2 answers with a \(It cannot be loaded\.\)"):
+        wait_until_live(never, "b", 5, clock=now, sleep=lambda s: None)
+
+    def nobody() -> dict[str, object]:
+        raise ConnectionRefusedError
+
+    with pytest.raises(ServerStartError, match="could not be asked"):
+        wait_until_live(nobody, "b", 5, clock=now, sleep=lambda s: None)
