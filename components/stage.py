@@ -99,7 +99,9 @@ class Runner:
         # In the order of the signature: a key must not depend on how the arguments were written down.
         bound = signature(function).bind(None, *args, **kwargs)
         bound.apply_defaults()
-        inputs, configs = _sorted_arguments(spec.name, [*bound.arguments.values()][1:])
+        # None is an input that may be left out, and was
+        given = [value for value in [*bound.arguments.values()][1:] if value is not None]
+        inputs, configs = _sorted_arguments(spec.name, given)
         parts = self.key_parts(function, inputs, configs)
         key = digest_of(parts)
         record = f"{self._record_folder(spec)}/{key}.json"
