@@ -72,7 +72,7 @@ def observed(normal: Floats, shift: float) -> dict[str, Floats]:
     z = normal
     skewed = np.exp(0.8 * z[:, 1])
     skewed_sd = math.sqrt((math.exp(0.64) - 1) * math.exp(0.64))
-    rare = 0.03 + 0.3 * shift * 0.17 / 0.3
+    rare = 0.03 + shift * (0.105 - 0.03) / 0.3  # from 3 % to 10.5 %: 0.3 pooled standard deviations
     share = 1 / (1 + np.exp(-z[:, 3]))
     return {
         "normal": z[:, 0] + shift,

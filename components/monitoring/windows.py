@@ -29,13 +29,13 @@ class DriftLimits:
     """Standardised difference of the means that a window must show at least, in standard deviations."""
     index: float = 0.2
     """Population stability index that it must show instead, beyond chance."""
-    alpha: float = 0.01
+    alpha: float = 0.03
     """Chance of any false finding in one window of all signals; a false alarm needs `k` of them."""
     k: int = 2
     """Windows of a signal that must show the same, ..."""
     n: int = 3
     """... of its latest so many."""
-    standard_error: float = 0.05
+    standard_error: float = 0.045
     """At which a window ends: of its mean, in standard deviations."""
     min_values: int = 200
     """Fewest values of a window."""
@@ -60,7 +60,7 @@ class Window:
     signal: str
     values: int
     effect: float
-    """(mean - reference mean) / pooled standard deviation."""
+    """(mean - reference mean) / standard deviation: the pooled one, and at least the reference's."""
     error: float
     """Standard error of `effect`; the reference's own is in it."""
     index: float
@@ -113,18 +113,19 @@ def judged(
     if count < limits.min_values or sum(1 for number in counts.numbers if number) < 2:
         return None
     deff = design_effect(counts, reference, limits)
-    pooled = math.sqrt((counts.sd**2 + reference.sd**2) / 2)
-    own = math.sqrt(deff / count) * counts.sd
-    if pooled <= 0.0:  # two constants
+    # Never less than the reference's: a window in which a rare thing did not happen would seem well known.
+    scale = max(reference.sd, math.sqrt((counts.sd**2 + reference.sd**2) / 2))
+    own = math.sqrt(deff / count) * max(counts.sd, reference.sd)
+    if scale <= 0.0:  # two constants
         gap = counts.mean - reference.mean
         is_same = abs(gap) <= 1e-9
         found: Literal["", "up", "down", "shape"] = "" if is_same else "up" if gap > 0 else "down"
         effect = 0.0 if is_same else math.copysign(1e6, gap)
         return Window(signal=name, values=count, effect=effect, error=0.0, index=0.0, threshold=0.0, found=found)
-    if own / pooled > limits.standard_error:
+    if own / scale > limits.standard_error:
         return None
-    effect = (counts.mean - reference.mean) / pooled
-    error = math.hypot(own, reference.standard_error) / pooled
+    effect = (counts.mean - reference.mean) / scale
+    error = math.hypot(own, reference.standard_error) / scale
     filled = sum(1 for number in counts.numbers if number)
     threshold = max(limits.effect, _t(limits.alpha / (2 * signals), filled - 1) * error)
     noise = deff / count + reference.design_effect / reference.values
