@@ -62,9 +62,10 @@ def latent(source: np.random.Generator, student: npt.NDArray[np.int64], alike: f
     students = int(student.max()) + 1
 
     def draw(rows: int) -> Floats:
-        return np.sqrt(0.5) * source.standard_normal((rows, 1)) + np.sqrt(0.5) * source.standard_normal((rows, width))
+        return (source.standard_normal((rows, 1)) + source.standard_normal((rows, width))) * math.sqrt(0.5)
 
-    return math.sqrt(alike) * draw(students)[student] + math.sqrt(1 - alike) * draw(len(student))
+    found: Floats = math.sqrt(alike) * draw(students)[student] + math.sqrt(1 - alike) * draw(len(student))
+    return found
 
 
 def observed(normal: Floats, shift: float) -> dict[str, Floats]:
@@ -200,7 +201,7 @@ def shifted(service: Service, shift: float, limits: DriftLimits, series: int, se
 
 
 def false_alarms(
-    service: Service, limits: DriftLimits, series: int, seed: int, windows: int = 50
+    service: Service, limits: DriftLimits, series: int, seed: int, windows: int = 20
 ) -> tuple[float, float]:
     """Return alarms of any signal in 200 windows without a shift, and findings in 100 windows."""
     found = [watched(np.random.default_rng([seed, s]), service, 0.0, windows, limits) for s in range(series)]
@@ -226,6 +227,9 @@ def side_by_side(series: int, seed: int) -> dict[str, dict[str, float]]:
         "normal, sd x 1.3": lambda z: 1.3 * z,
         "a tenth of the values + 2 sd": lambda z: z + 2.0 * (np.arange(len(z)) % 10 == 0),
     }
+    def same(z: Floats) -> Floats:
+        return z
+
     usual: dict[str, Callable[[Floats], Floats]] = {
         "skewed, mean + 0.2 sd": lambda z: np.exp(0.8 * z),
         "heavy tails, mean + 0.2 sd": lambda z: np.sign(z) * z**2,
@@ -243,8 +247,11 @@ def side_by_side(series: int, seed: int) -> dict[str, dict[str, float]]:
 
     out = {}
     for name, change in changes.items():
-        before = usual.get(name, lambda z: z)
-        draws = [(source.standard_normal(400), source.standard_normal(2000), source.standard_normal(400)) for _ in range(series)]
+        before = usual.get(name, same)
+        draws = [
+            (source.standard_normal(400), source.standard_normal(2000), source.standard_normal(400))
+            for _ in range(series)
+        ]
         null = [measures(before(a), before(b)) for a, b, _ in draws]
         moved = [measures(change(c), before(b)) for _, b, c in draws]
         limits = {key: float(np.quantile([one[key] for one in null], 0.99)) for key in null[0]}
@@ -264,17 +271,17 @@ def main() -> None:
     for service in SERVICES:
         found, worst, requests = shifted(service, 0.3, limits, series, 1)
         less, _, _ = shifted(service, 0.2, limits, max(10, series // 4), 2)
-        wrong, single = false_alarms(service, limits, max(8, series // 10), 3)
+        wrong, single = false_alarms(service, limits, max(8, series // 2), 3)
         row = f"{found:.1%} ({worst}) | {requests:.0f} | {less:.0%} | {wrong:.2f} | {single:.1f}"
         print(f"| {service.name} | {row} |", flush=True)
     for per_student, what in ((30, "taken as independent"),):
         naive = Service(f"{per_student} per student, alike 0.6, {what}", per_student, 0.6, False)
-        wrong, single = false_alarms(naive, DriftLimits(per_student=1.0), max(8, series // 10), 4)
+        wrong, single = false_alarms(naive, DriftLimits(per_student=1.0), max(8, series // 2), 4)
         print(f"| {naive.name} | | | | {wrong:.2f} | {single:.1f} |")
     print("\n| change | " + " | ".join(("mean difference", "Cliff's delta", "stability index")) + " |")
     print("|---|---|---|---|")
-    for name, row in side_by_side(series, 5).items():
-        print(f"| {name} | " + " | ".join(f"{share:.0%}" for share in row.values()) + " |")
+    for name, shares in side_by_side(series, 5).items():
+        print(f"| {name} | " + " | ".join(f"{share:.0%}" for share in shares.values()) + " |")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ COMMANDS = {
     "run": ("flows.cli.run:run", "Take student logs to a release."),
     "stage": ("flows.cli.stage:stage", "Run the chain up to one stage."),
     "serve": ("flows.cli.serve:serve", "Serve a release over HTTP."),
+    "watch": ("flows.cli.watch:watch", "Watch a service for drift, and retrain when there is one."),
     "score": ("flows.cli.score:score", "Answer whole logs with a release, into a file."),
     "releases": ("flows.cli.releases:releases", "List what serves and did, or go back."),
     "runs": ("flows.cli.runs:runs", "List what runs, ran, or died on the way."),

@@ -1,4 +1,4 @@
-"""Live histograms of a release's signals, in one worker: counts in the bins of the release's reference, nothing else."""
+"""Live histograms of a release's signals, in one worker: counts in the bins of its reference, nothing else."""
 
 import json
 import logging

@@ -15,7 +15,13 @@ from components.stage import PENDING, Work, stage
     libraries=("onnxruntime", "numpy", "jinja2"),
     uses_application=True,
     uses_signing_key=True,
-    also=("components.deploy.reference", "components.deploy.golden", "components.deploy.card", "components.sequences.card", "components.writing.card"),
+    also=(
+        "components.deploy.reference",
+        "components.deploy.golden",
+        "components.deploy.card",
+        "components.sequences.card",
+        "components.writing.card",
+    ),
 )
 def deploy(
     work: Work,

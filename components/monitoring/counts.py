@@ -133,9 +133,7 @@ class SignalCounts:
         )
 
 
-def plus(
-    one: Mapping[str, SignalCounts], other: Mapping[str, SignalCounts], sign: int = 1
-) -> dict[str, SignalCounts]:
+def plus(one: Mapping[str, SignalCounts], other: Mapping[str, SignalCounts], sign: int = 1) -> dict[str, SignalCounts]:
     """Return the counts of both by signal, or with `sign` -1 what is in `one` and not in `other`."""
     found = dict(one)
     for name, counts in other.items():

@@ -138,9 +138,7 @@ def judged(
         found = "shape"
     else:
         found = ""
-    return Window(
-        signal=name, values=count, effect=effect, error=error, index=index, threshold=threshold, found=found
-    )
+    return Window(signal=name, values=count, effect=effect, error=error, index=index, threshold=threshold, found=found)
 
 
 def stability_index(live: Sequence[int], reference: Sequence[int]) -> float:

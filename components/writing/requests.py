@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 
 from components.schema import PREDICTIONS
-from components.writing.scorer import request_class
 from components.writing.schema import RESPONSES
+from components.writing.scorer import request_class
 
 MOST_CHARACTERS = 200_000
 """What the codec reads at most."""

@@ -32,14 +32,19 @@ def held_out_requests(
         pl.scan_parquet(logs / INTERACTIONS)
         .join(drawn.select("student").unique().lazy(), on="student", how="semi")
         .join(sets.lazy(), on="skill_set", how="left")
-        .select("student", "position", "item", "skills", correct=pl.coalesce(pl.col("correct").cast(pl.Float64), "score"))
+        .select(
+            "student", "position", "item", "skills", correct=pl.coalesce(pl.col("correct").cast(pl.Float64), "score")
+        )
         .sort("student", "position")
         .collect()
     )
     found = []
     for (student,), wanted in drawn.group_by(["student"], maintain_order=True):
         own = steps.filter(pl.col("student") == student)
-        rows = [(item, tuple(skills or ()), correct) for item, skills, correct in own.select("item", "skills", "correct").rows()]
+        rows = [
+            (item, tuple(skills or ()), correct)
+            for item, skills, correct in own.select("item", "skills", "correct").rows()
+        ]
         places = {position: place for place, position in enumerate(own["position"].to_list())}
         for position in wanted["position"].to_list():
             at = places[position]
