@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from components.artifacts import JsonValue
     from flows.request import RunRequest
     from flows.summary import RunSummary
     from flows.watching.watch import Look
@@ -75,7 +76,6 @@ def watch(
         click.echo(json.dumps(told.to_json(), indent=1) if as_json else "\n".join(told.lines()))
         return
     from components.errors import PipelineError
-    from flows.watching.events import emit_drift
     from flows.watching.watch import Look, Watch
 
     if data:
@@ -92,12 +92,17 @@ def watch(
 
         return run_as_flow(request, settings, observe=lambda event: None, say=lambda line: None)
 
+    def emit(application: str, reason: str, payload: dict[str, JsonValue]) -> bool:
+        from flows.watching.events import emit_drift  # late: Prefect is loaded when there is something to tell
+
+        return emit_drift(application, reason, payload)
+
     watching = Watch(
         application=application,
         store=settings.open_store(),
         status=status,
         run=run,
-        emit=emit_drift,
+        emit=emit,
         action=action,  # type: ignore[arg-type]  # one of the choices
         cool_down=timedelta(days=cool_down),
     )
