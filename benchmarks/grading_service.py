@@ -113,7 +113,7 @@ def main() -> int:
         plain = [{"prompt": row["prompt"], "text": row["text"]} for row in offline.iter_rows(named=True)]
         explained = [{**body, "explain": True} for body in plain]
         lists = [plain[at : at + AT_ONCE] for at in range(0, len(plain), AT_ONCE)]
-        with start(store.folder(outcome.release), key_file=settings.signing_key_file()) as service:
+        with start(store.folder(outcome.release), key_file=settings.release_key_file()) as service:
             server = psutil.Process(service.process.pid)
             with httpx.Client(base_url=service.url, timeout=LIMIT_S) as client:
                 ask(client, server, "/v1/predict", explained[:WARM])

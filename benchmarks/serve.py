@@ -76,8 +76,8 @@ def gru_model(seed: int = 0) -> bytes:
     return body
 
 
-def write_release(folder: Path) -> None:
-    """Write a knowledge-tracing bundle around the GRU; its golden answers are the model's own."""
+def write_release(folder: Path, seed: int = 0) -> None:
+    """Write a knowledge-tracing bundle around the GRU of a seed; its golden answers are the model's own."""
     codec = (ROOT / "flows" / "knowledge_tracing" / "codec.py").read_bytes()
     vocabulary = {
         "codec": "knowledge_tracing",
@@ -90,7 +90,7 @@ def write_release(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "codec.py").write_bytes(codec)
     (folder / "codec.json").write_text(json.dumps(vocabulary))
-    (folder / "model.onnx").write_bytes(gru_model())
+    (folder / "model.onnx").write_bytes(gru_model(seed))
     (folder / "card.md").write_text("# Benchmark\n")
     first = {"predictions": [], "steps_used": 0, "flags": []}  # replaced below, once the bundle can be loaded
     for answers in ([first], None):
@@ -157,6 +157,11 @@ def cpu_seconds(root: psutil.Process) -> float:
     return total
 
 
+def memory_mb(root: psutil.Process) -> float:
+    """Return the memory that a process and all below it use and share with nobody, MB."""
+    return float(sum(one.memory_full_info().uss for one in [root, *root.children(recursive=True)])) / 1e6
+
+
 def main() -> None:
     """Measure and print one JSON line per round."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -193,6 +198,7 @@ def main() -> None:
                     "p95_ms": round(cuts[94] * 1e3, 2),
                     "p99_ms": round(cuts[98] * 1e3, 2),
                     "server_cpu_ms_per_request": round(cpu / len(times) * 1e3, 3),
+                    "server_memory_mb": round(memory_mb(root), 1),
                 }
                 print(json.dumps(found))
 

@@ -1,11 +1,11 @@
 """The bundle format: one signed `bundle.json` that lists every file of a release folder. Written and read only here.
 
 `version` is `<application>-<first 12 hex digits of the digest>`, where the digest is over the application, the files,
-the golden tolerance and the names of the outputs. The signature is an HMAC over all of `bundle.json` but itself.
+the golden tolerance and the names of the outputs. The signature is over all of `bundle.json` but itself: Ed25519 since
+format 2, an HMAC in format 1, which is still read. docs/reference/release-log.md has the format.
 """
 
 import hashlib
-import hmac
 import json
 import math
 import re
@@ -17,9 +17,9 @@ from typing import Any, Literal
 from components.artifacts import JsonValue, canonical_json, digest_of
 from components.digests import digest_of_file
 from components.errors import ArtifactMissingError, DigestMismatchError, SchemaError
-from components.secrets import SecretKey
+from components.signing import ED25519, HMAC, Key, SigningKey, trusted
 
-BUNDLE_FORMAT = 1
+BUNDLE_FORMAT = 2
 """Version of the bundle format. Readers accept every version up to this one."""
 MANIFEST = "bundle.json"
 STORE_MANIFEST = "manifest.json"
@@ -27,6 +27,9 @@ STORE_MANIFEST = "manifest.json"
 VERSION_DIGITS = 12
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _HEX64 = re.compile(r"[0-9a-f]{64}")
+_HEX128 = re.compile(r"[0-9a-f]{128}")
+_KEY_ID = re.compile(r"[0-9a-f]{16}")
+_FIELDS = frozenset({"format", "application", "version", "files", "outputs", "golden_tolerance", "signature"})
 
 Signature = Literal["verified", "unchecked", "absent"]
 
@@ -83,7 +86,7 @@ class BundleManifest:
 
 
 def write_bundle_manifest(
-    folder: Path, application: str, outputs: Sequence[str], golden_tolerance: float, key: SecretKey | None
+    folder: Path, application: str, outputs: Sequence[str], golden_tolerance: float, key: SigningKey | None
 ) -> str:
     """Write `bundle.json` over all files of `folder` and return the version.
 
@@ -123,16 +126,20 @@ def write_bundle_manifest(
         "files": [{"path": f.path, "sha256": f.sha256, "bytes": f.bytes} for f in files],
         "outputs": list(outputs),
         "golden_tolerance": golden_tolerance,
-        "key_id": key.id if key is not None else None,
     }
-    signature = key.mac(canonical_json(body)).hex() if key is not None else None
-    text = json.dumps({**body, "signature": signature}, indent=1, sort_keys=True, allow_nan=False)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    signature: JsonValue = None
+    if key is not None:
+        signature = {"algorithm": ED25519, "key": key.id, "value": key.sign(canonical_json(body)).hex()}
+    (folder / MANIFEST).write_bytes(_spelled({**body, "signature": signature}))
     return version
 
 
-def read_bundle_manifest(folder: Path, key: SecretKey | None) -> BundleManifest:
+def read_bundle_manifest(folder: Path, key: Key | None) -> BundleManifest:
     """Return what `bundle.json` says after verifying every file, and the signature when `key` is given.
+
+    Args:
+        folder: holds `bundle.json`.
+        key: a key that may have signed it, or several (`components.signing.TrustedKeys`).
 
     Raises:
         ArtifactMissingError: there is no `bundle.json`, or a listed file is missing.
@@ -142,18 +149,18 @@ def read_bundle_manifest(folder: Path, key: SecretKey | None) -> BundleManifest:
     """
     body = _parsed(folder)
     signature = body.pop("signature")
-    manifest = _manifest(folder, body, signature)
+    manifest, algorithm, value = _manifest(folder, body, signature)
     if key is not None:
-        if signature is None:
+        if not value:
             raise DigestMismatchError(
                 f"Bundle {manifest.version} is not signed, but a key was given to check it with. "
                 "Make the release again with the key, or serve without one."
             )
-        if not hmac.compare_digest(key.mac(canonical_json(body)).hex(), signature):
+        if not trusted(key).verify(algorithm, manifest.key_id, canonical_json(body), value):
             raise DigestMismatchError(
-                f"The signature of bundle {manifest.version} does not fit key {key.id} (it names key "
-                f"{manifest.key_id}): the bundle was changed, or signed with another key. Do not serve it; fetch or "
-                "make the release again."
+                f"The signature of bundle {manifest.version} does not fit key {trusted(key).ids} (it names key "
+                f"{manifest.key_id}, {algorithm}): the bundle was changed, or signed with another key. Do not serve "
+                "it; fetch or make the release again."
             )
         manifest = replace(manifest, signature="verified")
     expected = f"{manifest.application}-{manifest.digest[:VERSION_DIGITS]}"
@@ -169,7 +176,8 @@ def read_bundle_manifest(folder: Path, key: SecretKey | None) -> BundleManifest:
 def _parsed(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        raw = path.read_bytes()
+        value = json.loads(raw)
     except FileNotFoundError as error:
         raise ArtifactMissingError(
             f"{folder} holds no {MANIFEST}; expected the folder of a release. Name the folder that holds it."
@@ -183,17 +191,28 @@ def _parsed(folder: Path) -> dict[str, Any]:
             f"The bundle has format {value['format']}; this homeroom reads formats up to {BUNDLE_FORMAT}. "
             "Upgrade homeroom to read it."
         )
-    wanted = {"format", "application", "version", "files", "outputs", "golden_tolerance", "key_id", "signature"}
+    wanted = _FIELDS | {"key_id"} if value["format"] == 1 else _FIELDS
     if value.keys() != wanted:
         raise SchemaError(
             f"{MANIFEST} in {folder} has other fields than expected: "
             f"missing {sorted(wanted - value.keys())}, unknown {len(value.keys() - wanted)}. Fetch the release again."
         )
+    if value["format"] != 1 and raw != _spelled(value):
+        raise DigestMismatchError(
+            f"{MANIFEST} in {folder} is not spelled as it was written: it was changed. Fetch the release again."
+        )
     return value
 
 
-def _manifest(folder: Path, body: Mapping[str, Any], signature: object) -> BundleManifest:
+def _spelled(value: Mapping[str, Any]) -> bytes:
+    """Return the one spelling of `bundle.json`, so that no byte of it can change unseen."""
+    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def _manifest(folder: Path, body: Mapping[str, Any], signature: Any) -> tuple[BundleManifest, str, bytes]:
+    """Return the manifest, and the signature's algorithm and bytes (empty where there is none)."""
     try:
+        algorithm, key_id, value = _signature(body, signature)
         files = tuple(
             BundleFile(path=_safe(f["path"]), sha256=_hex(f["sha256"]), bytes=int(f["bytes"])) for f in body["files"]
         )
@@ -202,12 +221,10 @@ def _manifest(folder: Path, body: Mapping[str, Any], signature: object) -> Bundl
             raise ValueError("application or version is spelled wrongly")
         if len({f.path for f in files}) != len(files):
             raise ValueError("a file is listed twice")
-        if not (signature is None or (isinstance(signature, str) and _HEX64.fullmatch(signature))):
-            raise ValueError("the signature is no HMAC-SHA-256 in hex")
         tolerance = float(body["golden_tolerance"])
         if not (math.isfinite(tolerance) and tolerance >= 0):
             raise ValueError("golden_tolerance is no number of at least 0")
-        return BundleManifest(
+        manifest = BundleManifest(
             folder=folder,
             application=application,
             version=version,
@@ -215,11 +232,29 @@ def _manifest(folder: Path, body: Mapping[str, Any], signature: object) -> Bundl
             files=files,
             outputs=tuple(str(name) for name in body["outputs"]),
             golden_tolerance=tolerance,
-            key_id=body["key_id"],
+            key_id=key_id,
             signature="absent" if signature is None else "unchecked",
         )
     except (KeyError, TypeError, ValueError) as error:
         raise SchemaError(f"{MANIFEST} in {folder} is damaged: {error}. Fetch the release again.") from error
+    return manifest, algorithm, value
+
+
+def _signature(body: Mapping[str, Any], signature: Any) -> tuple[str, str | None, bytes]:
+    """Return algorithm, key and bytes of the signature, with nothing in them where there is none."""
+    if body["format"] == 1:
+        if not (signature is None or (isinstance(signature, str) and _HEX64.fullmatch(signature))):
+            raise ValueError("the signature is no HMAC-SHA-256 in hex")
+        return HMAC, body["key_id"], bytes.fromhex(signature or "")
+    if signature is None:
+        return "none", None, b""
+    if not isinstance(signature, dict) or signature.keys() != {"algorithm", "key", "value"}:
+        raise ValueError("the signature has other fields than algorithm, key and value")
+    if signature["algorithm"] != ED25519:
+        raise ValueError(f"the signature's algorithm is none that this homeroom knows, which is {ED25519}")
+    if not (_HEX128.fullmatch(signature["value"]) and _KEY_ID.fullmatch(signature["key"])):
+        raise ValueError("the signature or its key is not spelled in hex")
+    return ED25519, signature["key"], bytes.fromhex(signature["value"])
 
 
 def _check_files(manifest: BundleManifest) -> None:

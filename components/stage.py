@@ -23,6 +23,7 @@ from components.code import CodeReader, package_modules
 from components.config import as_plain
 from components.errors import PipelineError, StoreError
 from components.secrets import SecretKey
+from components.signing import SigningKey
 from components.store import Store
 from components.work import PENDING, StageSpec, Work, job_name, spec_of, stage
 
@@ -72,7 +73,7 @@ class Runner:
         application: Application | None = None,
         *,
         pseudonym_key: SecretKey | None = None,
-        signing_key: SecretKey | None = None,
+        signing_key: SigningKey | None = None,
         refresh: Iterable[str] = (),
         dry: bool = False,
         observe: Callable[[StageEvent], None] = lambda event: None,
@@ -284,7 +285,7 @@ def _sorted_arguments(name: str, values: Iterable[Any]) -> tuple[list[Artifact],
     return inputs, configs
 
 
-def _key_id(key: SecretKey | None, name: str) -> str:
+def _key_id(key: SecretKey | SigningKey | None, name: str) -> str:
     if key is None:
         raise TypeError(f"Stage {name!r} needs a secret key; give it to the Runner.")
     return key.id

@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 from components.app import Application
 from components.artifacts import Artifact, Lineage, Ref
 from components.secrets import SecretKey
+from components.signing import SigningKey
 from components.store import Store
 
 P = ParamSpec("P")
@@ -92,7 +93,7 @@ class Work:
     """Shows one line of progress. Never give it a student's text or id."""
     _application: Application | None
     _pseudonym_key: SecretKey | None
-    _signing_key: SecretKey | None
+    _signing_key: SigningKey | None
 
     @property
     def application(self) -> Application:
@@ -105,7 +106,7 @@ class Work:
         return _declared(self._pseudonym_key, "pseudonym_key")
 
     @property
-    def signing_key(self) -> SecretKey:
+    def signing_key(self) -> SigningKey:
         """The key that signs releases; declare `uses_signing_key` to read it."""
         return _declared(self._signing_key, "signing_key")
 

@@ -3,7 +3,7 @@
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
@@ -14,7 +14,9 @@ from packaging.specifiers import SpecifierSet
 
 from components.code import FIRST_PARTY
 from components.errors import ConfigError, PipelineError
-from flows.settings import Settings
+from components.secrets import SecretKey
+from components.signing import SigningKey
+from flows.settings import SIGNING_FILE, Settings
 
 PINNED = (
     ("prefect", ">=3.8.8,<4", "pip install 'prefect>=3.8.8,<4'"),
@@ -55,6 +57,7 @@ def all_checks(settings: Settings, *, schedules: bool = False, fix: bool = False
     yield from check_applications()
     yield check_store(settings)
     yield check_overrides(settings)
+    yield check_logs(settings)
     yield from check_keys(settings)
     yield check_prefect()
     if os.environ.get("PREFECT_API_URL"):
@@ -151,10 +154,34 @@ def check_overrides(settings: Settings) -> Check:
     )
 
 
+def check_logs(settings: Settings) -> Check:
+    """Every application's log of releases is whole: no entry is missing, changed or unreadable."""
+    from serving.registry import PointerLog, faults_of
+
+    name, found = "release logs", list[str]()
+    try:
+        store = settings.open_store()
+        for application in sorted({path.split("/")[1] for path in store.list_records("releases")}):
+            faults = faults_of(PointerLog(store, application))
+            found += [f"{application}: {fault.sentence}" for fault in faults if not fault.is_harmless]
+    except PipelineError as error:
+        return Check(name=name, ok=False, finding=str(error))
+    return Check(
+        name=name,
+        ok=not found,
+        finding="; ".join(found) or "they are whole",
+        remedy="Restore records/releases from a backup; what serves is what the last entry says." if found else "",
+    )
+
+
 def check_keys(settings: Settings) -> Iterator[Check]:
     """The secret keys can be read, and by nobody else."""
-    for name, read in (("pseudonym", settings.read_pseudonym_key), ("signing", settings.read_signing_key)):
-        path = settings.keys / f"{name}.key"
+    keys: tuple[tuple[str, str, Callable[[], SecretKey | SigningKey]], ...] = (
+        ("pseudonym", "pseudonym.key", settings.read_pseudonym_key),
+        ("signing", SIGNING_FILE, settings.read_signing_key),
+    )
+    for name, file, read in keys:
+        path = settings.keys / file
         try:
             key = read()
         except PipelineError as error:

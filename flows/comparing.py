@@ -16,7 +16,7 @@ from components.chain import HeldOut
 from components.gate.decision import Finding
 from components.gate.paired import Counts, Metric, PairedSettings, Scored, compare, judge_difference
 from components.schema import STUDENTS
-from components.secrets import SecretKey
+from components.signing import Key
 from components.store import Store
 from flows.pipeline import Outcome
 from serving.bundle import Bundle, load_bundle
@@ -26,7 +26,7 @@ UNKNOWN = "unknown"
 """Group of the students whose attribute is not known; see `components/fairness/groups.py`."""
 
 
-def bundle_of(store: Store, release: Release, signing_key: SecretKey) -> Bundle:
+def bundle_of(store: Store, release: Release, signing_key: Key) -> Bundle:
     """Return a release of the store as the service would load it; errors as in `load_bundle` and `Store.folder`."""
     return load_bundle(store.folder(release), signing_key)
 
@@ -37,7 +37,7 @@ def findings_beside(
     outcome: Outcome,
     champion: Bundle,
     *,
-    signing_key: SecretKey,
+    signing_key: Key,
     config: Any,  # the application's configuration of a release
 ) -> list[Finding]:
     """Return the findings on the difference to the champion: overall, and in the worst group where there are groups."""

@@ -16,6 +16,7 @@ from components.ingest.collect import collect
 from components.stage import Runner, StageEvent
 from components.store import Store
 from components.upkeep import leases
+from flows.notices import tell
 from flows.pipeline import Call, run_pipeline
 from flows.promotion import promote_if_better
 from flows.request import RunRequest
@@ -91,6 +92,7 @@ def run_request(
             lease.observe(event)
             observe(event)
 
+        known = set(_decided(store, application.name))
         runner = make_runner(settings, application, store, refresh=request.refresh, observe=note, say=say)
         raw = collect_of(store, request, application.kind)
         outcome = run_pipeline(wrap(runner), application.kind, raw, config)
@@ -98,8 +100,9 @@ def run_request(
             store,
             application,
             outcome,
-            signing_key=settings.read_signing_key(),
+            signing_key=settings.trusted_keys(),
             config=config.deploy,
+            by=f"run {run}",
         )
         folder = (store.local_root or store.cache) / "runs" / run
         summary = RunSummary(
@@ -116,6 +119,8 @@ def run_request(
         )
         write_report(summary, store, folder, earlier=_latest_report(store, application.name))
         store.write_record(f"runs/{application.name}/{run}.json", summary.to_json())
+        if f"{decision.version}/{decision.decided}" not in known:  # else it stands as it did, and was told then
+            tell(settings, application.name, decision.status, decision.version, decision.reason, say)
     forget_continued(store, request)
     return summary
 
@@ -139,6 +144,12 @@ def collect_of(store: Store, request: RunRequest, chain: Chain, *, record: bool 
 def new_run_id() -> str:
     """Return an id for a run that starts now; ids sort by time."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+
+
+def _decided(store: Store, application: str) -> list[str]:
+    """Return version and time of all decisions on an application's releases."""
+    paths = store.list_records(f"releases/{application}/decisions")
+    return ["/".join(path.removesuffix(".json").split("/")[-2:]) for path in paths]
 
 
 def _read(store: Store, artifact: Artifact, name: str) -> dict[str, Any]:

@@ -5,20 +5,29 @@ Fails closed: what cannot be judged is a stop. Every decision is recorded beside
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from components.app import Application
 from components.artifacts import Release
-from components.errors import ArtifactMissingError, ConfigError, DigestMismatchError, GateStoppedError, StoreError
+from components.errors import (
+    ArtifactMissingError,
+    ConfigError,
+    DigestMismatchError,
+    GateStoppedError,
+    StoreConflictError,
+    StoreError,
+)
 from components.gate.decision import Decision, Finding, findings_of
 from components.gate.override import Override, today_utc
 from components.gate.records import DecisionRecords
-from components.secrets import SecretKey
+from components.signing import Key
 from components.store import Store
 from flows.judging import error_finding, findings_on
+from flows.packaged import packaged_findings
 from flows.pipeline import Outcome
 from serving.errors import BundleError, ReleaseNotFoundError
-from serving.registry import Pointer, ReleaseRegistry
+from serving.registry import Pointer, ReleaseRegistry, this_person
 
 GONE = (ArtifactMissingError, DigestMismatchError, ReleaseNotFoundError, BundleError)
 """What says that a release cannot serve any more; any other error may pass."""
@@ -29,6 +38,8 @@ BUNDLED = ("metrics.json", "fairness.json", "leakage.json")
 ALWAYS_BUNDLED = ("metrics.json", "fairness.json")
 """Those of them that every release has: where one has findings, so has the other."""
 MOST_TOLD = 3
+MOST_ATTEMPTS = 3
+"""So often a run decides, where the champion changes meanwhile."""
 
 
 def promote_if_better(
@@ -36,8 +47,9 @@ def promote_if_better(
     application: Application,
     outcome: Outcome,
     *,
-    signing_key: SecretKey,
+    signing_key: Key,
     config: Any,  # the application's configuration of a release
+    by: str | None = None,
 ) -> Decision:
     """Decide whether the release of a run takes over from the application's champion, and let it.
 
@@ -47,19 +59,36 @@ def promote_if_better(
     the champion.
 
     A release that served before and was replaced, by a later one or by a rollback, does not come back by itself.
+    Where the configuration asks for people's approval, a release that nothing stops waits for it (flows/approving.py).
 
-    Two runs of an application decide one after the other, where one machine's locks reach.
+    Two runs of an application decide one after the other, where one machine's locks reach; elsewhere the one that
+    comes second finds that the champion changed meanwhile, and decides again.
+
+    Args:
+        store: has the artifacts of the run.
+        application: of the run.
+        outcome: the run's artifacts.
+        signing_key: what releases are signed with, the champion's too.
+        config: of a release.
+        by: who decides, e.g. `run <id>`; the system's user by default.
     """
+    by = by or this_person()
     with store.locked(f"promotion-{application.name}", lambda: None):
-        return _promote_if_better(store, application, outcome, signing_key, config)
+        for _ in range(MOST_ATTEMPTS - 1):
+            try:
+                return _promote_if_better(store, application, outcome, signing_key, config, by)
+            except StoreConflictError:
+                continue
+        return _promote_if_better(store, application, outcome, signing_key, config, by)
 
 
 def _promote_if_better(
     store: Store,
     application: Application,
     outcome: Outcome,
-    signing_key: SecretKey,
+    signing_key: Key,
     config: Any,  # as above
+    by: str,
 ) -> Decision:
     release, registry, records = outcome.release, ReleaseRegistry(store), DecisionRecords(store)
     draft = Decision(
@@ -68,11 +97,14 @@ def _promote_if_better(
         promote=False,
         reason="",
         findings=findings_on(store, outcome),
+        by=by,
+        needs=config.approvals,
     )
     last = _latest(records, draft)
     if last is not None:
         draft = replace(draft, override=last.override)
     try:
+        state = registry.log(application.name).latest()
         champion = registry.current(application.name)
     except StoreError as error:
         registry.register(release)
@@ -88,10 +120,16 @@ def _promote_if_better(
             f"`homeroom releases {application.name} --promote {release.version}` makes it serve again"
         )
         return _as_before(records, draft, last, promote=False, reason=reason)
+    champion_version = None if champion is None else champion.version
+    if last is not None and last.champion == champion_version and last.can_be_approved(today_utc()):
+        return last  # people have it before them: what they sign stays as it is
+    if last is not None and (rejected := _rejection(last)) is not None:
+        return _as_before(
+            records, replace(draft, findings=(*draft.findings, rejected)), last, promote=False, reason=rejected.reason
+        )
     beside = _beside(store, application, outcome, champion, signing_key, config)
-    decision = replace(
-        draft, findings=(*draft.findings, *beside), champion=None if champion is None else champion.version
-    )
+    packaged = packaged_findings(store, outcome, signing_key=signing_key, config=config)
+    decision = replace(draft, findings=(*draft.findings, *beside, *packaged), champion=champion_version)
     stops = decision.reasons("stop")
     if decision.outcome == "stop":
         more = f"; and {len(stops) - MOST_TOLD} more" if len(stops) > MOST_TOLD else ""
@@ -99,12 +137,27 @@ def _promote_if_better(
     else:
         said = "; ".join(f.reason for f in beside)
         decision = replace(decision, promote=True, reason=f"{said}; the gate says {decision.outcome}")
+        if decision.needs:
+            decision = waiting(decision, config.approval_days)
+    registry.register(release)
     decision = records.add(decision)
     if decision.promote:
-        registry.promote(release, decision.reason)
-    else:
-        registry.register(release)
+        last_number = 0 if state is None else state.number
+        registry.promote(release, decision.reason, by=by, decision=decision.digest, expected=last_number)
     return decision
+
+
+def waiting(decision: Decision, days: int) -> Decision:
+    """Return a decision that would let its release serve as one that waits for people's approval."""
+    until = (today_utc() + timedelta(days=days)).isoformat()
+    people = "one person's approval" if decision.needs == 1 else f"the approval of {decision.needs} people"
+    reason = f"it waits for {people} until {until}: {decision.reason}"
+    return replace(decision, promote=False, until=until, reason=reason)
+
+
+def _rejection(decision: Decision) -> Finding | None:
+    """Return the finding that a person rejected a release."""
+    return next((f for f in decision.findings if f.check == "approval" and f.outcome == "stop"), None)
 
 
 def _latest(records: DecisionRecords, draft: Decision) -> Decision | None:
@@ -135,7 +188,7 @@ def _beside(
     application: Application,
     outcome: Outcome,
     champion: Pointer | None,
-    signing_key: SecretKey,
+    signing_key: Key,
     config: Any,  # as above
 ) -> list[Finding]:
     """Return the findings beside the champion. Never raises: what cannot be compared is a stop."""
@@ -163,7 +216,9 @@ def _beside(
         )
 
 
-def promote_by_hand(store: Store, release: Release, reason: str, override: Override | None = None) -> Decision:
+def promote_by_hand(
+    store: Store, release: Release, reason: str, override: Override | None = None, *, by: str | None = None
+) -> Decision:
     """Make a release serve because a person says so, where the gate lets it or an override is given.
 
     Args:
@@ -171,44 +226,106 @@ def promote_by_hand(store: Store, release: Release, reason: str, override: Overr
         release: to serve.
         reason: for the record.
         override: lets a stopped release through; recorded with the decision and with the release.
+        by: who says so; the system's user by default.
 
     Raises:
-        GateStoppedError: the gate stops it, and no override counts (any more).
+        GateStoppedError: the gate stops it, and no override counts (any more); or it needs people's approval.
+        StoreConflictError: somebody else changed what serves meanwhile.
         ConfigError: an override is given, and the gate does not stop it.
         StoreError: the decision on it, or the release itself, cannot be read.
     """
+    by, registry = by or this_person(), ReleaseRegistry(store)
+    seen = registry.log(release.application).last_number()  # before waiting for others who decide
     with store.locked(f"promotion-{release.application}", lambda: None):
         records = DecisionRecords(store)
         decision = records.latest(release.application, release.version) or judged_by_itself(store, release)
-        decision = replace(_let_through(decision, override), promote=True, reason=f"by hand: {reason}")
+        decision = _let_through(decision, override)
+        _require_approvals(decision, registry)
+        decision = replace(decision, promote=True, reason=f"by hand: {reason}", by=by, until="")
         store.verify(release)
         decision = records.add(decision)
-        ReleaseRegistry(store).promote(release, reason, override=_in_force(decision))
+        registry.promote(release, reason, override=_in_force(decision), by=by, decision=decision.digest, expected=seen)
+        return decision
+
+
+def _require_approvals(decision: Decision, registry: ReleaseRegistry) -> None:
+    """Make sure that people approved a release that needs it, or that it served before (then they did)."""
+    if not decision.needs or len(decision.approvals) >= decision.needs:
+        return
+    if any(entry.version == decision.version for entry in registry.history(decision.application)):
+        return
+    raise GateStoppedError(
+        f"{decision.version} needs the approval of {decision.needs} (deploy.approvals) and has "
+        f"{len(decision.approvals)}: `homeroom approve {decision.version} --by NAME --reason ...`"
+        + (f", until {decision.until}." if decision.until else ", once a run has let it wait for that.")
+    )
+
+
+def put_beside(
+    store: Store,
+    release: Release,
+    reason: str,
+    percent: int | None,
+    override: Override | None = None,
+    *,
+    by: str | None = None,
+) -> Decision:
+    """Make a release the challenger with a share of the students, or the shadow (None), where the gate lets it.
+
+    A shadow's answers are seen by nobody: the gate does not stop it. Arguments and errors as in `promote_by_hand`.
+    """
+    by, registry = by or this_person(), ReleaseRegistry(store)
+    with store.locked(f"promotion-{release.application}", lambda: None):
+        records = DecisionRecords(store)
+        decision = records.latest(release.application, release.version) or judged_by_itself(store, release)
+        if percent is None:
+            registry.shadow(release, reason, by=by)
+            return decision
+        decision = _let_through(decision, override)
+        _require_approvals(decision, registry)
+        if override is not None or not decision.decided:
+            decision = records.add(replace(decision, reason=f"canary by hand: {reason}", by=by))
+        registry.canary(release, percent, reason, override=_in_force(decision), by=by, decision=decision.digest)
         return decision
 
 
 def roll_back(
-    store: Store, application: str, reason: str, to: str | None = None, override: Override | None = None
+    store: Store,
+    application: str,
+    reason: str,
+    to: str | None = None,
+    override: Override | None = None,
+    *,
+    by: str | None = None,
 ) -> Decision | None:
     """Make an earlier release serve again, unless the gate stops it and its override counts no more.
 
     Returns the decision on it, None for a release that served when homeroom had no gate; arguments and errors as in
     `promote_by_hand` and `ReleaseRegistry.rollback`.
     """
+    by, registry = by or this_person(), ReleaseRegistry(store)
+    seen = registry.log(application).last_number()
     with store.locked(f"promotion-{application}", lambda: None):
-        registry, records = ReleaseRegistry(store), DecisionRecords(store)
+        records = DecisionRecords(store)
         release = registry.before(application, to)
         decision = records.latest(application, release.version)
         if decision is None and all(entry.version != release.version for entry in registry.history(application)):
             decision = judged_by_itself(store, release)  # it never served: this is no going back
         if decision is not None:
             decision = _let_through(decision, override)
+            _require_approvals(decision, registry)
             if override is not None:
-                decision = records.add(replace(decision, promote=True, reason=f"rolled back to: {reason}"))
+                decision = records.add(replace(decision, promote=True, reason=f"rolled back to: {reason}", by=by))
         elif override is not None:
             raise ConfigError(f"{release.version} was never stopped; leave --override-by and --until out.")
         registry.rollback(
-            application, reason, release.version, override=None if decision is None else _in_force(decision)
+            application,
+            reason,
+            release.version,
+            override=None if decision is None else _in_force(decision),
+            by=by,
+            decision=None if decision is None or not decision.decided else decision.digest,
+            expected=seen,
         )
         return decision
 

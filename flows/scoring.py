@@ -67,7 +67,7 @@ def score_logs(
     found = take_release(store, release)
     application = load_application(found.application)
     reading = ingest_config(store, found, application, config, overrides)
-    bundle = load_bundle(store.folder(found), settings.read_signing_key(), threads=os.cpu_count() or 1)
+    bundle = load_bundle(store.folder(found), settings.trusted_keys(), threads=os.cpu_count() or 1)
     wanted = None
     if grades is not None:
         wanted = GradesFile.checked(grades, application, bundle, **(grades_as or {}))

@@ -7,10 +7,24 @@ from platformdirs import user_cache_path, user_config_path, user_data_path
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from components.artifacts import digest_of
 from components.errors import ConfigError
 from components.ingest.addresses import secret_in
 from components.secrets import SecretKey, read_or_make_key, write_key
+from components.signing import (
+    SigningKey,
+    TrustedKeys,
+    key_lines,
+    read_or_make_signing_key,
+    read_trusted_keys,
+    write_line,
+)
 from components.store import Store
+
+SIGNING_FILE = "signing.ed25519"
+PUBLIC_FILE = "signing.pub"
+OLD_SIGNING_FILE = "signing.key"
+"""The HMAC key of homeroom 0.1: read where it is left, as its releases are checked with it."""
 
 
 class Settings(BaseSettings):
@@ -31,12 +45,14 @@ class Settings(BaseSettings):
     overrides: Path = Field(default_factory=lambda: user_data_path("homeroom") / "overrides")
     """HOMEROOM_OVERRIDES: folder in which `homeroom serve` keeps teachers' overrides, one folder per application; it
     holds students' texts."""
+    notify: str = ""
+    """HOMEROOM_NOTIFY: a Prefect notification block, e.g. `slack-webhook/district`, that is told every outcome."""
     one_writer: bool = False
     """HOMEROOM_ONE_WRITER: 1 says that one process at a time writes into a store that ignores conditional writes."""
     pseudonym_key: SecretStr | None = None
     """HOMEROOM_PSEUDONYM_KEY: hex; instead of a file in `keys`."""
     signing_key: SecretStr | None = None
-    """HOMEROOM_SIGNING_KEY: hex; instead of a file in `keys`."""
+    """HOMEROOM_SIGNING_KEY: hex; instead of a file in `keys`. The key that signs releases follows from it."""
 
     def __init__(self, **values: Any) -> None:  # Any: what pydantic takes
         try:
@@ -77,13 +93,42 @@ class Settings(BaseSettings):
         """Return the key of student pseudonyms, made on first use."""
         return self._key(self.pseudonym_key, "pseudonym")
 
-    def read_signing_key(self) -> SecretKey:
-        """Return the key that signs releases, made on first use."""
-        return self._key(self.signing_key, "signing")
+    def read_signing_key(self) -> SigningKey:
+        """Return the private key that signs releases, made on first use."""
+        if self.signing_key is None:
+            return read_or_make_signing_key(self.keys / SIGNING_FILE)
+        return SigningKey.from_secret(self._given(self.signing_key, "signing"))
 
-    def signing_key_file(self) -> Path:
-        """Return a file (mode 0600) that holds the signing key, for a server that reads its key from one."""
-        return self._file(self.read_signing_key(), self.signing_key, "signing")
+    def trusted_keys(self) -> TrustedKeys:
+        """Return the keys that releases may be signed with.
+
+        They are our own, those in `signing.pub` (on a machine that only serves, it is all there is; after a change of
+        keys it lists the earlier ones too), and the HMAC key that an older homeroom left.
+        """
+        if self.signing_key is not None:
+            given = self._given(self.signing_key, "signing")
+            return TrustedKeys((SigningKey.from_secret(given).public,), (given,))
+        public, old = self.keys / PUBLIC_FILE, self.keys / OLD_SIGNING_FILE
+        own = () if public.exists() and not (self.keys / SIGNING_FILE).exists() else (self.read_signing_key().public,)
+        listed = read_trusted_keys(public).public if public.exists() else ()
+        return TrustedKeys(tuple(dict.fromkeys((*own, *listed))), read_trusted_keys(old).secret if old.exists() else ())
+
+    def release_key_file(self) -> Path:
+        """Return a file with the keys that releases may be signed with, for a server: no private key is in it.
+
+        It holds an HMAC key as well where releases of an older homeroom may have to be served; then it has mode 0600.
+        """
+        keys, public = self.trusted_keys(), self.keys / PUBLIC_FILE
+        if self.signing_key is None and public.exists() and read_trusted_keys(public) == keys:
+            return public
+        lines = key_lines(keys)
+        path = self.keys / f"releases-{digest_of(list(lines))[:16]}.keys"
+        write_line(path, *lines, mode=0o600 if keys.secret else 0o644)
+        return path
+
+    def approver_key_file(self, name: str) -> Path:
+        """Return where an approver's private key is, if it is in the folder of keys."""
+        return self.keys / f"approver-{name}.ed25519"
 
     def pseudonym_key_file(self) -> Path:
         """Return a file that holds the key of pseudonyms, likewise."""
@@ -97,8 +142,9 @@ class Settings(BaseSettings):
         return path
 
     def _key(self, given: SecretStr | None, name: str) -> SecretKey:
-        if given is None:
-            return read_or_make_key(self.keys / f"{name}.key")
+        return read_or_make_key(self.keys / f"{name}.key") if given is None else self._given(given, name)
+
+    def _given(self, given: SecretStr, name: str) -> SecretKey:
         try:
             return SecretKey(bytes.fromhex(given.get_secret_value()))
         except ValueError as error:

@@ -76,6 +76,7 @@ class RunSummary:
             "release": {
                 "version": outcome.release.version,
                 "promoted": self.decision.promote,
+                "status": self.decision.status,
                 "reason": self.decision.reason,
             },
             "gate": self.decision.gate_json(),

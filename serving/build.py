@@ -5,13 +5,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 from components.bundle import BundleManifest, read_bundle_manifest
-from components.secrets import SecretKey
+from components.signing import Key
 
 REQUIREMENTS = (
     "bentoml",
+    "cryptography",
     "fastapi",
     "numpy",
     "onnxruntime",
+    "prometheus-client",
+    "psutil",
     "pydantic",
     "pydantic-settings",
     "starlette",
@@ -29,17 +32,21 @@ COMPONENTS = (
     "overrides",
     "pseudonyms",
     "secrets",
+    "signing",
 )
 """Modules of `components` that a server imports."""
 SERVING = (
     "__init__",
     "batching",
     "bundle",
+    "canary",
     "codecs",
     "errors",
     "health",
     "http",
     "live",
+    "metrics",
+    "observe",
     "openapi",
     "overrides",
     "pages",
@@ -47,6 +54,10 @@ SERVING = (
     "service",
     "session",
     "settings",
+    "shadow",
+    "slots",
+    "status",
+    "tally",
 )
 """Modules of `serving` that a server imports."""
 
@@ -100,7 +111,7 @@ Service = make_service(lambda: ServiceSettings(release=RELEASE))
 
 
 def write_build_context(
-    release_folder: Path, target: Path, key: SecretKey | None = None, *, python: str = "3.11"
+    release_folder: Path, target: Path, key: Key | None = None, *, python: str = "3.11"
 ) -> BundleManifest:
     """Write all that `docker build` or `bentoml build` needs to make an image of a release; return its manifest.
 

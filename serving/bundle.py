@@ -10,7 +10,7 @@ from typing import Any
 
 from components.app import Codec, answer_requests
 from components.bundle import BundleManifest, read_bundle_manifest
-from components.secrets import SecretKey
+from components.signing import Key
 from serving.codecs import CODEC, codec_digest, codec_module, has_codec
 from serving.errors import BadRequestError, BundleError
 from serving.requests import Reader, readers
@@ -55,12 +55,12 @@ class Bundle:
         return answer_requests(self.codec, self.session.run, requests)
 
 
-def load_bundle(folder: Path, key: SecretKey | None = None, *, threads: int = 1, int8: bool = False) -> Bundle:
+def load_bundle(folder: Path, key: Key | None = None, *, threads: int = 1, int8: bool = False) -> Bundle:
     """Verify a bundle folder and load it; no code of the bundle runs before every byte was verified.
 
     Args:
         folder: holds `bundle.json`.
-        key: when given, the bundle must be signed with it.
+        key: when given, the bundle must be signed with it, or with one of them.
         threads: of ONNX Runtime.
         int8: take `model.int8.onnx` and its own golden answers, `golden.int8.json`.
 

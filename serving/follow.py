@@ -1,7 +1,8 @@
 """Following the pointer log: a thread of each worker looks for a new entry and has the server answer by it.
 
 What the entry names is fetched, verified, loaded, warmed and has given its golden answers before anybody is answered by
-it; then all slots are exchanged in one assignment. Whatever goes wrong, the server goes on with what it has and says so.
+it; then all slots are exchanged in one assignment. Whatever goes wrong, the server goes on with what it has, and says
+so.
 """
 
 import json
@@ -168,11 +169,18 @@ class Follower:
 
     def step(self) -> None:
         """Look for a new entry, and have the server answer by it."""
+        server = self._server
+        before = (server.slots, server.trouble)
         self._look()
         if self._wanted is not None and self._clock() >= self._retry_at:
             self._apply(self._wanted)
         self._drop_old()
-        self._server.trouble = " ".join(filter(None, (self._unread, self._unloaded)))
+        server.trouble = " ".join(filter(None, (self._unread, self._unloaded)))
+        champion = server.slots.champion
+        if server.trouble and champion.bundle is None and champion.reason != server.trouble:
+            server.slots = replace(server.slots, champion=replace(champion, reason=server.trouble))
+        if before[0] is not server.slots or before[1] != server.trouble:
+            server.changed()
 
     # -- the log -----------------------------------------------------------------------------------------------------
 
@@ -281,7 +289,6 @@ class Follower:
         if before.entry != state.number:
             log.info("Answering by %s", state.sentence())
             self._write_down(state)
-            self._server.changed()
         if problems:
             self._again(problems)
         else:
@@ -313,10 +320,6 @@ class Follower:
     def _fail(self, problems: list[str], loaded: dict[str, Live]) -> None:
         for live in loaded.values():
             live.close()
-        slots = self._server.slots
-        if slots.champion.bundle is None:
-            told = replace(slots.champion, reason=" ".join(problems))
-            self._server.slots = replace(slots, champion=told)
         self._again(problems)
 
     def _again(self, problems: list[str]) -> None:

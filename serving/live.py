@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from components.app import GradingCodec
 from components.errors import PipelineError
 from components.overrides import Journal
-from components.secrets import SecretKey, read_or_make_key
+from components.secrets import read_or_make_key
+from components.signing import TrustedKeys, read_trusted_keys
 from serving.batching import Batcher
 from serving.bundle import Bundle, load_bundle
 from serving.errors import BundleError, NotReadyError
@@ -161,7 +162,7 @@ def _overrides(settings: ServiceSettings, bundle: Bundle) -> Overrides | None:
     return Overrides(journal, bundle, key)
 
 
-def _key(settings: ServiceSettings) -> SecretKey | None:
+def _key(settings: ServiceSettings) -> TrustedKeys | None:
     if settings.release_key is None:
         return None
     if not settings.release_key.is_file():
@@ -169,4 +170,4 @@ def _key(settings: ServiceSettings) -> SecretKey | None:
             "HOMEROOM_RELEASE_KEY names no file; set it to the file of the key that releases are signed with, or unset "
             "it to serve without checking signatures."
         )
-    return read_or_make_key(settings.release_key)
+    return read_trusted_keys(settings.release_key)

@@ -35,15 +35,18 @@ from serving.status import Reporter
 DESCRIPTION = "Answers with a homeroom release. Nothing of a request is logged, nor kept but overrides."
 NAME = "homeroom"
 WORKERS = "HOMEROOM_SERVE_WORKERS"
-LEFT_OUT = frozenset({"TimeoutMiddleware", "RunnerTrafficMetricsMiddleware", "OpenTelemetryMiddleware"})
+LEFT_OUT = frozenset(
+    {"TimeoutMiddleware", "RunnerTrafficMetricsMiddleware", "OpenTelemetryMiddleware", "ContextMiddleware"}
+)
 """What BentoML puts around every request, and we do without.
 
 The time-out leaves a timer behind for a minute: under load these are tens of thousands of objects that every full
 garbage collection walks through, 0.3 ms of CPU time per request and stalls of 0.2 s (bentoml 1.4.39,
 benchmarks/serve.py). Our own limits end every request. The metrics label by the path as it was sent, so that anybody
 can fill the memory with paths; ours (`serving.metrics`) are shown at the same place. Traces go nowhere by default and
-cost all the same.
+cost all the same. The context is for methods of BentoML's `@api`, of which there are none.
 """
+HOT_PATH = "/v1"
 JSON = "application/json"
 
 
@@ -58,10 +61,12 @@ class HomeroomService(BentoService):  # type: ignore[misc]  # bentoml ships no t
         app = super().to_asgi(is_main)
         app.user_middleware = [m for m in app.user_middleware if m.cls.__name__ not in LEFT_OUT]
         ours = {"/readyz": self._ready, "/docs.json": self._docs}
-        app.router.routes[:] = [
+        routes = [
             Route(path, ours[path]) if (path := getattr(route, "path", "")) in ours else route
             for route in app.router.routes
         ]
+        # They are tried in order, and nearly every request is for `/v1`.
+        app.router.routes[:] = sorted(routes, key=lambda route: getattr(route, "path", "") != HOT_PATH)
         return app
 
     async def _ready(self, request: Request) -> Response:
@@ -76,7 +81,7 @@ class HomeroomService(BentoService):  # type: ignore[misc]  # bentoml ships no t
         return Response(told.model_dump_json(), status_code=200 if told.ready else 503, media_type=JSON)
 
     async def _docs(self, request: Request) -> Response:
-        spec = document(self.homeroom().live.bundle, "/v1", whole=True)
+        spec = document(self.homeroom().live.bundle, HOT_PATH, whole=True)
         return Response(json.dumps({**spec, "servers": [{"url": "."}]}), media_type=JSON)
 
 
@@ -123,7 +128,7 @@ def make_service(settings: Callable[[], ServiceSettings] = ServiceSettings) -> A
         service_class=HomeroomService,
     )(Homeroom)
     service.homeroom = lambda: started[0]
-    service.mount_asgi_app(app, path="/v1", name=NAME)
+    service.mount_asgi_app(app, path=HOT_PATH, name=NAME)
     pages = Starlette(routes=page_routes(lambda: started[0].live if started else None))
     service.mount_asgi_app(pages, path="/", name="page")  # before BentoML's own
     return service

@@ -38,7 +38,7 @@ class ServiceSettings(BaseSettings):
     serve_workers: int = Field(default=1, ge=1)
     """Worker processes, each with its own copy of the model and its own queue."""
     release_key: Path | None = None
-    """File of the key that releases are signed with; with it only releases signed with it are served."""
+    """File of the public key (or keys, one a line) that releases are signed with; only those are served then."""
     serve_int8: bool = False
     """Serve `model.int8.onnx` instead of `model.onnx`."""
     serve_threads: int = Field(default=1, ge=1)

@@ -5,6 +5,8 @@ from typing import Literal
 from components.config import config_class
 from components.evaluate.config import MIN_RESAMPLES
 
+MOST_APPROVAL_DAYS = 366
+
 
 @config_class
 class ReleaseConfig:
@@ -26,6 +28,16 @@ class ReleaseConfig:
     undecided: Literal["point", "warn", "stop"] = "point"
     """What follows where the release is neither shown to be no worse nor to be worse: its figure decides, with a
     warning (`point`), it takes over with a warning (`warn`), or it does not (`stop`)."""
+    replay: Literal["in_process", "service", "off"] = "in_process"
+    """How the golden requests are asked before a release takes over: through the service's own routes in this process,
+    of a whole server that is started from the release (some seconds), or not at all (with a warning)."""
+    latency_budget_ms: float = 0.0
+    """A release does not take over when 95 % of the golden requests are not answered within so many milliseconds, one
+    after the other; 0 is off."""
+    approvals: Literal[0, 1, 2] = 0
+    """How many people must approve before a release serves (`homeroom approve`)."""
+    approval_days: int = 14
+    """How long they have; then the answer is no."""
 
     def __post_init__(self) -> None:
         problems = []
@@ -42,6 +54,10 @@ class ReleaseConfig:
             )
         if self.compare_seed < 0:
             problems.append(f"compare_seed is {self.compare_seed}; expected 0 or more.")
+        if not 0 <= self.latency_budget_ms < float("inf"):
+            problems.append(f"latency_budget_ms is {self.latency_budget_ms}; expected 0 (off) or more.")
+        if not 1 <= self.approval_days <= MOST_APPROVAL_DAYS:
+            problems.append(f"approval_days is {self.approval_days}; expected 1 to {MOST_APPROVAL_DAYS}.")
         if problems:
             raise ValueError(" ".join(problems))
         if self.golden_requests < 1 or self.golden_tolerance <= 0:

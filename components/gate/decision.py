@@ -9,17 +9,31 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal, Self, get_args
 
-from components.artifacts import JsonValue
+from components.artifacts import JsonValue, digest_of
 from components.errors import SchemaError
 from components.gate.override import Override
 
-FORMAT = 1
+FORMAT = 2
 """Version of a decision's record. Readers accept every version up to this one."""
 
 Check = Literal[
-    "level", "gap", "worst_group", "departure", "non_inferiority", "leakage", "groups", "freshness", "error"
+    "level",
+    "gap",
+    "worst_group",
+    "departure",
+    "non_inferiority",
+    "leakage",
+    "groups",
+    "freshness",
+    "data",
+    "parity",
+    "replay",
+    "latency",
+    "approval",
+    "error",
 ]
 Outcome = Literal["pass", "warn", "stop"]
+Status = Literal["promoted", "stopped", "waits for approval", "not promoted"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 """From the best to the worst."""
 
@@ -110,11 +124,40 @@ class Decision:
     """A person's word that lets a stopped release through, until it expires."""
     decided: str = ""
     """When, in UTC; set by whoever records it."""
+    by: str = ""
+    """Who: `run <id>`, or a person's name; empty in decisions of homeroom 0.1."""
+    needs: int = 0
+    """How many people must approve before the release serves."""
+    until: str = ""
+    """The last day, in UTC, on which they can; afterwards the decision reads as no. Empty where it does not wait."""
+    approvals: tuple[Mapping[str, Any], ...] = ()
+    """The signed approvals by which it serves (components/gate/approval.py), as they were given."""
 
     @property
     def outcome(self) -> Outcome:
         """The worst outcome of all findings; an override does not change what was found."""
         return worst_of(self.findings)
+
+    @property
+    def status(self) -> Status:
+        """What came of it, in a word. One that waited too long still says that it waits: ask `can_be_approved`."""
+        if self.promote:
+            return "promoted"
+        if self.outcome == "stop" and self.override is None:
+            return "stopped"
+        return "waits for approval" if self.until else "not promoted"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the document as it is stored: what the log names, and what approvals sign."""
+        return digest_of(self.to_json())
+
+    def can_be_approved(self, today: date) -> bool:
+        """Return whether it waits for approval on this day; a day that cannot be read is over."""
+        try:
+            return self.status == "waits for approval" and today <= date.fromisoformat(self.until)
+        except ValueError:
+            return False
 
     def lets_through(self, today: date) -> bool:
         """Return whether the release may serve: the gate did not stop it, or an override counts on this day."""
@@ -141,8 +184,13 @@ class Decision:
             "version": self.version,
             "decided": self.decided,
             "champion": self.champion,
+            "status": self.status,
             "promote": self.promote,
             "reason": self.reason,
+            "by": self.by,
+            "needs": self.needs,
+            "until": self.until,
+            "approvals": [dict(one) for one in self.approvals],
             **self.gate_json(),
         }
 
@@ -168,6 +216,10 @@ class Decision:
                 champion=value["champion"],
                 override=None if override is None else Override.from_json(override),
                 decided=value["decided"],
+                by=value.get("by", ""),
+                needs=value.get("needs", 0),
+                until=value.get("until", ""),
+                approvals=tuple(value.get("approvals", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, SchemaError):

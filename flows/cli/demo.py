@@ -78,7 +78,7 @@ def _ask(settings: Any, version: str) -> None:
         "wrong four times": [{"item": item, "skills": [skill], "correct": 0}] * 4,
     }
     click.echo("\nstarting the service ...", err=True)
-    with start(store.folder(release), key_file=settings.signing_key_file()) as server:
+    with start(store.folder(release), key_file=settings.release_key_file()) as server:
         click.echo(f"ready on {server.url}; asking for the next answer of two students:")
         for name, history in histories.items():
             body = json.dumps({"history": history, "candidates": asked}).encode()

@@ -98,3 +98,21 @@ def request_from(application: str, options: dict[str, Any]) -> RunRequest:
         refresh=tuple(options["refresh"]),
         reason=options.get("reason", ""),
     ).absolute()
+
+
+def change_options() -> Callable[[F], F]:
+    """Add the options of the commands that change what serves."""
+    options = (
+        click.option("--reason", default=None, help="For the record.  [default: by hand]"),
+        click.option("--by", metavar="NAME", help="Who says so.  [default: the system's user]"),
+        click.option("--override-by", metavar="NAME", help="Who answers for a release that the gate stops."),
+        click.option("--until", metavar="DATE", help="With --override-by: the last day, in UTC, on which that counts."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+    )
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add

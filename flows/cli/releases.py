@@ -1,96 +1,150 @@
-"""`homeroom releases`: what serves, what did, what the gate found, and the way back."""
+"""`homeroom releases`: what serves, what did and when, what the gate found, and whether the log is whole."""
 
 import json
-from typing import TYPE_CHECKING
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from components.gate.decision import Decision
+    from serving.registry import Fault, Pointer, ReleaseRegistry
 
 
 @click.command()
 @click.argument("application")
-@click.option("--rollback", is_flag=True, help="Make the release before the current one serve again.")
-@click.option("--to", metavar="VERSION", help="With --rollback: the release to go back to.")
-@click.option("--promote", metavar="VERSION", help="Make this release serve, whatever the comparison said.")
+@click.option(
+    "--at", metavar="WHEN", help="What served on a day (2026-05-01) or at a moment (2026-05-01T10:30), in UTC."
+)
+@click.option("--check", is_flag=True, help="Look for entries of the log that are missing, changed or unreadable.")
 @click.option("--decision", metavar="VERSION", help="Show what the gate found out about this release, with reasons.")
-@click.option("--json", "as_json", is_flag=True, help="With --decision: print it as one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--rollback", is_flag=True, help="As `homeroom rollback APPLICATION`.")
+@click.option("--to", metavar="VERSION", help="With --rollback: the release to go back to.")
+@click.option("--promote", metavar="VERSION", help="As `homeroom promote VERSION`.")
 @click.option("--reason", default=None, help="With --rollback or --promote: for the record.  [default: by hand]")
+@click.option("--by", metavar="NAME", help="With --rollback or --promote: who.  [default: the system's user]")
 @click.option("--override-by", metavar="NAME", help="Who answers for letting a release through that the gate stops.")
 @click.option("--until", metavar="DATE", help="With --override-by: the last day, in UTC, on which that counts.")
-def releases(
-    application: str,
-    rollback: bool,
-    to: str | None,
-    promote: str | None,
-    decision: str | None,
-    as_json: bool,
-    reason: str | None,
-    override_by: str | None,
-    until: str | None,
-) -> None:
+def releases(application: str, as_json: bool, **options: Any) -> None:
     """List the changes of what serves for APPLICATION, latest last, or go back to an earlier release.
 
     A release that the gate stops serves only by an override: with a name, a reason and a last day.
 
     \b
     Example:
-      homeroom releases knowledge_tracing --rollback
+      homeroom releases knowledge_tracing
+      homeroom releases knowledge_tracing --at 2026-05-01
       homeroom releases knowledge_tracing --decision knowledge_tracing-1a2b3c4d5e6f
-      homeroom releases knowledge_tracing --promote knowledge_tracing-1a2b3c4d5e6f --reason "the council approved it"
-      homeroom releases knowledge_tracing --promote knowledge_tracing-1a2b3c4d5e6f --override-by "A. Mensah" \\
-        --reason "the council accepted the gap for this term" --until 2027-01-31
     """
     from components.app import load_application
-    from components.gate.override import make_override, today_utc
+    from components.gate.override import make_override
     from components.gate.records import DecisionRecords
+    from flows.cli.said import plain, print_decision, say_slots
+    from flows.notices import tell
     from flows.promotion import judged_by_itself, promote_by_hand, roll_back
     from flows.settings import Settings
-    from serving.registry import ReleaseRegistry
+    from serving.registry import ReleaseRegistry, faults_of
 
-    store = Settings().open_store()
+    settings = Settings()
+    store = settings.open_store()
     registry = ReleaseRegistry(store)
     name = load_application(application).name
-    if to is not None and not rollback:
-        raise click.UsageError("--to goes with --rollback.")
-    if sum((promote is not None, rollback, decision is not None)) > 1:
-        raise click.UsageError("--promote, --rollback and --decision exclude each other.")
-    if as_json and decision is None:
-        raise click.UsageError("--json goes with --decision.")
-    is_override = override_by is not None or until is not None
-    if is_override and promote is None and not rollback:
-        raise click.UsageError("--override-by and --until go with --promote or --rollback.")
-    override = make_override(override_by, reason, until) if is_override else None
+    promote, rollback, decision = options["promote"], options["rollback"], options["decision"]
+    _check_usage(options)
+    is_override = options["override_by"] is not None or options["until"] is not None
+    override = make_override(options["override_by"], options["reason"], options["until"]) if is_override else None
     if decision is not None:
         release = registry.find(decision, name)
         found = DecisionRecords(store).latest(name, release.version) or judged_by_itself(store, release)
         if as_json:
-            click.echo(json.dumps(found.to_json(), indent=1))
+            plain(found.to_json())
         else:
             print_decision(found)
         return
+    if options["at"] is not None:
+        _say_at(registry, name, options["at"], as_json)
+        return
+    if options["check"]:
+        _say_faults(faults_of(registry.log(name)), name, as_json)
+        return
+    reason = options["reason"] or "by hand"
     if promote is not None:
-        promote_by_hand(store, registry.find(promote, name), reason or "by hand", override)
+        made = promote_by_hand(store, registry.find(promote, name), reason, override, by=options["by"])
+        tell(settings, name, made.status, made.version, made.reason)
     if rollback:
-        roll_back(store, name, reason or "by hand", to, override)
+        roll_back(store, name, reason, options["to"], override, by=options["by"])
+        back = registry.current(name)
+        assert back is not None  # it was made to serve
+        tell(settings, name, "rolled back", back.version, reason)
+    state = registry.log(name).latest()
+    if as_json:
+        history = [pointer.to_json() for pointer in registry.history(name)]
+        plain({"application": name, "entry": None if state is None else state.to_json(), "history": history})
+        return
     for entry in registry.history(name):
-        click.echo(f"{entry.since}  {entry.action:<8}  {entry.version}  {entry.reason}")
+        by = f"  {entry.by}" if entry.by else ""
+        click.echo(f"{entry.since}  {entry.action:<8}  {entry.version}  {entry.reason}{by}")
     current = registry.current(name)
-    click.echo(f"current: {current.version}" if current else "nothing serves yet")
-    if current is not None and current.override is not None:
+    say_slots(state)
+    if state is not None and state.pointer is None and current is not None and current.override is not None:
+        from components.gate.override import today_utc
+
         click.echo(f"  {current.override.sentence(today_utc())}")
 
 
-def print_decision(decision: "Decision") -> None:
-    """Print what the gate found out about a release, the worst first."""
-    from components.gate.decision import worst_first
-    from components.gate.override import today_utc
+def _check_usage(options: dict[str, Any]) -> None:
+    promote, rollback = options["promote"], options["rollback"]
+    if options["to"] is not None and not rollback:
+        raise click.UsageError("--to goes with --rollback.")
+    if sum((promote is not None, rollback, options["decision"] is not None)) > 1:
+        raise click.UsageError("--promote, --rollback and --decision exclude each other.")
+    is_override = options["override_by"] is not None or options["until"] is not None
+    if is_override and promote is None and not rollback:
+        raise click.UsageError("--override-by and --until go with --promote or --rollback.")
+    if (options["at"] is not None or options["check"]) and (promote is not None or rollback or options["decision"]):
+        raise click.UsageError("--at and --check only look; leave --promote, --rollback and --decision out.")
 
-    when = f" on {decision.decided}" if decision.decided else ""
-    click.echo(f"{decision.version}: {decision.outcome}{when}, {'promoted' if decision.promote else 'not promoted'}")
-    click.echo(f"  {decision.reason}")
-    if decision.override is not None:
-        click.echo(f"  {decision.override.sentence(today_utc())}")
-    for finding in worst_first(decision.findings):
-        click.echo(f"{finding.outcome:<4}  {finding.check:<15}  {finding.reason}")
+
+def served_between(registry: "ReleaseRegistry", application: str, start: datetime, end: datetime) -> list["Pointer"]:
+    """Return what served at any time from `start` to before `end`, oldest first."""
+    from serving.registry import STAMP
+
+    first = registry.champion_at(application, start)
+    later = [one for one in registry.history(application) if start.strftime(STAMP) < one.since < end.strftime(STAMP)]
+    return [*([] if first is None else [first]), *later]
+
+
+def _say_at(registry: "ReleaseRegistry", application: str, when: str, as_json: bool) -> None:
+    try:
+        start = datetime.fromisoformat(when)
+    except ValueError as error:
+        raise click.UsageError(
+            f"--at {when} is no day or moment; expected e.g. 2026-05-01 or 2026-05-01T10:30."
+        ) from error
+    start = start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
+    is_day = len(when) == len("2026-05-01")
+    found = served_between(registry, application, start, start + (timedelta(days=1) if is_day else timedelta(0)))
+    if as_json:
+        click.echo(
+            json.dumps({"application": application, "at": when, "served": [one.to_json() for one in found]}, indent=1)
+        )
+        return
+    for one in found:
+        by = f", by {one.by}" if one.by else ""
+        click.echo(f"{one.version}  since {one.since}{by}  ({one.reason})")
+    if not found:
+        click.echo(f"nothing served for {application} then")
+
+
+def _say_faults(faults: list["Fault"], application: str, as_json: bool) -> None:
+    if as_json:
+        found = [{"number": one.number, "kind": one.kind, "sentence": one.sentence} for one in faults]
+        click.echo(json.dumps({"application": application, "faults": found}, indent=1))
+    else:
+        for one in faults:
+            click.echo(one.sentence)
+        if not faults:
+            click.echo(f"the log of {application} is whole")
+    if any(not one.is_harmless for one in faults):
+        sys.exit(1)

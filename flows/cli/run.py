@@ -75,6 +75,6 @@ def print_summary(summary: dict[str, Any]) -> None:
     if (override := gate["override"]) is not None:
         click.echo(f"  override by {override['by']} until {override['until']}: {override['reason']}")
     click.echo(
-        f"release {release['version']}: {'current' if release['promoted'] else 'not promoted'} ({release['reason']})"
+        f"release {release['version']}: {'current' if release['promoted'] else release['status']} ({release['reason']})"
     )
     click.echo(f"report: {summary['report']}")

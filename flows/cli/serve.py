@@ -122,7 +122,7 @@ def serve(
             port or None,
             host,
             workers=workers,
-            key_file=settings.signing_key_file(),
+            key_file=settings.release_key_file(),
             environment=environment,
         ) as server,
         _supervised(PointerLog(store, application), server, chosen, follows and supervise),

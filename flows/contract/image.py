@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.secrets import SecretKey
+from components.signing import Key
 from serving.build import write_build_context
 
 FORBIDDEN = ("torch", "prefect", "polars", "sklearn", "flows", "trainer", "onnx")
@@ -42,7 +42,7 @@ asyncio.run(main())
 
 
 def served_from_context(
-    release: Path, key: SecretKey, scratch: Path, requests: Sequence[Any], forbidden: Sequence[str] = ()
+    release: Path, key: Key, scratch: Path, requests: Sequence[Any], forbidden: Sequence[str] = ()
 ) -> dict[str, Any]:  # Any: JSON
     """Return `{"ready": status, "replies": [[status, body], ...]}` of a service on the release's build context.
 

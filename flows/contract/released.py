@@ -31,7 +31,7 @@ class Released:
     def bundle(self) -> Bundle:
         """Return the release as a service loads it, after every byte and the signature were verified."""
         release = self.summary.outcome.release
-        return load_bundle(self.store.folder(release), self.settings.read_signing_key())
+        return load_bundle(self.store.folder(release), self.settings.trusted_keys())
 
 
 def own_settings(home: Path) -> Settings:

@@ -21,7 +21,7 @@ def short_report(summary: Mapping[str, Any]) -> str:  # Any: parsed JSON
     findings = sorted(gate.get("findings", []), key=_rank) if isinstance(gate, Mapping) else []
     outcome = gate.get("outcome") if isinstance(gate, Mapping) else "none"
     release = summary["release"]
-    served = "current" if release["promoted"] else "not promoted"
+    served = "current" if release["promoted"] else release.get("status", "not promoted")
     lines = [
         f"# {HEADINGS.get(str(outcome), HEADINGS['stop'])}",
         "",

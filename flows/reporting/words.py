@@ -33,6 +33,11 @@ CHECKS = {
     "leakage": "leakage",
     "groups": "groups that must be there",
     "freshness": "reports belong to this release",
+    "data": "rows that could be used",
+    "parity": "exported model equals the trained one",
+    "replay": "golden answers of the packaged service",
+    "latency": "time of an answer",
+    "approval": "approval by people",
     "error": "fault while judging",
 }
 """Check of a finding -> what it looks at."""

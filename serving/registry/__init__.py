@@ -11,7 +11,7 @@ canary are each one atomic write, and of two writers one wins. docs/reference/re
 from serving.registry.checking import Fault, faults_of
 from serving.registry.log import PointerLog
 from serving.registry.pointer import STAMP, Pointer
-from serving.registry.releases import ReleaseRegistry
+from serving.registry.releases import ReleaseRegistry, this_person
 from serving.registry.state import Challenger, Change, Slot, State
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "Slot",
     "State",
     "faults_of",
+    "this_person",
 ]

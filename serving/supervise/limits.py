@@ -30,6 +30,10 @@ class Limits:
     """A 95th percentile up to this is never too slow, whatever the ratio."""
     score_shift: float = 0.5
     """Largest shift of the mean score, as an effect size: in pooled standard deviations, up or down."""
+    worker_deaths: int = 3
+    """Worker processes that ended since the change from which on it is undone, whatever was counted."""
+    silence_s: float = 30.0
+    """The same where all workers ended and none came back for so long."""
     watch_s: float = 1800.0
     """How long after a promotion the former champion may be brought back."""
 

@@ -15,7 +15,7 @@ from components.errors import PipelineError, StoreConflictError
 from serving.registry import Challenger, Change, Slot, State
 from serving.status import WorkerStatus
 from serving.supervise.counts import Counts, since
-from serving.supervise.judging import judge
+from serving.supervise.judging import Verdict, judge
 from serving.supervise.limits import STAGES, Limits
 from serving.tally import Tally
 
@@ -64,7 +64,14 @@ class Supervisor:
         self._counts = Counts()
         self._state: State | None = None
         self._began = 0.0
+        """When the entry was seen."""
+        self._since = 0.0
+        """Since when is counted: since all workers answer by it."""
         self._then: dict[str, Tally] = {}
+        self._alive: set[tuple[int, float]] = set()
+        """Workers that were there since the entry began."""
+        self._spoken = 0.0
+        """When a worker last said something."""
         self._former: Slot | None = None
         self._old = Tally()
         self._told = ""
@@ -93,11 +100,14 @@ class Supervisor:
         found = self._entries.latest() if self._state is None else self._entries.after(self._state.number)
         if found is not None:
             self._begin(found)
-        if self._state is None or not workers or any(one.entry != self._state.number for one in workers):
-            if self._state is not None:
-                self._begin_counting()  # nothing counts before all workers answer by the entry
+        if self._state is None:
             return None
-        change = self._due(self._state, workers)
+        crashes = self._crashes(workers)
+        if not crashes and (not workers or any(one.entry != self._state.number for one in workers)):
+            self._then = self._counts.totals()  # nothing counts before all workers answer by the entry
+            self._since = self._clock()
+            return None
+        change = self._due(self._state, workers, crashes)
         if change is None:
             return None
         try:
@@ -119,21 +129,33 @@ class Supervisor:
             self._former = former
             self._old = since(totals, {}, former.version)
         self._state = state
-        self._begin_counting()
+        self._then = totals
+        self._began = self._since = self._spoken = self._clock()
+        self._alive = {(one.pid, one.started) for one in self._workers()}
 
-    def _begin_counting(self) -> None:
-        self._then = self._counts.totals()
-        self._began = self._clock()
+    def _crashes(self, workers: Sequence[WorkerStatus]) -> str:
+        """Return in words that workers end as they answer by the entry, or load it; empty where they do not."""
+        now = {(one.pid, one.started) for one in workers}
+        self._alive |= now
+        deaths = len(self._alive - now)
+        if workers:
+            self._spoken = self._clock()
+        silent = self._clock() - self._spoken
+        if deaths >= self._limits.worker_deaths or (deaths and not workers and silent > self._limits.silence_s):
+            return f"{deaths} worker processes ended since, {len(workers)} are there"
+        return ""
 
-    def _due(self, state: State, workers: Sequence[WorkerStatus]) -> Change | None:
+    def _due(self, state: State, workers: Sequence[WorkerStatus], crashes: str) -> Change | None:
         """Return the change that the counts ask for, if any."""
         if state.champion is None:
             return None
         totals = self._counts.totals()
         champion = since(totals, self._then, state.champion.version)
-        waited = self._clock() - self._began
-        if self._former is not None and waited <= self._limits.watch_s:
+        waited = self._clock() - self._since
+        if self._former is not None and self._clock() - self._began <= self._limits.watch_s:
             verdict = judge(champion, self._old, self._limits)
+            if crashes:
+                verdict = Verdict(outcome="bad", reason=crashes)
             if verdict.outcome == "bad":
                 return Change(
                     action="rollback",
@@ -144,6 +166,9 @@ class Supervisor:
                 )
         if state.challenger is None:
             return None
+        if crashes:
+            name = state.challenger.version
+            return self._withdrawn(state, state.champion, f"{name} is withdrawn: {crashes}")
         return self._step_of(state, state.champion, state.challenger, champion, totals, workers, waited)
 
     def _step_of(

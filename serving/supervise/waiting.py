@@ -16,6 +16,7 @@ def wait_until_live(
     version: str,
     timeout_s: float,
     *,
+    entry: int = 0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
@@ -25,6 +26,7 @@ def wait_until_live(
         say: asks the server, for instance `version_of(url)`.
         version: the release.
         timeout_s: after this time it is given up.
+        entry: number of the entry that promoted it; one that a worker answered by before does not count.
         clock: seconds.
         sleep: waits so many seconds.
 
@@ -37,11 +39,15 @@ def wait_until_live(
         try:
             said = say()
             workers = said["workers"]
-            others = [one for one in workers if one["release"] != version or not one["ready"]]
+            others = [
+                one
+                for one in workers
+                if one["release"] != version or not one["ready"] or (entry and (one["entry"] or 0) < entry)
+            ]
             if workers and not others:
                 return len(workers)
             told = "; ".join(
-                f"worker {one['pid']} answers with {one['release']}"
+                f"worker {one['pid']} answers with {one['release']}, by entry {one['entry']}"
                 + (f" ({why})" if (why := one["reason"] or one["behind"]) else "")
                 for one in others
             )

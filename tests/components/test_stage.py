@@ -22,6 +22,7 @@ from components.artifacts import Checkpoint, Evaluation, FairnessReport, Lineage
 from components.config import config_class
 from components.errors import PipelineError
 from components.secrets import SecretKey
+from components.signing import SigningKey
 from components.stage import PENDING, Runner, StageEvent, Work, WouldRun, spec_of, stage
 from components.store import Store
 
@@ -416,6 +417,7 @@ def test_a_stage_stays_the_plain_function_that_it_is() -> None:
 # -- what a stage may use --------------------------------------------------------------------------------------------
 
 KEY, OTHER = SecretKey(b"k" * 32), SecretKey(b"o" * 32)
+SIGNING, OTHER_SIGNING = SigningKey(b"k" * 32), SigningKey(b"o" * 32)
 
 
 @pytest.fixture
@@ -444,7 +446,7 @@ def application(bench: Bench) -> Application:
 def test_what_a_stage_did_not_declare_it_cannot_read(
     bench: Bench, application: Application, function: Callable[[Work], FairnessReport], name: str
 ) -> None:
-    run = Runner(bench.store, application, pseudonym_key=KEY, signing_key=OTHER)
+    run = Runner(bench.store, application, pseudonym_key=KEY, signing_key=OTHER_SIGNING)
     with pytest.raises(TypeError, match=f"did not declare uses_{name}; add it to @stage"):
         run(function)
 
@@ -458,13 +460,13 @@ def test_what_a_stage_declared_must_be_given(bench: Bench) -> None:
 
 
 def test_another_key_runs_again_those_that_use_it_and_only_those(bench: Bench) -> None:
-    def run(function: Callable[[Work], FairnessReport], pseudonym: SecretKey, signing: SecretKey) -> str:
+    def run(function: Callable[[Work], FairnessReport], pseudonym: SecretKey, signing: SigningKey) -> str:
         Runner(bench.store, pseudonym_key=pseudonym, signing_key=signing, observe=bench.events.append)(function)
         return bench.events[-1].status
 
-    assert [run(f, KEY, KEY) for f in (keyed, signed)] == ["finished", "finished"]
-    assert [run(f, OTHER, KEY) for f in (keyed, signed)] == ["finished", "skipped"]
-    assert [run(f, OTHER, OTHER) for f in (keyed, signed)] == ["skipped", "finished"]
+    assert [run(f, KEY, SIGNING) for f in (keyed, signed)] == ["finished", "finished"]
+    assert [run(f, OTHER, SIGNING) for f in (keyed, signed)] == ["finished", "skipped"]
+    assert [run(f, OTHER, OTHER_SIGNING) for f in (keyed, signed)] == ["skipped", "finished"]
     text = "".join(p.read_text() for p in Path(bench.store.url).rglob("*.json"))
     assert KEY.value.hex() not in text
     assert KEY.id in text

@@ -189,7 +189,7 @@ def check_end(output: str, finished: dict[str, str], store: Store, undisturbed: 
     assert all(torch.equal(weights[name], undisturbed.weights[name]) for name in weights)
     assert leases.read_leases(store) == [], "what died has been gone on with"
     assert summary["release"]["promoted"]
-    assert len(store.list_records("releases/knowledge_tracing/history")) == 1
+    assert len(store.list_records("releases/knowledge_tracing/log")) == 1
 
 
 @dataclass(frozen=True)
@@ -333,7 +333,7 @@ def test_two_runs_at_once_share_the_work(undisturbed: Undisturbed, starter: Star
     summaries = [store.read_record(path) for path in store.list_records("runs")]
     assert len(summaries) == 2
     assert all(digests(summary) == undisturbed.digests for summary in summaries)
-    assert len(store.list_records("releases/knowledge_tracing/history")) == 1
+    assert len(store.list_records("releases/knowledge_tracing/log")) == 1
     assert leases.read_leases(store) == []
 
 

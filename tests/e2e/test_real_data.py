@@ -93,7 +93,7 @@ def served_answers_equal_offline_ones_on_a_thousand_students(settings: Settings,
         del last["correct"]
         requests.append({"history": past, "candidates": [last]})
     served: list[float] = []
-    with start(store.folder(outcome.release), key_file=settings.signing_key_file()) as server:
+    with start(store.folder(outcome.release), key_file=settings.release_key_file()) as server:
         for at in range(0, 1_000, 50):
             answer = httpx.post(f"{server.url}/v1/predict/batch", json=requests[at : at + 50], timeout=60).json()
             assert answer["release"] == outcome.release.version

@@ -62,7 +62,7 @@ def test_a_store_that_cannot_be_written_fails(tmp_path: Path, monkeypatch: pytes
 def test_keys_are_made_private_and_an_open_one_is_told() -> None:
     settings = Settings()
     assert all(check.ok for check in check_keys(settings))
-    path = settings.keys / "signing.key"
+    path = settings.keys / "signing.ed25519"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     path.chmod(0o644)
     found = {check.name: check for check in check_keys(settings)}

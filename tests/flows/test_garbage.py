@@ -125,18 +125,6 @@ def test_a_run_afterwards_skips_what_was_kept_and_makes_the_rest_again_with_the_
     serves(settings)
 
 
-@pytest.fixture(scope="module")
-def second_release(released: Released, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Return a store in which a second release serves, and that release's version."""
-    home = tmp_path_factory.mktemp("second")
-    settings = Settings(store=str(home / "store"), cache=home / "cache", keys=released.settings.keys)
-    shutil.copytree(released.untouched, settings.store)
-    request = replace(released.summary.request, overrides=(*released.summary.request.overrides, "train.max_epochs=1"))
-    second = run_request(request, settings).outcome.release
-    ReleaseRegistry(settings.open_store()).promote(second, "by hand")
-    return home / "store", second.version
-
-
 @pytest.fixture
 def two_releases(released: Released, second_release: tuple[Path, str], tmp_path: Path) -> tuple[Settings, str, str]:
     """Return settings over a copy of it where everything is old, and the versions of both releases."""

@@ -212,7 +212,7 @@ def test_the_command_takes_an_override_and_lists_it(store: Store) -> None:
     done = homeroom("--promote", "aa", "--override-by", "A. Mensah", "--reason", "this term", "--until", until)
     assert done.exit_code == 0, done.output
     assert done.output.splitlines()[-1] == f"  override by A. Mensah until {until}: this term"
-    for wrong in (("--until", until), ("--json",), ("--promote", "aa", "--decision", "aa")):
+    for wrong in (("--until", until), ("--to", "aa"), ("--promote", "aa", "--decision", "aa")):
         assert homeroom(*wrong).exit_code == 2
 
 

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
 from prefect import flow, get_run_logger
+from prefect.blocks.abstract import NotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
@@ -32,6 +34,7 @@ from flows import crashes
 from flows.__main__ import main
 from flows.artifacts import publish_report
 from flows.failures import UnforeseenError
+from flows.notices import tell
 from flows.pipeline import STAGES
 from flows.request import RunRequest
 from flows.schedules import (
@@ -167,6 +170,33 @@ def test_a_server_that_takes_no_artifact_stops_no_run(released: Released, monkey
     said: list[str] = []
     publish_report(released.summary, said.append)
     assert said == [f"Prefect's server did not take the report (ConnectError); it is in {released.summary.report}"]
+
+
+class Told(NotificationBlock):
+    """A notification block as Prefect's own are; its abstract method is a coroutine."""
+
+    heard: ClassVar[list[tuple[str | None, str]]] = []
+
+    async def notify(self, body: str, subject: str | None = None) -> None:
+        self.heard.append((subject, body))
+
+
+def test_a_block_of_prefect_is_told_in_and_outside_a_flow() -> None:
+    Told().save("district", overwrite=True)
+    settings, failed = Settings(notify="told/district"), list[str]()
+
+    @flow
+    def deciding() -> None:
+        tell(settings, "tracing", "stopped", "tracing-1", "auc is 0.4", failed.append)
+
+    deciding()
+    tell(settings, "tracing", "promoted", "tracing-2", "not worse", failed.append)
+    tell(Settings(notify="told/nobody"), "tracing", "promoted", "tracing-3", "not worse", failed.append)
+    assert Told.heard == [
+        ("homeroom tracing: stopped", "tracing-1: stopped. auc is 0.4"),
+        ("homeroom tracing: promoted", "tracing-2: promoted. not worse"),
+    ]
+    assert failed == ["the notification to told/nobody could not be sent (ValueError)"]
 
 
 def test_wrong_data_are_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

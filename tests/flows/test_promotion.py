@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from components.errors import StoreError
 from components.gate.decision import Decision, Finding, worst_first
 from components.gate.records import DecisionRecords
 from components.store import Store
+from flows import promotion
 from flows.judging import findings_on, reports_of
 from flows.operations import run_request
 from flows.pipeline import Outcome
@@ -70,16 +72,15 @@ def test_a_champion_that_is_gone_does_not_stop_a_run(
     shutil.copytree(settings.store, store)
     copied = Settings(store=str(store), cache=tmp_path / "cache", keys=settings.keys)
     champion = released.summary.outcome.release
+    shutil.rmtree(store / "records" / "releases" / "knowledge_tracing" / "log")  # as if the other had never served
     ReleaseRegistry(copied.open_store()).promote(champion, "for this test")
     shutil.rmtree(store / "artifacts" / champion.sha256)
-    for record in store.glob("records/releases/*/history/*"):
-        record.unlink()
     decision = promote_if_better(
         copied.open_store(),
         load_application("knowledge_tracing"),
         outcome,
         signing_key=copied.read_signing_key(),
-        config=DeployConfig(max_auc_drop=0.0, compare_resamples=50),
+        config=DeployConfig(max_auc_drop=0.0, compare_resamples=50, replay="off"),
     )
     assert decision.promote
     assert decision.reason.startswith("the champion cannot serve any more (ArtifactMissingError)")
@@ -96,9 +97,9 @@ def test_an_error_that_may_pass_puts_no_other_release_in_its_place(
     champion = released.summary.outcome.release
     folder_of = Store.folder
     registry = ReleaseRegistry(copied.open_store())
+    log = tmp_path / "store" / "records" / "releases" / "knowledge_tracing" / "log"
+    shutil.rmtree(log)  # as if the other had never served
     registry.promote(champion, "for this test")
-    for record in (tmp_path / "store").glob(f"records/releases/*/history/*{outcome.release.version}*"):
-        record.unlink()  # as if it had never served
 
     def decide() -> Decision:
         return promote_if_better(
@@ -106,7 +107,7 @@ def test_an_error_that_may_pass_puts_no_other_release_in_its_place(
             load_application("knowledge_tracing"),
             outcome,
             signing_key=copied.read_signing_key(),
-            config=DeployConfig(max_auc_drop=0.0, compare_resamples=50),
+            config=DeployConfig(max_auc_drop=0.0, compare_resamples=50, replay="off"),
         )
 
     def unreachable(store: Store, artifact: Artifact) -> Path:
@@ -121,17 +122,17 @@ def test_an_error_that_may_pass_puts_no_other_release_in_its_place(
     assert "could not be compared with the current release (StoreError); the next run tries again" in decision.reason
     assert registry.find(outcome.release.version) == outcome.release  # it is registered
 
-    pointer = tmp_path / "store" / "records" / "releases" / "knowledge_tracing" / "current.json"
+    registry.promote(champion, "once more")
     before = len(registry.history("knowledge_tracing"))
-    pointer.write_bytes(b"")
+    (log / "00000002.json").write_bytes(b"")
     decision = decide()
     assert not decision.promote
-    assert "current.json" in decision.reason
-    assert "is damaged, so nobody can say which release serves" in decision.reason
+    assert "00000002.json" in decision.reason
+    assert "is damaged (it is no JSON), so nobody can say which release serves" in decision.reason
     with pytest.raises(StoreError, match="is damaged"):
         registry.history("knowledge_tracing")
     registry.promote(champion, "said anew")  # what the message advises
-    assert len(registry.history("knowledge_tracing")) == before + 1
+    assert len(registry.history("knowledge_tracing")) == before  # without the damaged one
 
 
 @pytest.mark.multiprocess
@@ -139,7 +140,7 @@ def test_a_promotion_killed_at_any_write_is_made_by_the_next_run(released: Relea
     """As a first release, which compares nothing: what compares works in threads, and does not live through a fork."""
     store = Settings(store=str(tmp_path / "store"), cache=tmp_path / "cache", keys=released.settings.keys).open_store()
     outcome = released.summary.outcome
-    for artifact in (outcome.release, *reports_of(outcome).values()):
+    for artifact in (outcome.release, outcome.logs, outcome.onnx, *reports_of(outcome).values()):
         folder = Path("artifacts") / artifact.sha256
         shutil.copytree(Path(released.settings.store) / folder, tmp_path / "store" / folder)
     number = 0
@@ -152,7 +153,7 @@ def test_a_promotion_killed_at_any_write_is_made_by_the_next_run(released: Relea
                 load_application("knowledge_tracing"),
                 outcome,
                 signing_key=released.settings.read_signing_key(),
-                config=DeployConfig(max_auc_drop=0.0, compare_resamples=50),
+                config=DeployConfig(max_auc_drop=0.0, compare_resamples=50, replay="off"),
             )
 
         killed = die_at_write(promote, number)
@@ -164,7 +165,43 @@ def test_a_promotion_killed_at_any_write_is_made_by_the_next_run(released: Relea
         if not killed:
             break
         number += 1
-    assert number == 4  # known, decision, history, current
+    assert number == 4  # known, decision, known, entry of the log
+
+
+def test_a_champion_that_changes_while_a_run_decides_makes_it_decide_again(
+    released: Released, second_release: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where another machine promotes meanwhile, which no lock of this one holds off."""
+    shutil.copytree(second_release[0], tmp_path / "store")
+    shutil.rmtree(tmp_path / "store" / "records" / "releases" / "knowledge_tracing" / "log")
+    settings = Settings(store=str(tmp_path / "store"), cache=tmp_path / "cache", keys=released.settings.keys)
+    store, outcome = settings.open_store(), released.summary.outcome
+    registry = ReleaseRegistry(store)
+    beside, champions = promotion._beside, list[str | None]()
+
+    def meanwhile(*args: Any) -> list[Finding]:
+        champions.append(None if args[3] is None else args[3].version)
+        if len(champions) == 1:
+            registry.promote(registry.find(second_release[1]), "quicker", by="maria")
+        return beside(*args)
+
+    monkeypatch.setattr(promotion, "_beside", meanwhile)
+    decision = promote_if_better(
+        store,
+        load_application("knowledge_tracing"),
+        outcome,
+        signing_key=settings.trusted_keys(),
+        config=DeployConfig(max_auc_drop=0.5, max_worst_group_auc_drop=0.5, compare_resamples=50, replay="off"),
+        by="run 7",
+    )
+    assert champions == [None, second_release[1]]
+    assert (decision.promote, decision.champion) == (True, second_release[1])
+    entries = registry.history("knowledge_tracing")
+    assert [(one.by, one.version) for one in entries] == [
+        ("maria", second_release[1]),
+        ("run 7", outcome.release.version),
+    ]
+    assert entries[1].decision == decision.digest
 
 
 def checks_of(findings: tuple[Finding, ...], outcome: str) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The dashboard, the rules and the reference page name only metrics and labels that the service has, and all of them."""
+"""The dashboard, the rules and the reference page name metrics and labels that the service has; the page names all."""
 
 import json
 import re

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 from components.app import answer_requests
 from components.bundle import write_bundle_manifest
-from components.secrets import SecretKey
+from components.signing import SigningKey
 
 ROOT = Path(__file__).resolve().parents[2]
 TRACING_CODEC = ROOT / "flows" / "knowledge_tracing" / "codec.py"
@@ -29,8 +29,8 @@ TRACING_VOCABULARY = {
     "max_skills": 2,
     "max_len_steps": 40,
 }
-KEY = SecretKey(b"a key for tests only, 32 bytes..")
-OTHER_KEY = SecretKey(b"another key for tests, 32 bytes.")
+KEY = SigningKey(b"a key for tests only, 32 bytes..")
+OTHER_KEY = SigningKey(b"another key for tests, 32 bytes.")
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -117,7 +117,7 @@ def write_bundle(
     reference: Callable[[dict[str, Any]], Arrays] = tracing_reference,
     int8_model: bytes | None = None,
     int8_reference: Callable[[dict[str, Any]], Arrays] | None = None,
-    key: SecretKey | None = None,
+    key: SigningKey | None = None,
     extra: Mapping[str, bytes] | None = None,
     tolerance: float = 1e-5,
 ) -> str:

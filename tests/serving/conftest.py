@@ -1,11 +1,16 @@
 """Bundles that several test modules read and none changes."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from components.store import Store
 from serving.bundle import Bundle, load_bundle
+from serving.settings import ServiceSettings
 from tests.serving.bundles import write_bundle
+from tests.serving.following import Bench
+from tests.serving.releasing import APPLICATION
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +25,13 @@ def tracing_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tracing(tracing_folder: Path) -> Bundle:
     """Return that bundle, loaded."""
     return load_bundle(tracing_folder)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """Return a server without a release that follows an empty log."""
+    store = Store(tmp_path / "store")
+    settings = ServiceSettings(serve_store=str(tmp_path / "store"), serve_application=APPLICATION)
+    found = Bench(store, settings, tmp_path / "status")
+    yield found
+    found.server.close()

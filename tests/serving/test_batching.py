@@ -232,6 +232,35 @@ def test_a_request_that_waits_too_long_times_out_and_is_not_computed(tracing: Bu
     assert model.rows == [1, 1], "the three that timed out were computed all the same"
 
 
+def test_the_place_of_a_request_that_timed_out_or_was_cancelled_is_free_at_once(tracing: Bundle) -> None:
+    model = Slow(tracing)
+    batcher = Batcher(tracing.codec, model, max_waiting=2)
+
+    async def ask() -> list[Any]:
+        first = asyncio.create_task(batcher.answer(read(tracing, 1), TIMEOUT_S))
+        await asyncio.sleep(0)
+        await started(model)
+        late = asyncio.create_task(batcher.answer(read(tracing, 2), 0.05))
+        gone = asyncio.create_task(batcher.answer(read(tracing, 2), TIMEOUT_S))
+        await asyncio.sleep(0)
+        assert batcher.waiting == 2
+        with pytest.raises(OverloadedError):
+            await batcher.answer(read(tracing, 3), TIMEOUT_S)
+        gone.cancel()
+        await asyncio.gather(late, gone, return_exceptions=True)
+        assert batcher.waiting == 0, "the model is still at the first"
+        others = [asyncio.create_task(batcher.answer(read(tracing, 3), TIMEOUT_S)) for _ in range(2)]
+        await asyncio.sleep(0)
+        model.go.set()
+        return await asyncio.gather(first, *others)
+
+    answers = asyncio.run(ask())
+    batcher.close()
+    assert [a.predictions[0].probability for a in answers] == pytest.approx(
+        [probability_of(1), probability_of(3), probability_of(3)], abs=1e-6
+    )
+
+
 def test_closing_answers_what_waits_and_refuses_what_comes(tracing: Bundle) -> None:
     model = Slow(tracing)
     batcher = Batcher(tracing.codec, model)

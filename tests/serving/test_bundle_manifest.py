@@ -4,13 +4,17 @@ import hashlib
 import hmac
 import json
 import os
+import random
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from components.bundle import read_bundle_manifest, write_bundle_manifest
 from components.errors import ArtifactMissingError, DigestMismatchError, PipelineError, SchemaError
-from tests.serving.bundles import KEY, OTHER_KEY
+from components.secrets import SecretKey
+from components.signing import TrustedKeys
+from tests.serving.bundles import KEY, OTHER_KEY, write_bundle
 
 
 @pytest.fixture
@@ -36,13 +40,57 @@ def test_the_version_is_the_digest_of_the_canonical_contents(folder: Path) -> No
     assert version == "app-" + hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def test_the_signature_is_an_hmac_over_everything_else(folder: Path) -> None:
+def test_the_signature_is_ed25519_over_everything_else(folder: Path) -> None:
     write(folder)
     value = json.loads((folder / "bundle.json").read_text())
     signature = value.pop("signature")
     message = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-    assert signature == hmac.new(KEY.value, message, "sha256").hexdigest()
-    assert value["key_id"] == KEY.id
+    assert (value["format"], signature["algorithm"], signature["key"]) == (2, "ed25519", KEY.id)
+    Ed25519PublicKey.from_public_bytes(KEY.public.value).verify(bytes.fromhex(signature["value"]), message)
+
+
+def test_any_changed_byte_of_the_signed_manifest_is_refused(folder: Path) -> None:
+    write(folder)
+    body = (folder / "bundle.json").read_bytes()
+    for at in range(len(body)):
+        for other in {body[at] ^ 1, body[at] ^ 0x20, ord(" "), ord("0")} - {body[at]}:
+            (folder / "bundle.json").write_bytes(body[:at] + bytes([other]) + body[at + 1 :])
+            with pytest.raises(PipelineError):
+                read_bundle_manifest(folder, KEY.public)
+    for more in (body + b"\n", body[:-1], b" " + body, body.replace(b"1e-05", b"1E-05"), body + body):
+        (folder / "bundle.json").write_bytes(more)
+        with pytest.raises(PipelineError):
+            read_bundle_manifest(folder, KEY.public)
+    (folder / "bundle.json").write_bytes(body)
+    assert read_bundle_manifest(folder, KEY.public).signature == "verified"
+
+
+def sign_as_format_1(folder: Path, key: SecretKey) -> None:
+    """Make the manifest what homeroom 0.1 would have written."""
+    write(folder, signed=False)
+    value = json.loads((folder / "bundle.json").read_text())
+    del value["signature"]
+    value.update(format=1, key_id=key.id)
+    message = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    value["signature"] = hmac.new(key.value, message, "sha256").hexdigest()
+    (folder / "bundle.json").write_text(json.dumps(value))
+
+
+def test_format_1_is_read_with_its_hmac_key_and_with_no_other(folder: Path) -> None:
+    old = SecretKey(b"an HMAC key of an older homeroom")
+    sign_as_format_1(folder, old)
+    assert read_bundle_manifest(folder, old).signature == "verified"
+    assert read_bundle_manifest(folder, TrustedKeys((KEY.public,), (old,))).signature == "verified"
+    for key in (KEY, KEY.public, SecretKey(b"another HMAC key, 32 bytes long.")):
+        with pytest.raises(DigestMismatchError, match="does not fit key"):
+            read_bundle_manifest(folder, key)
+
+
+def test_the_public_key_cannot_be_used_as_a_secret_one(folder: Path) -> None:
+    """Whoever knows the public key must not make an HMAC with it that passes."""
+    sign_as_format_1(folder, SecretKey(KEY.public.value))
+    with pytest.raises(DigestMismatchError, match="does not fit key"):
+        read_bundle_manifest(folder, KEY.public)
 
 
 def test_what_was_written_reads_back(folder: Path) -> None:
@@ -89,7 +137,7 @@ def test_a_changed_manifest_is_found(folder: Path, with_key: bool) -> None:
     write(folder)
     value = json.loads((folder / "bundle.json").read_text())
     value["golden_tolerance"] = 1000.0
-    (folder / "bundle.json").write_text(json.dumps(value))
+    (folder / "bundle.json").write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
     with pytest.raises(DigestMismatchError, match="signature" if with_key else "was changed"):
         read_bundle_manifest(folder, KEY if with_key else None)
 
@@ -100,8 +148,8 @@ def test_a_forged_manifest_with_right_digests_fails_the_signature(folder: Path) 
     (folder / "a.txt").write_bytes(b"evil")
     write(folder, signed=False)
     value = json.loads((folder / "bundle.json").read_text())
-    value.update(signature=old, key_id=KEY.id)
-    (folder / "bundle.json").write_text(json.dumps(value))
+    value["signature"] = old
+    (folder / "bundle.json").write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
     read_bundle_manifest(folder, None)  # consistent in itself ...
     with pytest.raises(DigestMismatchError, match="does not fit key"):
         read_bundle_manifest(folder, KEY)  # ... but nobody with the key made it
@@ -149,7 +197,7 @@ def test_paths_that_lead_out_of_the_folder_are_refused(folder: Path, path: str) 
     write(folder)
     value = json.loads((folder / "bundle.json").read_text())
     value["files"][0]["path"] = path
-    (folder / "bundle.json").write_text(json.dumps(value))
+    (folder / "bundle.json").write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
     with pytest.raises(SchemaError, match="path"):
         read_bundle_manifest(folder, None)
 
@@ -157,8 +205,10 @@ def test_paths_that_lead_out_of_the_folder_are_refused(folder: Path, path: str) 
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
-        {"format": "1"},
+        {"format": 1},
+        {"format": 3},
+        {"format": "2"},
+        {"signature": {"algorithm": "none", "key": "0" * 16, "value": "0" * 128}},
         {"files": 3},
         {"files": [{}]},
         {"version": "../../x"},
@@ -173,7 +223,7 @@ def test_paths_that_lead_out_of_the_folder_are_refused(folder: Path, path: str) 
 def test_a_damaged_manifest_is_refused_on_purpose(folder: Path, change: dict[str, object]) -> None:
     write(folder)
     value = json.loads((folder / "bundle.json").read_text())
-    (folder / "bundle.json").write_text(json.dumps({**value, **change}))
+    (folder / "bundle.json").write_text(json.dumps({**value, **change}, indent=1, sort_keys=True) + "\n")
     with pytest.raises(PipelineError):
         read_bundle_manifest(folder, None)
 
@@ -187,3 +237,18 @@ def test_a_manifest_that_is_not_json_is_refused(folder: Path) -> None:
 def test_all_problems_of_writing_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match=r"application.*no files.*outputs.*golden_tolerance"):
         write_bundle_manifest(tmp_path, "No Name", [], float("nan"), None)
+
+
+def test_one_changed_byte_anywhere_in_a_real_bundle_is_refused(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "b", key=KEY)
+    files = sorted(path for path in (tmp_path / "b").rglob("*") if path.is_file())
+    chance = random.Random(8)
+    for _ in range(300):
+        path = chance.choice(files)
+        body = path.read_bytes()
+        at = chance.randrange(len(body))
+        path.write_bytes(body[:at] + bytes([body[at] ^ chance.randrange(1, 256)]) + body[at + 1 :])
+        with pytest.raises(PipelineError):
+            read_bundle_manifest(tmp_path / "b", KEY.public)
+        path.write_bytes(body)
+    assert read_bundle_manifest(tmp_path / "b", KEY.public).signature == "verified"

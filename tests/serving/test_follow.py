@@ -1,33 +1,27 @@
-"""Following the pointer log, step by step and in process: swaps, rollbacks, what cannot be loaded, a store that fails."""
+"""Following the pointer log step by step, in process: swaps, rollbacks, what cannot be loaded, a failing store."""
 
 import asyncio
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 
 from components.artifacts import Release
 from components.errors import StoreError
 from components.store import Store
 from components.testing import ALWAYS, S3Server, hang, slow_down
 from serving.follow import FIRST_RETRY_S, LATE_S, LOOK_AROUND_S, MOST_KEPT, Follower, StoreSource
-from serving.http import add_routes, version_info
+from serving.http import version_info
 from serving.live import Live, not_ready
-from serving.metrics import Metrics
-from serving.observe import Observer
-from serving.registry import PointerLog, Slot, State
+from serving.registry import Slot, State
 from serving.settings import ServiceSettings
 from serving.slots import Server, Slots
 from tests.serving.bundles import (
     KEY,
-    SCORE_CODEC,
     probability_of,
     request_of,
     score_model,
@@ -36,84 +30,8 @@ from tests.serving.bundles import (
     tracing_model,
     write_bundle,
 )
+from tests.serving.following import Bench, changed, probability, scores, shifted_probability
 from tests.serving.releasing import APPLICATION, plain, release_of, say, shifted
-
-
-class Bench:
-    """A store with a log, and a server that follows it one step at a time by a clock of its own."""
-
-    def __init__(self, store: Store, settings: ServiceSettings, status: Path) -> None:
-        self.store = store
-        self.log = PointerLog(store, APPLICATION)
-        self.settings = settings
-        self.now = 0.0
-        self.registry = CollectorRegistry()
-        self.metrics = Metrics(self.registry)
-        self.server = Server(Slots(champion=not_ready(settings, "not read yet")))
-        self.server.status_folder = status
-        status.mkdir()
-        self.follower = self.follow(StoreSource(settings))
-
-    def follow(self, source: Any) -> Follower:
-        return Follower(self.server, source, self.metrics, keep_s=100.0, drain_s=10.0, clock=lambda: self.now)
-
-    def step(self, seconds: float = 1.0) -> None:
-        self.now += seconds
-        self.follower.step()
-
-    @property
-    def release(self) -> str | None:
-        bundle = self.server.live.bundle
-        return bundle.version if bundle is not None else None
-
-    def count(self, name: str, **labels: str) -> float:
-        return self.registry.get_sample_value(name, labels) or 0.0
-
-    def ask(self, value: Any, path: str = "/predict", **headers: str) -> httpx.Response:
-        return self.talk(lambda client: client.post(path, json=value, headers=headers))
-
-    def get(self, path: str) -> httpx.Response:
-        return self.talk(lambda client: client.get(path))
-
-    def talk(self, act: Callable[[httpx.AsyncClient], Any]) -> httpx.Response:
-        app = FastAPI()
-        add_routes(app, self.server, Observer(self.metrics))
-
-        async def run() -> httpx.Response:
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-                response: httpx.Response = await act(client)
-            await asyncio.sleep(0)  # what is observed is so after the answer
-            return response
-
-        return asyncio.run(run())
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    store = Store(tmp_path / "store")
-    settings = ServiceSettings(serve_store=str(tmp_path / "store"), serve_application=APPLICATION)
-    found = Bench(store, settings, tmp_path / "status")
-    yield found
-    found.server.close()
-
-
-def probability(response: httpx.Response) -> float:
-    return float(response.json()["answer"]["predictions"][0]["probability"])
-
-
-def shifted_probability(steps: int) -> float:
-    return sigmoid(0.5 * steps + 0.1 * 3 - 0.05 * 3 + 1.0)
-
-
-def scores(folder: Path) -> str:
-    """Write a release of the same application with another codec: other requests, other answers."""
-    return write_bundle(
-        folder,
-        codec_file=SCORE_CODEC,
-        vocabulary={"most": 20},
-        model=score_model(),
-        reference=score_reference,
-    )
 
 
 def test_a_server_without_any_release_says_so_and_takes_the_first_one(bench: Bench) -> None:
@@ -168,8 +86,7 @@ def test_a_request_keeps_to_the_release_that_it_began_with(bench: Bench) -> None
 
 def test_what_was_replaced_is_closed_after_its_time_and_never_while_it_may_be_asked(bench: Bench) -> None:
     slots = [
-        release_of(bench.store, lambda folder, shift=shift: plain(folder, extra={"note": str(shift).encode()}))
-        for shift in range(MOST_KEPT + 3)
+        release_of(bench.store, partial(plain, extra={"note": str(number).encode()})) for number in range(MOST_KEPT + 3)
     ]
     for slot in slots:
         say(bench.log, "promote", slot)
@@ -223,21 +140,6 @@ def test_another_codec_brings_its_requests_its_document_and_its_routes_and_takes
     assert bench.get("/grading").status_code == 404
 
 
-def changed(name: str, body: bytes | None) -> Callable[[Bench, Slot], None]:
-    """Return what changes or removes a file of a release in the store."""
-
-    def act(bench: Bench, slot: Slot) -> None:
-        root = bench.store.local_root
-        assert root is not None
-        path = root / "artifacts" / slot.artifact / name
-        if body is None:
-            path.unlink()
-        else:
-            path.write_bytes(body)
-
-    return act
-
-
 @pytest.mark.parametrize(
     ("write", "harm", "told"),
     [
@@ -276,7 +178,7 @@ def test_a_release_that_cannot_be_loaded_leaves_what_serves_and_is_tried_again(
 
 
 def test_only_releases_signed_with_the_given_key_are_loaded(tmp_path: Path) -> None:
-    (tmp_path / "key").write_text(KEY.value.hex())
+    (tmp_path / "key").write_text(KEY.public.line())
     store = Store(tmp_path / "store")
     settings = ServiceSettings(
         serve_store=str(tmp_path / "store"), serve_application=APPLICATION, release_key=tmp_path / "key"
@@ -290,6 +192,30 @@ def test_only_releases_signed_with_the_given_key_are_loaded(tmp_path: Path) -> N
     bench.step()
     assert bench.release == signed.version
     assert "is not signed" in bench.server.behind
+    bench.server.close()
+
+
+def test_a_store_and_a_release_of_an_earlier_homeroom_are_followed(tmp_path: Path) -> None:
+    old = Path(__file__).parents[1] / "golden" / "format1"
+    shutil.copytree(old, tmp_path / "old")
+    settings = ServiceSettings(
+        serve_store=str(tmp_path / "old" / "store"),
+        serve_application=APPLICATION,
+        release_key=tmp_path / "old" / "keys" / "signing.key",
+    )
+    bench = Bench(Store(tmp_path / "old" / "store"), settings, tmp_path / "status")
+    bench.step()
+    assert (bench.release, bench.server.slots.entry) == ("knowledge_tracing-f49cf0c95345", 0)
+    first = bench.server.live.bundle
+    assert first is not None
+    assert (first.manifest.signature, bench.server.live.is_ready) == ("verified", True)
+    current = bench.log.latest()
+    assert current is not None
+    assert current.champion is not None
+    say(bench.log, "promote", current.champion)  # the first entry of the log
+    bench.step()
+    assert (bench.release, bench.server.slots.entry) == (first.version, 1)
+    assert bench.server.live.bundle is first, "it was in memory"
     bench.server.close()
 
 
@@ -411,88 +337,3 @@ def test_an_artifact_that_is_no_such_release_is_refused(bench: Bench) -> None:
     bench.step()
     assert not bench.server.live.is_ready
     assert "is not that release" in bench.server.live.reason
-
-
-def test_students_of_a_canary_stay_with_it_and_all_others_with_the_champion(bench: Bench) -> None:
-    a, b = release_of(bench.store, plain), release_of(bench.store, shifted)
-    say(bench.log, "promote", a)
-    bench.step()
-    students = [f"s{number}" for number in range(40)]
-
-    def who(percent: int) -> set[str]:
-        say(bench.log, "canary", a, (b, percent))
-        bench.step()
-        found = {s: bench.ask(request_of(2), **{"homeroom-student": s}) for s in students}
-        for response in found.values():
-            expected = {a.version: probability_of(2), b.version: shifted_probability(2)}[response.json()["release"]]
-            assert probability(response) == pytest.approx(expected, abs=1e-6)
-            assert response.headers["x-homeroom-release"] == response.json()["release"]
-        return {student for student, response in found.items() if response.json()["release"] == b.version}
-
-    half = who(50)
-    assert 8 <= len(half) <= 32
-    assert half == who(50)
-    assert who(10) <= half
-    assert bench.ask(request_of(2)).json()["release"] == a.version, "without a pseudonym"
-    listed = bench.ask([request_of(2)] * 2, "/predict/batch", **{"homeroom-student": next(iter(half))})
-    assert listed.json()["release"] in {a.version, b.version}
-    challenger = bench.server.slots.challenger
-    assert challenger is not None
-    assert challenger.tally.requests >= 2 * len(half)
-    assert bench.count(
-        "homeroom_requests_total", route="/predict", status="200", release=b.version, slot="challenger"
-    ) == pytest.approx(challenger.tally.requests, abs=1)
-
-
-def test_what_a_challenger_cannot_answer_the_champion_does(bench: Bench) -> None:
-    a, c = release_of(bench.store, plain), release_of(bench.store, scores)
-    say(bench.log, "promote", a)
-    say(bench.log, "canary", a, (c, 99))
-    bench.step()
-    for number in range(10):
-        response = bench.ask(request_of(2), **{"homeroom-student": f"s{number}"})
-        assert response.json()["release"] == a.version
-        assert probability(response) == pytest.approx(probability_of(2), abs=1e-6)
-        assert bench.ask({"nothing": 1}, **{"homeroom-student": f"s{number}"}).status_code == 400
-    challenger = bench.server.slots.challenger
-    assert challenger is not None
-    assert 8 <= challenger.tally.errors <= 10
-    assert bench.count("homeroom_challenger_fallbacks_total", release=c.version) == challenger.tally.errors
-    assert bench.server.live.tally.errors == 0
-
-
-def test_a_challenger_that_cannot_be_loaded_leaves_the_champion_of_the_same_entry(bench: Bench) -> None:
-    a, b = release_of(bench.store, plain), release_of(bench.store, shifted)
-    changed("model.onnx", b"changed")(bench, b)
-    say(bench.log, "canary", a, (b, 50))
-    bench.step()
-    assert bench.release == a.version
-    assert (bench.server.slots.challenger, bench.server.slots.percent) == (None, 0)
-    assert f"The challenger {b.version} cannot be loaded" in bench.server.behind
-
-
-def test_a_shadow_is_compared_with_what_was_answered(bench: Bench) -> None:
-    a, b = release_of(bench.store, plain), release_of(bench.store, shifted)
-    say(bench.log, "shadow", a, shadow=b)
-    bench.step()
-    shadow = bench.server.slots.shadow
-    assert shadow is not None
-    for steps in range(6):
-        assert bench.ask(request_of(steps)).json()["release"] == a.version
-    wait_for(lambda: shadow.comparison.compared == 6)
-    expected = [shifted_probability(steps) - probability_of(steps) for steps in range(6)]
-    assert shadow.comparison.signed.mean == pytest.approx(sum(expected) / 6, abs=1e-6)
-    assert sum(shadow.comparison.differences) == 6
-    assert bench.count("homeroom_shadow_total", release=b.version, outcome="compared") == 6
-    say(bench.log, "promote", b)
-    bench.step()
-    assert bench.release == b.version
-    assert bench.server.slots.shadow is None
-    assert not shadow._thread.is_alive()
-
-
-def wait_for(happened: Callable[[], bool], seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.01)

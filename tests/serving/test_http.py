@@ -346,7 +346,7 @@ def test_a_changed_bundle_is_refused_and_its_routes_still_say_why(tmp_path: Path
 
 
 def test_the_signature_is_checked_when_a_key_file_is_given(tmp_path: Path) -> None:
-    (tmp_path / "key").write_text(KEY.value.hex())
+    (tmp_path / "key").write_text(KEY.public.line())
     (tmp_path / "other").write_text(bytes(32).hex())
     write_bundle(tmp_path / "b", key=KEY)
 

@@ -39,7 +39,7 @@ def serving_from(release: Path) -> list[int]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("served")
-    (folder / "key").write_text(KEY.value.hex())
+    (folder / "key").write_text(KEY.public.line())
     write_bundle(folder / "release", key=KEY)
     with start(folder / "release", key_file=folder / "key", log_file=folder / "server.log") as process:
         yield process
@@ -108,8 +108,8 @@ def test_metrics_count_the_requests_and_the_log_holds_none_of_them(server: Serve
     with client(server) as ask:
         ask.post("/v1/predict", json={"candidates": [{"item": "Anna Smith"}], "history": "Anna"})
         metrics = ask.get("/metrics").text
-    lines = [line for line in metrics.splitlines() if "request_total{" in line and 'endpoint="/v1/predict"' in line]
-    assert any('http_response_code="400"' in line for line in lines), metrics
+    lines = [line for line in metrics.splitlines() if line.startswith("homeroom_requests_total{")]
+    assert any('route="/predict"' in line and 'status="400"' in line for line in lines), metrics
     text = server.log_tail(10_000)
     assert "Anna" not in text
     assert "/v1/predict" not in text, "the access log is on"

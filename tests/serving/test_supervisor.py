@@ -75,9 +75,7 @@ class Bench:
         self.log = PointerLog(Store(folder), "app")
         self.now = 0.0
         self.workers: list[WorkerStatus] = []
-        self.supervisor = Supervisor(
-            self.log, lambda: self.workers, LIMITS, by="server test", clock=lambda: self.now
-        )
+        self.supervisor = Supervisor(self.log, lambda: self.workers, LIMITS, by="server test", clock=lambda: self.now)
 
     def all_say(self, state: State, releases: dict[str, Tally], count: int = 2) -> None:
         """Have each of `count` workers answer by `state` and have counted this."""
@@ -209,6 +207,49 @@ def test_a_promotion_is_watched_only_for_its_time(bench: Bench) -> None:
     assert bench.step(LIMITS.watch_s + 1) is None
 
 
+def test_a_promoted_release_that_takes_workers_down_is_taken_back(bench: Bench) -> None:
+    state = say(bench.log, "promote", A)
+    bench.all_say(state, {A.version: tally(500)})
+    bench.step()
+    state = say(bench.log, "promote", B)
+    bench.step()
+    bench.all_say(state, {A.version: tally(500), B.version: tally(1)})
+    for death in range(LIMITS.worker_deaths):
+        assert bench.step(1.0) is None, f"{death} deaths"
+        bench.workers[0] = replace(bench.workers[0], pid=100 + death)
+    found = bench.step(1.0)
+    assert found is not None
+    assert (found.action, found.champion) == ("rollback", A)
+    assert "3 worker processes ended since, 2 are there" in found.reason
+
+
+def test_a_release_that_takes_all_workers_down_while_it_loads_is_taken_back(bench: Bench) -> None:
+    state = say(bench.log, "promote", A)
+    bench.all_say(state, {A.version: tally(500)})
+    bench.step()
+    say(bench.log, "promote", B)
+    bench.step(1.0)
+    bench.workers = []
+    assert bench.step(LIMITS.silence_s - 1) is None
+    found = bench.step(2.0)
+    assert found is not None
+    assert (found.action, found.champion) == ("rollback", A)
+    assert "2 worker processes ended since, 0 are there" in found.reason
+
+
+def test_one_worker_that_dies_is_no_reason(bench: Bench) -> None:
+    state = say(bench.log, "promote", A)
+    bench.all_say(state, {A.version: tally(500)})
+    bench.step()
+    state = say(bench.log, "promote", B)
+    bench.all_say(state, {A.version: tally(500), B.version: Tally()})
+    bench.step()
+    bench.workers = bench.workers[:1]
+    assert bench.step(100.0) is None
+    bench.workers.append(replace(bench.workers[0], pid=77))
+    assert bench.step(100.0) is None
+
+
 def test_where_somebody_else_was_first_theirs_counts(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     say(bench.log, "promote", A)
     state = say(bench.log, "canary", A, (B, 50))
@@ -254,7 +295,7 @@ def test_limits_are_read_strictly() -> None:
 
 
 def worker(pid: int, release: str | None, *, ready: bool = True, behind: str = "") -> dict[str, object]:
-    return {"pid": pid, "release": release, "ready": ready, "reason": "", "behind": behind}
+    return {"pid": pid, "release": release, "ready": ready, "reason": "", "behind": behind, "entry": pid}
 
 
 def answers(*workers: list[dict[str, object]]) -> Callable[[], dict[str, object]]:
@@ -271,8 +312,13 @@ def test_waiting_ends_when_all_workers_have_it_and_otherwise_says_which_have_not
     later = answers([worker(1, "a"), worker(2, "b")], [worker(1, "b"), worker(2, "b", ready=False)], [worker(1, "b")])
     assert wait_until_live(later, "b", 10, clock=now, sleep=lambda s: None) == 1
     never = answers([worker(1, "b"), worker(2, "a", behind="It cannot be loaded.")])
-    with pytest.raises(ServerStartError, match=r"b is not live .*: worker 2 answers with a \(It cannot be loaded\.\)"):
+    with pytest.raises(
+        ServerStartError, match=r"b is not live .*: worker 2 answers with a, by entry 2 \(It cannot be loaded\.\)"
+    ):
         wait_until_live(never, "b", 5, clock=now, sleep=lambda s: None)
+
+    with pytest.raises(ServerStartError, match="worker 1 answers with b, by entry 1"):
+        wait_until_live(answers([worker(1, "b"), worker(2, "b")]), "b", 5, entry=2, clock=now, sleep=lambda s: None)
 
     def nobody() -> dict[str, object]:
         raise ConnectionRefusedError

@@ -84,8 +84,8 @@ def test_a_report_whose_findings_cannot_be_read_is_refused(report: dict[str, Any
 
 def test_fields_of_a_newer_finding_are_left_out_and_a_newer_decision_is_refused() -> None:
     assert Finding.from_json({**finding().to_json(), "mood": "good"}) == finding()
-    with pytest.raises(SchemaError, match="reads formats up to 1"):
-        Decision.from_json({**DECISION.to_json(), "format": 2})
+    with pytest.raises(SchemaError, match="reads formats up to 2"):
+        Decision.from_json({**DECISION.to_json(), "format": 3})
 
 
 def test_decisions_are_kept_in_their_order_and_the_latest_counts(tmp_path: Any) -> None:

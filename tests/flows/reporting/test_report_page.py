@@ -242,6 +242,8 @@ def test_the_short_report_has_the_decision_and_stays_one_table() -> None:
     assert "a\\|b" in text
     assert "\\[link\\](https://example.org) \\<b\\> new line" in text
     assert text.index("0.088 higher") < text.index("Auc is 0.713")
+    own["release"] |= {"promoted": False, "status": "waits for approval", "reason": "until 2026-12-06"}
+    assert f"Release `{own['release']['version']}`: waits for approval (until 2026-12-06)." in short_report(own)
     without = short_report(summary(gate=False) | {"report": "r"})
     assert without.startswith("# No decision of the gate is recorded\n")
     assert "Fairness verdict: fail." in without

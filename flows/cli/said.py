@@ -1,0 +1,69 @@
+"""What the commands on releases print: for people, and as JSON."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from components.gate.decision import Decision
+    from serving.registry import State
+
+
+def say_change(state: "State | None", decision: "Decision | None", as_json: bool, **more: Any) -> None:
+    """Say what serves after a command, and what was decided on the release that it named."""
+    if as_json:
+        value = {
+            "entry": None if state is None else state.to_json(),
+            "decision": None if decision is None else {**decision.to_json(), "digest": decision.digest},
+            **more,
+        }
+        click.echo(json.dumps(value, indent=1))
+        return
+    if decision is not None:
+        click.echo(f"{decision.version}: {decision.status} ({decision.reason})")
+    say_slots(state)
+
+
+def say_slots(state: "State | None") -> None:
+    """Say which release is in which slot."""
+    from components.gate.override import today_utc
+
+    if state is None or state.champion is None:
+        click.echo("nothing serves yet")
+        return
+    click.echo(f"current: {state.champion.version}")
+    if state.challenger is not None:
+        click.echo(f"challenger: {state.challenger.version}, {state.challenger.percent} % of the students")
+    if state.shadow is not None:
+        click.echo(f"shadow: {state.shadow.version}")
+    if state.override is not None:
+        click.echo(f"  {state.override.sentence(today_utc())}")
+
+
+def print_decision(decision: "Decision") -> None:
+    """Print what the gate found out about a release, the worst first."""
+    from components.gate.decision import worst_first
+    from components.gate.override import today_utc
+
+    when = f" on {decision.decided}" if decision.decided else ""
+    by = f" by {decision.by}" if decision.by else ""
+    click.echo(f"{decision.version}: {decision.outcome}{when}{by}, {decision.status}")
+    click.echo(f"  {decision.reason}")
+    if decision.override is not None:
+        click.echo(f"  {decision.override.sentence(today_utc())}")
+    for finding in worst_first(decision.findings):
+        click.echo(f"{finding.outcome:<4}  {finding.check:<15}  {finding.reason}")
+
+
+def table(rows: Sequence[Sequence[object]]) -> None:
+    """Print rows with aligned columns."""
+    widths = [max(len(str(row[at])) for row in rows) for at in range(len(rows[0]))] if rows else []
+    for row in rows:
+        click.echo("  ".join(f"{cell!s:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def plain(value: Mapping[str, Any]) -> None:
+    """Print a value as JSON."""
+    click.echo(json.dumps(value, indent=1))

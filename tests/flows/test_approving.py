@@ -1,0 +1,205 @@
+"""Releases that wait for people: on the command line, from the run's decision to the entry in the log."""
+
+import json
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from components.artifacts import Release
+from components.errors import ConfigError, GateStoppedError, StoreConflictError
+from components.gate.decision import Decision, Finding
+from components.gate.records import DecisionRecords
+from components.store import Store
+from flows import approving
+from flows.__main__ import cli
+from flows.promotion import promote_by_hand, roll_back, waiting
+from flows.settings import Settings
+from serving.registry import ReleaseRegistry
+from tests.flows.test_override import APPLICATION, PASS, STOP, release
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("HOMEROOM_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("HOMEROOM_KEYS", str(tmp_path / "keys"))
+    return Settings().open_store()
+
+
+def homeroom(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+def said(*arguments: str) -> Any:
+    result = homeroom(*arguments, "--json")
+    assert result.exit_code == 0, (result.output, result.exception)
+    return json.loads(result.stdout)
+
+
+def waits(store: Store, digits: str, needs: int = 1, findings: Sequence[Finding] = (PASS,)) -> tuple[Release, Decision]:
+    """Return a release that a run has decided on, which waits for people."""
+    found = release(store, digits, findings, decided=False)
+    current = ReleaseRegistry(store).current(APPLICATION)
+    draft = Decision(
+        application=APPLICATION,
+        version=found.version,
+        promote=True,
+        reason="not worse",
+        findings=tuple(findings),
+        champion=None if current is None else current.version,
+        needs=needs,
+        by="run 7",
+    )
+    return found, DecisionRecords(store).add(waiting(draft, 14))
+
+
+def test_one_approval_makes_it_serve_and_the_log_names_the_signed_decision(store: Store) -> None:
+    found, decision = waits(store, "aa")
+    assert said("approvers", "add", "a.mensah")["name"] == "a.mensah"
+    assert (Settings().keys / "approver-a.mensah.ed25519").stat().st_mode & 0o777 == 0o600
+    value = said("approve", "aa", "--by", "a.mensah", "--reason", "looked at the groups")
+    entry = value["entry"]
+    assert entry["champion"] == {"version": found.version, "artifact": found.sha256}
+    assert (entry["by"], entry["reason"]) == ("a.mensah", "approved by a.mensah (looked at the groups)")
+    latest = DecisionRecords(store).latest(APPLICATION, found.version)
+    assert latest is not None
+    assert (latest.status, latest.digest) == ("promoted", entry["decision"])
+    assert [one["decision"] for one in latest.approvals] == [decision.digest]
+    assert ("approval", "pass") in {(f.check, f.outcome) for f in latest.findings}
+
+
+def test_two_approvals_are_by_two_people(store: Store) -> None:
+    found, decision = waits(store, "aa", needs=2)
+    for name in ("anna", "ben"):
+        said("approvers", "add", name)
+    first = homeroom("approve", "aa", "--by", "anna", "--reason", "fine")
+    assert f"1 of 2 approvals; the last day is {decision.until}" in first.output
+    assert "nothing serves yet" in first.output
+    homeroom("approve", "aa", "--by", "anna", "--reason", "fine, I said")
+    assert ReleaseRegistry(store).current(APPLICATION) is None
+    homeroom("approve", "aa", "--by", "ben", "--reason", "fine")
+    current = ReleaseRegistry(store).current(APPLICATION)
+    assert current is not None
+    assert (current.version, current.by) == (found.version, "anna and ben")
+
+
+def test_by_hand_it_does_not_serve_before_and_comes_back_afterwards(store: Store) -> None:
+    found, _ = waits(store, "aa")
+    with pytest.raises(GateStoppedError, match=r"needs the approval of 1 .* has 0: `homeroom approve"):
+        promote_by_hand(store, found, "I am in a hurry")
+    said("approvers", "add", "anna")
+    said("approve", "aa", "--by", "anna", "--reason", "fine")
+    promote_by_hand(store, release(store, "bb", [PASS]), "another")
+    assert roll_back(store, APPLICATION, "it was better") is not None
+    promote_by_hand(store, found, "once more")
+
+
+def test_a_no_is_final_for_the_decision(store: Store) -> None:
+    found, _ = waits(store, "aa", needs=2)
+    for name in ("anna", "ben"):
+        said("approvers", "add", name)
+    said("approve", "aa", "--by", "anna", "--reason", "fine")
+    value = said("reject", "aa", "--by", "ben", "--reason", "one school's gap is new")
+    assert value["decision"]["status"] == "stopped"
+    assert value["decision"]["reason"] == "rejected by ben: one school's gap is new"
+    again = homeroom("approve", "aa", "--by", "anna", "--reason", "please")
+    assert isinstance(again.exception, GateStoppedError)
+    assert "it is stopped (rejected by ben" in str(again.exception)
+    with pytest.raises(GateStoppedError, match="rejected by ben"):
+        promote_by_hand(store, found, "all the same")
+
+
+def test_after_the_last_day_it_reads_as_no(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits(store, "aa")
+    said("approvers", "add", "anna")
+    monkeypatch.setattr(approving, "today_utc", lambda: date(2999, 1, 1))
+    late = homeroom("approve", "aa", "--by", "anna", "--reason", "fine")
+    assert isinstance(late.exception, GateStoppedError)
+    assert "was over on" in str(late.exception)
+    assert ReleaseRegistry(store).current(APPLICATION) is None
+
+
+def test_a_champion_that_changed_in_between_needs_another_decision(store: Store) -> None:
+    waits(store, "aa")
+    said("approvers", "add", "anna")
+    other = release(store, "bb", [PASS])
+    promote_by_hand(store, other, "meanwhile")
+    refused = homeroom("approve", "aa", "--by", "anna", "--reason", "fine")
+    assert isinstance(refused.exception, GateStoppedError)
+    assert f"was compared with nothing, and {other.version} serves now" in str(refused.exception)
+    current = ReleaseRegistry(store).current(APPLICATION)
+    assert current is not None
+    assert current.version == other.version
+
+
+def test_an_unknown_person_a_removed_one_and_anothers_key_are_refused(store: Store, tmp_path: Path) -> None:
+    waits(store, "aa")
+    for name in ("anna", "ben"):
+        said("approvers", "add", name)
+    keys = Settings().keys
+    wrong_key = homeroom("approve", "aa", "--by", "anna", "--reason", "x", "--key", str(keys / "approver-ben.ed25519"))
+    assert isinstance(wrong_key.exception, ConfigError)
+    assert "not this one" in str(wrong_key.exception)
+    unknown = homeroom("approve", "aa", "--by", "eve", "--reason", "x", "--key", str(keys / "approver-ben.ed25519"))
+    assert "eve is no approver here" in str(unknown.exception)
+    said("approvers", "remove", "anna")
+    removed = homeroom("approve", "aa", "--by", "anna", "--reason", "x")
+    assert "anna was removed on" in str(removed.exception)
+    assert [(p["name"], bool(p["removed"])) for p in said("approvers", "list")["approvers"]] == [
+        ("anna", True),
+        ("ben", False),
+    ]
+    assert ReleaseRegistry(store).current(APPLICATION) is None
+
+
+def test_what_waits_for_nobody_cannot_be_approved(store: Store) -> None:
+    release(store, "aa", [PASS])
+    release(store, "bb", [STOP])
+    release(store, "cc", None)
+    said("approvers", "add", "anna")
+    for digits, why in (("aa", "is not promoted"), ("bb", "is stopped"), ("cc", "Nobody decided")):
+        refused = homeroom("approve", digits, "--by", "anna", "--reason", "fine")
+        assert isinstance(refused.exception, GateStoppedError)
+        assert why in str(refused.exception)
+
+
+def test_a_crash_before_it_serves_is_made_good_by_the_same_command(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, _ = waits(store, "aa")
+    said("approvers", "add", "anna")
+
+    def crash(*_: object, **__: object) -> None:
+        raise RuntimeError("the machine went away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(approving, "_serve", crash)
+        assert isinstance(homeroom("approve", "aa", "--by", "anna", "--reason", "fine").exception, RuntimeError)
+    assert ReleaseRegistry(store).current(APPLICATION) is None
+    said("approve", "aa", "--by", "anna", "--reason", "fine")
+    current = ReleaseRegistry(store).current(APPLICATION)
+    assert current is not None
+    assert current.version == found.version
+    assert isinstance(homeroom("approve", "aa", "--by", "anna", "--reason", "fine").exception, GateStoppedError)
+
+
+def test_a_promoter_who_was_first_is_named_to_the_one_who_was_second(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = release(store, "aa", [PASS]), release(store, "bb", [PASS])
+    verify = Store.verify
+
+    def meanwhile(self: Store, artifact: Any, **more: Any) -> None:
+        monkeypatch.setattr(Store, "verify", verify)
+        ReleaseRegistry(store).promote(two, "quicker", by="maria")
+        verify(self, artifact, **more)
+
+    monkeypatch.setattr(Store, "verify", meanwhile)
+    with pytest.raises(StoreConflictError, match=f"first: entry 1: maria, promote {two.version} at .*quicker"):
+        promote_by_hand(store, one, "mine")
+    current = ReleaseRegistry(store).current(APPLICATION)
+    assert current is not None
+    assert current.version == two.version

@@ -1,0 +1,266 @@
+"""`homeroom releases`, `promote`, `rollback` and `diff` on the command line, the notifications and doctor's look."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from components.artifacts import Release
+from components.errors import ConfigError, GateStoppedError
+from components.gate.records import DecisionRecords
+from components.store import Store
+from flows import notices
+from flows.__main__ import cli
+from flows.checks import check_logs
+from flows.notices import tell
+from flows.operations import run_request
+from flows.settings import Settings
+from serving.errors import ReleaseNotFoundError, ServerStartError
+from serving.registry import PointerLog, ReleaseRegistry
+from tests.conftest import Released
+from tests.flows.test_override import APPLICATION, PASS, STOP, release
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("HOMEROOM_STORE", str(tmp_path / "store"))
+    return Settings().open_store()
+
+
+def homeroom(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+def said(*arguments: str) -> Any:
+    result = homeroom(*arguments, "--json")
+    assert result.exit_code == 0, (result.output, result.exception)
+    return json.loads(result.stdout)
+
+
+class TestWhoServedWhen:
+    @pytest.fixture
+    def releases(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> Sequence[Release]:
+        made = [release(store, digits, [PASS]) for digits in ("aa", "bb", "cc")]
+
+        class Clock(datetime):
+            moment = datetime(2026, 4, 1, tzinfo=UTC)
+
+            @classmethod
+            def now(cls, tz: Any = None) -> "Clock":  # Any: as datetime's own
+                return cls.fromtimestamp(cls.moment.timestamp(), UTC)
+
+        monkeypatch.setattr("serving.registry.log.datetime", Clock)
+        for one, moment in zip(made, ((4, 1, 8), (5, 1, 9), (5, 1, 15)), strict=True):
+            Clock.moment = datetime(2026, *moment, tzinfo=UTC)
+            ReleaseRegistry(store).promote(one, "new", by="maria")
+        return made
+
+    @pytest.mark.parametrize(
+        ("when", "served"),
+        [
+            ("2026-03-31", []),
+            ("2026-04-01", [0]),
+            ("2026-04-30", [0]),
+            ("2026-05-01", [0, 1, 2]),  # all that served on that day
+            ("2026-05-02", [2]),
+            ("2026-05-01T08:59", [0]),
+            ("2026-05-01T09:00", [1]),
+            ("2026-05-01T14:00+02:00", [1]),
+            ("2030-01-01", [2]),
+        ],
+    )
+    def test_at_a_day_and_at_a_moment(self, releases: Sequence[Release], when: str, served: list[int]) -> None:
+        value = said("releases", APPLICATION, "--at", when)
+        assert [one["version"] for one in value["served"]] == [releases[number].version for number in served]
+        shown = homeroom("releases", APPLICATION, "--at", when).output
+        assert all(f"{releases[number].version}  since 2026" in shown for number in served)
+        assert ("nothing served" in shown) is (not served)
+
+    def test_a_day_that_is_none_is_refused(self, releases: Sequence[Release]) -> None:
+        assert homeroom("releases", APPLICATION, "--at", "last week").exit_code == 2
+
+
+def test_promoting_names_who_why_and_the_digest_of_the_decision(store: Store) -> None:
+    found = release(store, "aa", [PASS])
+    value = said("promote", "aa", "--reason", "the council approved it", "--by", "A. Mensah")
+    entry, decision = value["entry"], value["decision"]
+    assert (entry["number"], entry["action"], entry["by"]) == (1, "promote", "A. Mensah")
+    assert (entry["reason"], entry["champion"]["version"]) == ("the council approved it", found.version)
+    latest = DecisionRecords(store).latest(APPLICATION, found.version)
+    assert latest is not None
+    assert entry["decision"] == latest.digest == decision["digest"]
+    assert decision["status"] == "promoted"
+    listed = said("releases", APPLICATION)
+    assert listed["entry"] == entry
+    assert [(one["version"], one["by"]) for one in listed["history"]] == [(found.version, "A. Mensah")]
+
+
+def test_without_a_name_it_is_the_systems_user(store: Store) -> None:
+    import getpass
+
+    release(store, "aa", [PASS])
+    assert said("promote", "aa")["entry"]["by"] == getpass.getuser()
+
+
+def test_a_canary_a_shadow_and_their_end(store: Store) -> None:
+    one, two, three = (release(store, digits, [PASS]) for digits in ("aa", "bb", "cc"))
+    assert isinstance(homeroom("promote", "bb", "--canary", "10").exception, ReleaseNotFoundError)
+    said("promote", "aa")
+    entry = said("promote", "bb", "--canary", "10", "--by", "maria")["entry"]
+    assert (entry["champion"]["version"], entry["challenger"]["version"]) == (one.version, two.version)
+    assert (entry["challenger"]["percent"], entry["action"]) == (10, "challenge")
+    assert entry["decision"] is not None
+    assert said("promote", "cc", "--shadow")["entry"]["shadow"]["version"] == three.version
+    shown = homeroom("releases", APPLICATION).output
+    assert f"challenger: {two.version}, 10 % of the students\nshadow: {three.version}" in shown
+    assert said("rollback", APPLICATION, "--withdraw", "challenger")["entry"]["challenger"] is None
+    assert said("promote", "bb")["entry"]["shadow"]["version"] == three.version
+    assert homeroom("promote", "aa", "--canary", "100").exit_code == 2
+    assert homeroom("promote", "aa", "--canary", "10", "--shadow").exit_code == 2
+    assert isinstance(homeroom("promote", "bb", "--canary", "10").exception, ConfigError)
+
+
+def test_a_stopped_release_is_no_canary_without_an_override(store: Store) -> None:
+    release(store, "aa", [PASS])
+    release(store, "bb", [STOP])
+    said("promote", "aa")
+    assert isinstance(homeroom("promote", "bb", "--canary", "10").exception, GateStoppedError)
+    said("promote", "bb", "--shadow")  # nobody sees its answers
+
+
+def test_rolling_back_is_one_entry(store: Store) -> None:
+    one, two = (release(store, digits, [PASS]) for digits in ("aa", "bb"))
+    said("promote", "aa")
+    said("promote", "bb")
+    entry = said("rollback", APPLICATION, "--reason", "teachers saw odd answers", "--by", "maria")["entry"]
+    assert (entry["number"], entry["action"], entry["champion"]["version"]) == (3, "rollback", one.version)
+    assert said("rollback", APPLICATION, "--to", "bb")["entry"]["champion"]["version"] == two.version
+
+
+def test_a_damaged_log_is_told_by_check_and_by_doctor(store: Store) -> None:
+    for digits in ("aa", "bb", "cc"):
+        release(store, digits, [PASS])
+        said("promote", digits)
+    assert said("releases", APPLICATION, "--check")["faults"] == []
+    assert check_logs(Settings()).ok
+    store.delete_record(PointerLog(store, APPLICATION).path(2))
+    result = homeroom("releases", APPLICATION, "--check")
+    assert (result.exit_code, result.output) == (1, "entry 2 is missing: it was deleted\n")
+    check = check_logs(Settings())
+    assert not check.ok
+    assert check.finding == f"{APPLICATION}: entry 2 is missing: it was deleted"
+
+
+class FakeBlock:
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str]] = []
+
+    def notify(self, body: str, subject: str | None = None) -> None:
+        self.sent.append((subject or "", body))
+
+
+@pytest.fixture
+def block(monkeypatch: pytest.MonkeyPatch) -> FakeBlock:
+    monkeypatch.setenv("HOMEROOM_NOTIFY", "slack-webhook/district")
+    block = FakeBlock()
+    monkeypatch.setattr(notices, "_block", {"slack-webhook/district": block}.__getitem__)
+    return block
+
+
+def test_there_is_one_notification_per_outcome(store: Store, block: FakeBlock) -> None:
+    release(store, "aa", [PASS])
+    release(store, "bb", [PASS])
+    said("promote", "aa")
+    said("promote", "bb", "--reason", "better")
+    said("rollback", APPLICATION, "--reason", "odd answers")
+    said("releases", APPLICATION)
+    assert [subject for subject, _ in block.sent] == [
+        f"homeroom {APPLICATION}: {what}" for what in ("promoted", "promoted", "rolled back")
+    ]
+    assert block.sent[1][1] == f"{APPLICATION}-bb0000000000: promoted. by hand: better"
+    assert block.sent[2][1] == f"{APPLICATION}-aa0000000000: rolled back. odd answers"
+
+
+def test_a_notification_that_fails_stops_nothing_and_without_a_block_none_is_sent(
+    store: Store, block: FakeBlock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def broken(body: str, subject: str | None = None) -> None:
+        raise ConnectionError("https://hooks.example/secret")
+
+    monkeypatch.setattr(block, "notify", broken)
+    tell(Settings(), APPLICATION, "stopped", "v", "why", told.append)
+    assert told == ["the notification to slack-webhook/district could not be sent (ConnectionError)"]
+    monkeypatch.delenv("HOMEROOM_NOTIFY")
+    tell(Settings(), APPLICATION, "stopped", "v", "why", told.append)
+    assert len(told) == 1
+
+
+@pytest.mark.slow
+def test_a_run_tells_its_outcome_once_and_nothing_when_it_stands_as_before(
+    released: Released, tmp_path: Path, block: FakeBlock
+) -> None:
+    shutil.copytree(released.untouched, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "records" / "releases")
+    settings = Settings(store=str(tmp_path / "run"), cache=tmp_path / "cache", keys=released.settings.keys)
+    request = released.summary.request
+    stopped = replace(request, overrides=(*request.overrides, 'fairness.required=["dialect"]'))
+    run_request(stopped, settings)
+    run_request(request, settings)
+    run_request(request, settings)
+    assert [subject.rpartition(": ")[2] for subject, _ in block.sent] == ["stopped", "promoted"]
+    assert "dialect is required" in block.sent[0][1]
+
+
+@pytest.mark.slow
+def test_two_releases_side_by_side(
+    released: Released, second_release: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, second = second_release
+    monkeypatch.setenv("HOMEROOM_STORE", str(store))
+    monkeypatch.setenv("HOMEROOM_KEYS", str(released.settings.keys))
+    first = released.summary.outcome.release.version
+    value = said("diff", first, second)
+    assert value["versions"] == [first, second]
+    assert value["files"]["model.onnx"] == "changed"
+    assert "codec.py" not in value["files"]
+    assert value["codec"] == "the same"
+    aucs = value["figures"]["auc"]
+    assert aucs[0] == released.summary.outcome.evaluation.metrics["auc"] != aucs[1]
+    assert value["lineage"]["train"]["config"] == {"max_epochs": [3, 1]}
+    assert "ingest" not in value["lineage"]
+    same = said("diff", first, first)
+    assert (same["files"], same["limits"], same["lineage"]) == ({}, {}, {})
+    shown = homeroom("diff", first, second).output
+    assert "train: config max_epochs: 3 -> 1" in shown
+    assert "model.onnx: changed" in shown
+
+
+def test_who_waits_for_a_server_that_is_behind_is_told_and_the_promotion_stands(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = release(store, "aa", [PASS])
+    url = "http://127.0.0.1:9"
+    result = homeroom("promote", made.version, "--wait", url, "--wait-s", "0")
+    assert isinstance(result.exception, ServerStartError)
+    assert f"{made.version} is not live on all workers after 0 s: the server could not be asked" in str(
+        result.exception
+    )
+    latest = PointerLog(store, APPLICATION).latest()
+    assert latest is not None
+    assert latest.champion is not None
+    assert latest.champion.version == made.version
+    worker = {"pid": 1, "release": made.version, "ready": True, "reason": "", "behind": "", "entry": latest.number + 1}
+    monkeypatch.setattr(
+        "serving.supervise.waiting.version_of", lambda asked: {"workers": [worker] if asked == url else []}
+    )
+    result = homeroom("promote", made.version, "--wait", url)
+    assert result.exit_code == 0
+    assert f"{made.version} is live on all workers (1) of {url}" in result.stderr

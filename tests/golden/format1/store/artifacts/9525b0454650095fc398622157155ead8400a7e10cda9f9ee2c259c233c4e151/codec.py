@@ -1,0 +1,269 @@
+"""The knowledge-tracing codec: a request -> arrays -> an answer. Standard library and numpy only, nothing of ours.
+
+A release carries this file. Preprocessing uses the same `item_indices` and `skill_rows`, so both read data alike.
+
+Shapes: B rows (one per candidate), T steps, K skills per step at most.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+CODEC_VERSION = 1
+PADDING = 0
+"""Index of padding, of 'no item', and of empty places in a skill set."""
+UNKNOWN = 1
+"""Index of an item or skill that training did not see often enough."""
+FIRST = 2
+"""Index of the first known item or skill."""
+
+MAX_CANDIDATES = 100
+MAX_HISTORY = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One answer that the student gave, oldest first in a history."""
+
+    correct: float
+    """1 right, 0 wrong, or a score between."""
+    item: str | None = None
+    skills: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An item that the student might be given next."""
+
+    item: str | None = None
+    skills: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A student's recent history and the items to predict. The service keeps nothing of it."""
+
+    candidates: tuple[Candidate, ...]
+    history: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What is expected of one candidate."""
+
+    probability: float
+    """Probability of a correct answer, in [0, 1]."""
+    flags: tuple[str, ...] = ()
+    """`new_item`, `new_skill` (some skill was not seen in training), `no_known_part` (nothing known of the item)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Predictions in the order of the candidates."""
+
+    predictions: tuple[Prediction, ...]
+    steps_used: int
+    """How many steps of the history were read: the latest ones."""
+    flags: tuple[str, ...] = ()
+    """`history_shortened` when older steps were left out; `new_in_history` when a step had a new item or skill."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One candidate after its history, encoded."""
+
+    items_T: npt.NDArray[np.int64]
+    skills_TK: npt.NDArray[np.int64]
+    responses_T: npt.NDArray[np.float32]
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Codec:
+    """Vocabulary of items and skills, and the two directions.
+
+    Args:
+        items: known items; item number i has index FIRST + i. Empty where the data have no items.
+        skills: known skills, likewise.
+        max_skills: K; of a larger set the first K by name that are known count.
+        max_len_steps: longest input in steps, the candidate included.
+    """
+
+    items: tuple[str, ...]
+    skills: tuple[str, ...]
+    max_skills: int
+    max_len_steps: int
+    _item_index: dict[str, int] = field(init=False, repr=False, compare=False)
+    _skill_index: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_item_index", {name: i for i, name in enumerate(self.items, FIRST)})
+        object.__setattr__(self, "_skill_index", {name: i for i, name in enumerate(self.skills, FIRST)})
+
+    @property
+    def item_count(self) -> int:
+        """Rows of an item table: padding and unknown included."""
+        return FIRST + len(self.items)
+
+    @property
+    def skill_count(self) -> int:
+        """Rows of a skill table: padding and unknown included."""
+        return FIRST + len(self.skills)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the vocabulary and settings as plain JSON values."""
+        return {
+            "codec": "knowledge_tracing",
+            "version": CODEC_VERSION,
+            "items": list(self.items),
+            "skills": list(self.skills),
+            "max_skills": self.max_skills,
+            "max_len_steps": self.max_len_steps,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Codec":
+        """Rebuild from `to_json`'s value."""
+        if value.get("codec") != "knowledge_tracing" or int(value["version"]) > CODEC_VERSION:
+            raise ValueError(
+                f"Not a vocabulary of this codec: {value.get('codec')!r} version {value.get('version')}; "
+                f"expected 'knowledge_tracing' up to version {CODEC_VERSION}."
+            )
+        return cls(
+            items=tuple(value["items"]),
+            skills=tuple(value["skills"]),
+            max_skills=int(value["max_skills"]),
+            max_len_steps=int(value["max_len_steps"]),
+        )
+
+    def item_indices(self, items: Sequence[str | None]) -> npt.NDArray[np.int64]:
+        """Return the index of each item: PADDING for None (or where no items are known), else known or UNKNOWN."""
+        if not self.items:
+            return np.zeros(len(items), np.int64)
+        index = self._item_index
+        return np.fromiter((PADDING if i is None else index.get(i, UNKNOWN) for i in items), np.int64, len(items))
+
+    def skill_rows(self, sets: Sequence[Sequence[str]]) -> npt.NDArray[np.int64]:
+        """Return (N, K) indices of each set's known skills, zeros at the right; (UNKNOWN, 0, ...) if none is known."""
+        out = np.zeros((len(sets), self.max_skills), np.int64)
+        index = self._skill_index
+        for row, names in enumerate(sets):
+            known = sorted({index[name] for name in names if name in index})[: self.max_skills]
+            out[row, : max(len(known), 1)] = known or [UNKNOWN]
+        return out
+
+    def encode(self, request: Request) -> list[Row]:
+        """Return one row per candidate: the latest history, then the candidate as the step to predict."""
+        if not request.candidates:
+            raise ValueError("candidates is empty; name at least one item or set of skills to predict.")
+        if len(request.candidates) > MAX_CANDIDATES:
+            raise ValueError(
+                f"candidates has {len(request.candidates)} entries; at most {MAX_CANDIDATES} are answered at once. "
+                "Send several requests."
+            )
+        if len(request.history) > MAX_HISTORY:
+            raise ValueError(
+                f"history has {len(request.history)} steps; at most {MAX_HISTORY} are accepted, and only the latest "
+                f"{self.max_len_steps - 1} are used."
+            )
+        past = request.history[-(self.max_len_steps - 1) :] if self.max_len_steps > 1 else ()
+        for step in past:
+            if not 0.0 <= step.correct <= 1.0:
+                raise ValueError("a step's correct is out of range; expected 0 (wrong) to 1 (right).")
+        past_items = self.item_indices([s.item for s in past])
+        past_skills = self.skill_rows([s.skills for s in past])
+        responses = np.array([*(s.correct for s in past), 0.0], np.float32)
+        rows = []
+        for candidate in request.candidates:
+            item = self.item_indices([candidate.item])
+            skills = self.skill_rows([candidate.skills])
+            rows.append(
+                Row(
+                    items_T=np.concatenate([past_items, item]),
+                    skills_TK=np.concatenate([past_skills, skills]),
+                    responses_T=responses,
+                    flags=self._flags(candidate),
+                )
+            )
+        return rows
+
+    def batch(self, rows: Sequence[Row]) -> dict[str, npt.NDArray[Any]]:
+        """Return `items` (B, T) int64, `skills` (B, T, K) int64, `responses` (B, T) float32, zeros at the right."""
+        longest = max(len(r.items_T) for r in rows)
+        items = np.zeros((len(rows), longest), np.int64)
+        skills = np.zeros((len(rows), longest, self.max_skills), np.int64)
+        responses = np.zeros((len(rows), longest), np.float32)
+        for b, row in enumerate(rows):
+            length = len(row.items_T)
+            items[b, :length] = row.items_T
+            skills[b, :length] = row.skills_TK
+            responses[b, :length] = row.responses_T
+        return {"items": items, "skills": skills, "responses": responses}
+
+    def decode(
+        self, request: Request, rows: Sequence[Row], outputs: Sequence[Mapping[str, npt.NDArray[Any]]]
+    ) -> Answer:
+        """Return the answer from `probability` (T,) of each row, read at the row's last step."""
+        used = len(rows[0].items_T) - 1
+        past = request.history[len(request.history) - used :]
+        flags = []
+        if used < len(request.history):
+            flags.append("history_shortened")
+        if any(self._is_new(step.item, step.skills) for step in past):
+            flags.append("new_in_history")
+        predictions = tuple(
+            Prediction(probability=float(out["probability"][len(row.items_T) - 1]), flags=row.flags)
+            for row, out in zip(rows, outputs, strict=True)
+        )
+        return Answer(predictions=predictions, steps_used=used, flags=tuple(flags))
+
+    def golden_requests(self, count: int, seed: int) -> list[Request]:
+        """Return synthetic requests: no history, one step, the longest, new items and skills, and random ones."""
+        source = random.Random(seed)
+        items: list[str | None] = list(self.items) or [None]
+        skills = list(self.skills) or ["skill"]
+
+        def candidate() -> Candidate:
+            chosen = sorted({source.choice(skills) for _ in range(source.randint(1, self.max_skills))})
+            return Candidate(item=source.choice(items), skills=tuple(chosen))
+
+        def history(length: int) -> tuple[Step, ...]:
+            steps = (candidate() for _ in range(length))
+            return tuple(Step(correct=float(source.random() < 0.6), item=c.item, skills=c.skills) for c in steps)
+
+        new = Candidate(item="a new item", skills=("a new skill",))
+        half_new = Candidate(item="a new item", skills=(source.choice(skills), "a new skill"))
+        fixed = [
+            Request(candidates=(candidate(),)),
+            Request(candidates=(candidate(), candidate()), history=history(1)),
+            Request(candidates=(candidate(),), history=history(self.max_len_steps + 5)),
+            Request(candidates=(new, half_new, Candidate()), history=history(3)),
+        ]
+        more = [
+            Request(
+                candidates=tuple(candidate() for _ in range(source.randint(1, 3))),
+                history=history(source.randint(0, min(60, self.max_len_steps))),
+            )
+            for _ in range(max(0, count - len(fixed)))
+        ]
+        return (fixed + more)[:count]
+
+    def _is_new(self, item: str | None, skills: Sequence[str]) -> bool:
+        new_item = bool(self.items) and item is not None and item not in self._item_index
+        return new_item or any(s not in self._skill_index for s in skills)
+
+    def _flags(self, candidate: Candidate) -> tuple[str, ...]:
+        known_item = candidate.item in self._item_index
+        known_skill = any(s in self._skill_index for s in candidate.skills)
+        flags = []
+        if self.items and candidate.item is not None and not known_item:
+            flags.append("new_item")
+        if any(s not in self._skill_index for s in candidate.skills):
+            flags.append("new_skill")
+        if not known_item and not known_skill:
+            flags.append("no_known_part")
+        return tuple(flags)

@@ -1,0 +1,88 @@
+"""A challenger and a shadow beside the champion, over HTTP in process: who answers, and what is counted."""
+
+import pytest
+
+from tests.serving.bundles import (
+    probability_of,
+    request_of,
+)
+from tests.serving.following import Bench, changed, probability, scores, shifted_probability, wait_for
+from tests.serving.releasing import plain, release_of, say, shifted
+
+
+def test_students_of_a_canary_stay_with_it_and_all_others_with_the_champion(bench: Bench) -> None:
+    a, b = release_of(bench.store, plain), release_of(bench.store, shifted)
+    say(bench.log, "promote", a)
+    bench.step()
+    students = [f"s{number}" for number in range(40)]
+
+    def who(percent: int) -> set[str]:
+        say(bench.log, "canary", a, (b, percent))
+        bench.step()
+        found = {s: bench.ask(request_of(2), **{"homeroom-student": s}) for s in students}
+        for response in found.values():
+            expected = {a.version: probability_of(2), b.version: shifted_probability(2)}[response.json()["release"]]
+            assert probability(response) == pytest.approx(expected, abs=1e-6)
+            assert response.headers["x-homeroom-release"] == response.json()["release"]
+        return {student for student, response in found.items() if response.json()["release"] == b.version}
+
+    half = who(50)
+    assert 8 <= len(half) <= 32
+    assert half == who(50)
+    assert who(10) <= half
+    assert bench.ask(request_of(2)).json()["release"] == a.version, "without a pseudonym"
+    listed = bench.ask([request_of(2)] * 2, "/predict/batch", **{"homeroom-student": next(iter(half))})
+    assert listed.json()["release"] in {a.version, b.version}
+    challenger = bench.server.slots.challenger
+    assert challenger is not None
+    assert challenger.tally.requests >= 2 * len(half)
+    assert bench.count(
+        "homeroom_requests_total", route="/predict", status="200", release=b.version, slot="challenger"
+    ) == pytest.approx(challenger.tally.requests, abs=1)
+
+
+def test_what_a_challenger_cannot_answer_the_champion_does(bench: Bench) -> None:
+    a, c = release_of(bench.store, plain), release_of(bench.store, scores)
+    say(bench.log, "promote", a)
+    say(bench.log, "canary", a, (c, 99))
+    bench.step()
+    for number in range(10):
+        response = bench.ask(request_of(2), **{"homeroom-student": f"s{number}"})
+        assert response.json()["release"] == a.version
+        assert probability(response) == pytest.approx(probability_of(2), abs=1e-6)
+        assert bench.ask({"nothing": 1}, **{"homeroom-student": f"s{number}"}).status_code == 400
+    challenger = bench.server.slots.challenger
+    assert challenger is not None
+    assert 8 <= challenger.tally.errors <= 10
+    assert bench.count("homeroom_challenger_fallbacks_total", release=c.version) == challenger.tally.errors
+    assert bench.server.live.tally.errors == 0
+
+
+def test_a_challenger_that_cannot_be_loaded_leaves_the_champion_of_the_same_entry(bench: Bench) -> None:
+    a, b = release_of(bench.store, plain), release_of(bench.store, shifted)
+    changed("model.onnx", b"changed")(bench, b)
+    say(bench.log, "canary", a, (b, 50))
+    bench.step()
+    assert bench.release == a.version
+    assert (bench.server.slots.challenger, bench.server.slots.percent) == (None, 0)
+    assert f"The challenger {b.version} cannot be loaded" in bench.server.behind
+
+
+def test_a_shadow_is_compared_with_what_was_answered(bench: Bench) -> None:
+    a, b = release_of(bench.store, plain), release_of(bench.store, shifted)
+    say(bench.log, "shadow", a, shadow=b)
+    bench.step()
+    shadow = bench.server.slots.shadow
+    assert shadow is not None
+    for steps in range(6):
+        assert bench.ask(request_of(steps)).json()["release"] == a.version
+    wait_for(lambda: shadow.comparison.compared == 6)
+    expected = [shifted_probability(steps) - probability_of(steps) for steps in range(6)]
+    assert shadow.comparison.signed.mean == pytest.approx(sum(expected) / 6, abs=1e-6)
+    assert sum(shadow.comparison.differences) == 6
+    assert bench.count("homeroom_shadow_total", release=b.version, outcome="compared") == 6
+    say(bench.log, "promote", b)
+    bench.step()
+    assert bench.release == b.version
+    assert bench.server.slots.shadow is None
+    assert not shadow._thread.is_alive()
