@@ -29,6 +29,11 @@ COMPONENTS = (
     "digests",
     "errors",
     "inference",
+    "monitoring/__init__",
+    "monitoring/counts",
+    "monitoring/names",
+    "monitoring/reference",
+    "monitoring/signals",
     "overrides",
     "pseudonyms",
     "secrets",
@@ -46,6 +51,8 @@ SERVING = (
     "http",
     "live",
     "metrics",
+    "monitor",
+    "monitor_metrics",
     "observe",
     "openapi",
     "overrides",
@@ -131,7 +138,9 @@ def write_build_context(
     for package, modules in (("components", COMPONENTS), ("serving", SERVING)):
         (target / package).mkdir(parents=True)
         for module in modules:
-            shutil.copy(_source() / package / f"{module}.py", target / package / f"{module}.py")
+            place = target / package / f"{module}.py"
+            place.parent.mkdir(exist_ok=True)
+            shutil.copy(_source() / package / f"{module}.py", place)
     shutil.copytree(_source() / "serving" / "page", target / "serving" / "page")
     for path in ("bundle.json", *(f.path for f in manifest.files)):
         place = target / "release" / path

@@ -8,6 +8,7 @@ from typing import Any
 import prometheus_client
 import pytest
 import yaml
+from prometheus_client.metrics import MetricWrapperBase
 
 from serving.live import go_live
 from serving.metrics import Metrics
@@ -15,8 +16,8 @@ from serving.monitor_metrics import LAST_WATCH
 from serving.observe import Observed, Observer
 from serving.settings import ServiceSettings
 from serving.status import Reporter
-from tests.serving.bundles import write_bundle
-from tests.serving.test_monitor import asked, reference, request_of
+from tests.serving.bundles import request_of, write_bundle
+from tests.serving.test_monitor import asked, reference
 
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARD = ROOT / "infra" / "grafana" / "homeroom.json"
@@ -32,7 +33,8 @@ def described() -> dict[str, tuple[str, tuple[str, ...], str]]:
     Metrics(registry)
     found = {}
     for collector in registry._collector_to_names:
-        (family,) = collector.describe() if hasattr(collector, "describe") else collector.collect()
+        assert isinstance(collector, MetricWrapperBase)
+        (family,) = collector.describe()
         labels = tuple(collector._labelnames)
         found[family.name] = (family.type, labels, family.documentation)
     return found

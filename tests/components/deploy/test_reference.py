@@ -1,5 +1,6 @@
 """`reference.json` of a release: the held-out answers as a service gives them, and nothing of a student."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -16,9 +17,9 @@ from flows.request import RunRequest
 from flows.settings import Settings
 from flows.summary import RunSummary
 from flows.watching.records import WatchRecords
-from flows.watching.service import LAST_WATCH
-from flows.watching.watch import Watch
+from flows.watching.watch import Look, Watch
 from serving.live import go_live
+from serving.monitor_metrics import LAST_WATCH
 from serving.settings import ServiceSettings
 from serving.slots import Server, Slots
 from serving.status import status_of
@@ -105,7 +106,7 @@ def test_a_drift_of_a_real_release_ends_in_a_run_that_says_why(released: Release
     assert live.bundle is not None
     bundle, monitor, counts = live.bundle, live.monitor, live.tally.signals
     outcome = released.summary.outcome
-    asked = held_out_requests(store.folder(outcome.logs), store.folder(outcome.evaluation), bundle.codec, 2000, 0)
+    asked = held_out_requests(store.folder(outcome.logs), store.folder(outcome.evaluation), bundle.codec, 600, 0)
     status = tmp_path / "status"
     status.mkdir()
 
@@ -114,23 +115,32 @@ def test_a_drift_of_a_real_release_ends_in_a_run_that_says_why(released: Release
 
     watch = Watch(application="knowledge_tracing", store=store, status=status, run=ran)
 
-    def serve(turned: bool) -> Any:
-        answered = []
+    def answered(turned: bool) -> list[tuple[str, Any, Any]]:
+        """Return the requests, right and wrong turned about or not, with their answers."""
+        found = []
         for student, one in asked:
             history = [{"correct": float(s.correct != turned), "item": s.item, "skills": s.skills} for s in one.history]
             candidates = [{"item": c.item, "skills": c.skills} for c in one.candidates]
-            answered.append((student, bundle.requests.read_plain({"history": history, "candidates": candidates})))
-        for at in range(0, len(answered), 50):
-            few = answered[at : at + 50]
-            answers = [bundle.answers.plain(answer) for answer in bundle.answer([one for _, one in few])]
-            for (student, one), answer in zip(few, answers, strict=True):
-                monitor.count(counts, [one], [answer], student)
-        (status / "1.json").write_text(json.dumps(status_of(Server(Slots(champion=live))).to_json()))
-        return watch.look()
+            found.append((student, bundle.requests.read_plain({"history": history, "candidates": candidates})))
+        answers = [a for at in range(0, 600, 50) for a in bundle.answer([one for _, one in found[at : at + 50]])]
+        return [(name, one, bundle.answers.plain(a)) for (name, one), a in zip(found, answers, strict=True)]
 
-    for _ in range(3):
-        assert serve(turned=False).drifts == ()  # the very requests of the reference
-    looks = [serve(turned=True) for _ in range(8)]
+    def served(pairs: list[tuple[str, Any, Any]], times: int) -> list[Look]:
+        """Serve them to new students, time and again, and look after each."""
+        looks = []
+        for _ in range(times):
+            school = next(schools)
+            for student, one, answer in pairs:
+                monitor.count(counts, [one], [answer], f"{school} {student}")
+            (status / "1.json").write_text(json.dumps(status_of(Server(Slots(champion=live))).to_json()))
+            looks.append(watch.look())
+        return looks
+
+    schools = itertools.count()
+    usual = served(answered(turned=False), 25)
+    assert all(not one.drifts for one in usual)
+    assert len(usual[-1].windows) >= 4
+    looks = served(answered(turned=True), 25)
     (began,) = (one for one in looks if one.run is not None)
     drift, after = WatchRecords(store, "knowledge_tracing").all()[:2]
     assert drift["action"] == "run"

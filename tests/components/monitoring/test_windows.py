@@ -107,7 +107,7 @@ def test_an_alarm_needs_k_of_n_windows_that_show_the_same() -> None:
 def test_limits_that_make_no_sense_are_refused() -> None:
     for wrong in ({"alpha": 0.7}, {"effect": 0.0}, {"k": 4}, {"per_student": 0.5}):
         with pytest.raises(ValueError, match="make no sense"):
-            DriftLimits(**wrong)  # type: ignore[arg-type]  # wrong on purpose
+            DriftLimits(**wrong)
 
 
 def test_a_sample_of_the_goal() -> None:

@@ -92,6 +92,7 @@ def test_next_answers_are_scored_by_student() -> None:
     assert found["brier"].value == pytest.approx(np.mean((probability - right) ** 2))
     assert found["auc"].clusters == 20
     assert found["auc"].low is not None
+    assert found["auc"].value is not None
     assert found["auc"].low < found["auc"].value
     assert all(one.value is None for one in _predicted("r", table[:9]))
     one_class = {one.metric: one for one in _predicted("r", table.with_columns(label=pl.lit(1.0)))}
