@@ -227,6 +227,7 @@ def side_by_side(series: int, seed: int) -> dict[str, dict[str, float]]:
         "normal, sd x 1.3": lambda z: 1.3 * z,
         "a tenth of the values + 2 sd": lambda z: z + 2.0 * (np.arange(len(z)) % 10 == 0),
     }
+
     def same(z: Floats) -> Floats:
         return z
 
