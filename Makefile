@@ -37,6 +37,7 @@ bench: $(STAMP)  ## measurements, with the machine named
 	test -z "$$HOMEROOM_DATA" || $(BIN)/python -m benchmarks.tracing_speed
 	test -z "$$HOMEROOM_DATA" || $(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.fairness_power
+	$(BIN)/python -m benchmarks.drift
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.bootstrap
 	$(BIN)/python benchmarks/startup.py

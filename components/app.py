@@ -99,6 +99,20 @@ class GroupCodec(Protocol):
         """Return (N,) the index of each group: 0 for the map for everybody, else 1 + its place in `groups`."""
 
 
+@runtime_checkable
+class MonitoredCodec(Protocol):
+    """What a codec has besides when it says by which numbers its requests and answers are watched for drift.
+
+    Without it the numbers in the answer are watched alone (`components/monitoring`).
+    """
+
+    def signals(self, request: Any, answer: Mapping[str, Any]) -> Mapping[str, float]:  # Any: as in `Codec`
+        """Return numbers by name, of one request and its answer as plain JSON values; few, cheap, and of no text.
+
+        A name may leave out what a request has not. Names are labels of metrics: none may come from the client.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
     """Says what is particular to one application; everything else is inherited from the components."""
@@ -124,6 +138,9 @@ class Application:
     scorer: str
     """`module:function` `(folder, codec, run_model, which, students) -> DataFrame`: the answers of a release to what
     ingest published, or to those of some students; for batch scoring."""
+    requests: str = ""
+    """`module:function` `(logs, evaluation, codec, count, seed) -> [(student, Request)]`: at most `count` requests as a
+    client would send them, drawn from what an evaluation held out; the reference of monitoring. Empty: none is made."""
     made_up: str = ""
     """Name of the module in `flows/contract` that makes up its data for tests, where it is not the kind's."""
     encoder: str = ""
@@ -175,7 +192,7 @@ class Application:
 
     def part_modules(self) -> tuple[str, ...]:
         """Return the modules of the named parts, which may lie outside the application's own package."""
-        parts = (self.chain, self.train_config, self.data, self.model, self.encoder, self.scorer)
+        parts = (self.chain, self.train_config, self.data, self.model, self.encoder, self.scorer, self.requests)
         return tuple(sorted({part.partition(":")[0] for part in parts if part}))
 
     def configurations(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ COMMANDS = {
     "stage": ("flows.cli.stage:stage", "Run the chain up to one stage."),
     "serve": ("flows.cli.serve:serve", "Serve a release over HTTP."),
     "keys": ("flows.cli.keys:keys", "Say who may ask a served release, and what."),
+    "watch": ("flows.cli.watch:watch", "Watch a service for drift, and retrain when there is one."),
     "score": ("flows.cli.score:score", "Answer whole logs with a release, into a file."),
     "releases": ("flows.cli.releases:releases", "List what serves, what did and when."),
     "promote": ("flows.cli.promote:promote", "Make a release serve."),

@@ -70,7 +70,7 @@ def run_pipeline(
     evaluation = run(chain.stage("evaluate"), dataset, checkpoint, config.evaluate)
     groups = run(chain.stage("fairness"), logs, evaluation, config.fairness)
     onnx = run(chain.stage("export"), dataset, checkpoint, config.export)
-    release = run(chain.stage("deploy"), onnx, dataset, evaluation, groups, config.deploy, leaks)
+    release = run(chain.stage("deploy"), onnx, dataset, evaluation, groups, config.deploy, leaks, logs)
     return Outcome(
         raw=raw,
         logs=logs,

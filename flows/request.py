@@ -9,6 +9,8 @@ from typing import Any, Self
 from components.errors import ConfigError
 from components.ingest.addresses import secret_in
 
+LONGEST_REASON = 2_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
@@ -29,8 +31,14 @@ class RunRequest:
     """`section.key=value`."""
     refresh: tuple[str, ...] = ()
     """Stages to run even where a result is there."""
+    reason: str = ""
+    """Why it runs, for its record and report; changes nothing else. Never a student's text or id."""
 
     def __post_init__(self) -> None:
+        if len(self.reason) > LONGEST_REASON or not self.reason.isprintable():
+            raise ConfigError(
+                f"The reason of a run has {len(self.reason)} characters; expected one line of at most {LONGEST_REASON}."
+            )
         # Here, because a request is recorded: in a flow's parameters, a schedule, the store.
         secrets = [found for name in (*self.files(), *self.teacher_overrides) if (found := secret_in(name)) is not None]
         if secrets:
@@ -56,8 +64,13 @@ class RunRequest:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+        """Return the fields as plain JSON values; without a reason, as before there were reasons."""
+        plain = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+        return plain if self.reason else {name: v for name, v in plain.items() if name != "reason"}
+
+    def asks_the_same(self, other: Mapping[str, Any]) -> bool:
+        """Return whether another request, as plain JSON values, asks for the same, for whatever reason."""
+        return {**self.to_json(), "reason": ""} == {**other, "reason": ""}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:

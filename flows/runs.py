@@ -67,7 +67,7 @@ def list_runs(store: Store, application: str | None = None, *, latest: int | Non
 def tell_of_dead_runs(store: Store, request: RunRequest, say: Callable[[str], None]) -> None:
     """Say in one line that an earlier run of this request died, or that runs of other requests did."""
     dead = leases.dead(store)
-    same = [lease for lease in dead if lease.request == request.to_json()]
+    same = [lease for lease in dead if request.asks_the_same(lease.request)]
     if same:
         last = same[-1]
         say(
@@ -81,7 +81,7 @@ def tell_of_dead_runs(store: Store, request: RunRequest, say: Callable[[str], No
 def forget_continued(store: Store, request: RunRequest) -> None:
     """Drop the leases of runs of this request that ended without a result: a run of it has finished now."""
     for lease in leases.read_leases(store):
-        if lease.request == request.to_json() and leases.status_of(store, lease) != "running":
+        if request.asks_the_same(lease.request) and leases.status_of(store, lease) != "running":
             leases.forget(store, lease.run)
 
 
@@ -110,6 +110,7 @@ def command_of(request: RunRequest) -> str:
         ("--config", (request.config,)),
         ("--set", request.overrides),
         ("--refresh", request.refresh),
+        ("--reason", (request.reason,) if request.reason else ()),
     ):
         for value in values:
             words += [option, value]

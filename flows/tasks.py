@@ -131,6 +131,7 @@ def application_flow(
     refresh: list[str] | None = None,
     valid_data: list[str] | None = None,
     teacher_overrides: list[str] | None = None,
+    reason: str = "",
 ) -> dict[str, Any]:  # Any: the run's summary, plain JSON
     """Run an application from raw logs to a release; the parameters are those of `homeroom run`."""
     request = RunRequest(
@@ -142,6 +143,7 @@ def application_flow(
         config=config,
         overrides=tuple(overrides or ()),
         refresh=tuple(refresh or ()),
+        reason=reason,
     )
     with text_withheld():
         return run_as_tasks(request, Settings()).to_json()

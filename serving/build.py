@@ -30,6 +30,11 @@ COMPONENTS = (
     "digests",
     "errors",
     "inference",
+    "monitoring/__init__",
+    "monitoring/counts",
+    "monitoring/names",
+    "monitoring/reference",
+    "monitoring/signals",
     "overrides",
     "pseudonyms",
     "secrets",
@@ -47,6 +52,8 @@ SERVING = (
     "http",
     "live",
     "metrics",
+    "monitor",
+    "monitor_metrics",
     "observe",
     "openapi",
     "overrides",
@@ -134,7 +141,9 @@ def write_build_context(
     for package, modules in (("components", COMPONENTS), ("serving", SERVING)):
         (target / package).mkdir(parents=True)
         for module in modules:
-            shutil.copy(_source() / package / f"{module}.py", target / package / f"{module}.py")
+            place = target / package / f"{module}.py"
+            place.parent.mkdir(exist_ok=True)
+            shutil.copy(_source() / package / f"{module}.py", place)
     shutil.copytree(_source() / "serving" / "page", target / "serving" / "page")
     shutil.copytree(_source() / "serving" / "access", target / "serving" / "access", ignore=PYTHON_LEAVES)
     for path in ("bundle.json", *(f.path for f in manifest.files)):

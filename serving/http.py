@@ -79,15 +79,17 @@ def add_routes(app: FastAPI, live: Live | Server, observer: Observer | None = No
 
     async def predict(request: Request, found: Observed) -> Response:
         body = found.body = await _body(request, server, found)
+        found.student = request.headers.get(HEADER)
         slots = server.slots
-        text = await _by_slots(slots, request.headers.get(HEADER), found, partial(_answer_one, body))
+        text = await _by_slots(slots, found.student, found, partial(_answer_one, body))
         if found.slot == "champion":
             found.shadow = slots.shadow
         return Response(text, media_type=JSON)
 
     async def predict_batch(request: Request, found: Observed) -> Response:
         body = await _body(request, server, found)
-        text = await _by_slots(server.slots, request.headers.get(HEADER), found, partial(_answer_list, body))
+        found.student = request.headers.get(HEADER)
+        text = await _by_slots(server.slots, found.student, found, partial(_answer_list, body))
         return Response(text, media_type=JSON)
 
     async def version(request: Request, found: Observed) -> Response:

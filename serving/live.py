@@ -17,6 +17,7 @@ from serving.batching import Batcher
 from serving.bundle import Bundle, load_bundle
 from serving.errors import BundleError, NotReadyError
 from serving.health import golden_problems
+from serving.monitor import Monitor
 from serving.overrides import Overrides
 from serving.settings import GateOverride, ServiceSettings
 from serving.tally import Tally
@@ -39,6 +40,8 @@ class Live:
     """Takes teachers' overrides; None where the release has no scores to correct, or no folder is given for them."""
     gate_override: GateOverride | None = None
     """By whose word a release serves that the gate stops."""
+    monitor: Monitor | None = None
+    """Counts the signals of what it is asked and answers; None where the release has no reference of them."""
     tally: Tally = field(default_factory=Tally)
     """What it did here since it was loaded; counted on the event loop."""
 
@@ -122,6 +125,7 @@ def _live(
     reason: str,
     overrides: Overrides | None = None,
 ) -> Live:
+    monitor = Monitor.of(bundle) if bundle is not None else None
     return Live(
         bundle=bundle,
         batcher=batcher,
@@ -130,6 +134,8 @@ def _live(
         body_bytes=settings.serve_body_bytes,
         overrides=overrides,
         gate_override=settings.serve_gate_override,
+        monitor=monitor,
+        tally=Tally(signals=monitor.counts() if monitor is not None else {}),
     )
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import prometheus_client
 
+from serving.monitor_metrics import MonitorMetrics
+
 REQUEST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -80,6 +82,7 @@ class Metrics:
             multiprocess_mode="livemin",
             **place,
         )
+        self.monitoring = MonitorMetrics(place)
         self._children: dict[tuple[Any, ...], Any] = {}
         self._held: set[tuple[str, str]] = set()
 

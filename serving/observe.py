@@ -30,6 +30,8 @@ class Observed:
     requests: tuple[Any, ...] = ()  # Any: the codec's Request
     answers: tuple[Any, ...] = ()  # Any: plain JSON of the codec's Answer
     """The answers to `requests`; empty where there are none."""
+    student: str | None = None
+    """The pseudonym that came with it, if any; of it only a group of 32 is counted by."""
     body: bytes = b""
     """As it was sent."""
     stumbled: Live | None = None
@@ -70,6 +72,8 @@ class Observer:
         scores = [score for score in map(score_of, found.answers) if score is not None]
         score = sum(scores) / len(scores) if scores else None
         live.tally.count(found.status, found.seconds, score)
+        if live.monitor is not None:
+            live.monitor.count(live.tally.signals, found.requests, found.answers, found.student)
         if found.shadow is not None and found.status == 200:
             found.shadow.offer(found.body, score)
         if found.stumbled is not None and found.stumbled.bundle is not None:

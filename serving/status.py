@@ -156,6 +156,11 @@ class Reporter:
             releases.add(("shadow", slots.shadow.bundle.version))
         waiting = sum(live.batcher.waiting for _, live in held if live is not None and live.batcher is not None)
         self._metrics.state(waiting, slots.entry, releases)
+        for _, live in held:
+            if live is not None and live.bundle is not None and live.monitor is not None:
+                monitoring, signals = self._metrics.monitoring, live.monitor.reference.signals
+                monitoring.signals(live.bundle.version, signals, live.tally.signals)
+        self._metrics.monitoring.watched(server.status_folder)
         if server.status_folder is None:
             return
         path = server.status_folder / f"{os.getpid()}.json"

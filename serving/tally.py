@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from components.monitoring.counts import SignalCounts, plus
+
 LATENCY_S = tuple(0.0005 * 1.25**step for step in range(50))
 """Upper bounds of the latency buckets, seconds, 0.5 ms to 28 s; the last bucket has none. A quantile read from them is
 at most a quarter too high."""
@@ -109,6 +111,8 @@ class Tally:
     latency: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_S) + 1))
     """Answered requests by time, from the whole body to the answer."""
     scores: Moments = field(default_factory=Moments)
+    signals: dict[str, SignalCounts] = field(default_factory=dict)
+    """What is watched for drift, by signal (`serving.monitor`)."""
 
     def count(self, status: int, seconds: float, score: float | None) -> None:
         """Count one request by the status of its answer."""
@@ -142,6 +146,7 @@ class Tally:
             invalid=self.invalid + sign * other.invalid,
             latency=[a + sign * b for a, b in zip(self.latency, other.latency, strict=True)],
             scores=self.scores.plus(other.scores, sign),
+            signals=plus(self.signals, other.signals, sign),
         )
 
     def to_json(self) -> dict[str, Any]:  # Any: plain JSON
@@ -153,6 +158,7 @@ class Tally:
             "invalid": self.invalid,
             "latency": list(self.latency),
             "scores": self.scores.to_json(),
+            "signals": {name: counts.to_json() for name, counts in self.signals.items()},
         }
 
     @classmethod
@@ -168,6 +174,7 @@ class Tally:
             invalid=int(value["invalid"]),
             latency=latency,
             scores=_moments(value["scores"]),
+            signals={str(name): SignalCounts.from_json(one) for name, one in value.get("signals", {}).items()},
         )
 
 

@@ -17,6 +17,9 @@ class ReleaseConfig:
     golden_seed: int = 0
     golden_tolerance: float = 1e-5
     """Largest allowed difference of a number in a golden answer."""
+    reference_requests: int = 2_000
+    """Requests, at most, drawn from what the evaluation held out, by whose signals drift is told; 0: none."""
+    reference_seed: int = 0
     compare_resamples: int = 500
     """Bootstrap resamples of whole students when a release is compared with the champion."""
     compare_confidence: float = 0.95
@@ -46,6 +49,11 @@ class ReleaseConfig:
         if not 0.5 < self.compare_confidence < 1.0:
             problems.append(
                 f"compare_confidence is {self.compare_confidence}; expected above 0.5 and below 1, e.g. 0.95."
+            )
+        if self.reference_requests < 0 or self.reference_seed < 0:
+            problems.append(
+                f"reference_requests is {self.reference_requests}, reference_seed {self.reference_seed}; expected 0 or "
+                "more."
             )
         if self.compare_seed < 0:
             problems.append(f"compare_seed is {self.compare_seed}; expected 0 or more.")

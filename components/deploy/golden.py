@@ -1,6 +1,7 @@
 """Golden requests: synthetic, with the answers that each bundled model gave when the release was made."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,18 @@ from components.inference import open_session
 def outputs_of(model: Path) -> tuple[str, ...]:
     """Return the names of a model's outputs, in their order."""
     return tuple(output.name for output in open_session(model).get_outputs())
+
+
+def model_of(path: Path) -> Callable[[dict[str, Any]], dict[str, Any]]:  # Any: each array has its own dtype
+    """Return a model as a function from inputs by name to outputs by name."""
+    session = open_session(path)
+    taken = [i.name for i in session.get_inputs()]
+    names = [o.name for o in session.get_outputs()]
+
+    def run(inputs: dict[str, Any]) -> dict[str, Any]:
+        return dict(zip(names, session.run(names, {n: inputs[n] for n in taken}), strict=True))
+
+    return run
 
 
 def golden_answers(
@@ -27,13 +40,7 @@ def golden_answers(
         model: name of the file in `bundle` that answers.
     """
     codec = application.codec().from_json(json.loads((bundle / "codec.json").read_text(encoding="utf-8")))
-    session = open_session(bundle / model)
-    taken = [i.name for i in session.get_inputs()]
-    names = [o.name for o in session.get_outputs()]
-
-    def run(inputs: dict[str, Any]) -> dict[str, Any]:
-        return dict(zip(names, session.run(names, {n: inputs[n] for n in taken}), strict=True))
-
+    run = model_of(bundle / model)
     requests = list(codec.golden_requests(count, seed))
     answers = [answer for request in requests for answer in answer_requests(codec, run, [request])]
     return {"requests": [asdict(r) for r in requests], "answers": [asdict(a) for a in answers]}

@@ -6,6 +6,7 @@ import shutil
 from components.artifacts import Artifact, Evaluation, FairnessReport, LeakageReport, OnnxModel, Release
 from components.bundle import write_bundle_manifest
 from components.deploy.config import DeployConfig
+from components.monitoring.names import REFERENCE
 from components.stage import PENDING, Work, stage
 
 
@@ -14,7 +15,13 @@ from components.stage import PENDING, Work, stage
     libraries=("onnxruntime", "numpy", "jinja2"),
     uses_application=True,
     uses_signing_key=True,
-    also=("components.deploy.golden", "components.deploy.card", "components.sequences.card", "components.writing.card"),
+    also=(
+        "components.deploy.reference",
+        "components.deploy.golden",
+        "components.deploy.card",
+        "components.sequences.card",
+        "components.writing.card",
+    ),
 )
 def deploy(
     work: Work,
@@ -24,13 +31,16 @@ def deploy(
     fairness: FairnessReport,
     config: DeployConfig,
     leaks: LeakageReport | None = None,
+    logs: Artifact | None = None,
 ) -> Release:
     """Bundle the model, the codec itself, golden requests with answers, card, metrics and lineage, and sign them.
 
-    Without `leaks` the release says nothing of leakage to whoever judges it by itself.
+    Without `leaks` the release says nothing of leakage to whoever judges it by itself; without `logs`, which ingest
+    made, drift of what the release is asked cannot be told.
     """
     from components.deploy.card import model_card  # late: they load onnxruntime and jinja2
     from components.deploy.golden import golden_answers, outputs_of
+    from components.deploy.reference import reference_signals
     from components.pages.card import card_page
 
     out = work.output()
@@ -53,6 +63,15 @@ def deploy(
     if has_int8:  # its own answers: it may differ from the float model by far more than the golden tolerance
         written["golden.int8.json"] = golden_answers(application, out, count=count, seed=seed, model="model.int8.onnx")
     written["lineage.json"] = {a.kind: a.sha256 for a in (data, model, evaluation, fairness, leaks) if a}
+    if logs is not None and application.requests and config.reference_requests:
+        written[REFERENCE] = reference_signals(
+            application,
+            out,
+            logs=work.folder(logs),
+            evaluation=work.folder(evaluation),
+            count=config.reference_requests,
+            seed=config.reference_seed,
+        ).to_json()
     for name, value in written.items():
         (out / name).write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
     scores = json.loads((out / "metrics.json").read_text(encoding="utf-8"))

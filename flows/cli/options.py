@@ -96,6 +96,7 @@ def request_from(application: str, options: dict[str, Any]) -> RunRequest:
         config=options["config"],
         overrides=tuple(options["overrides"]),
         refresh=tuple(options["refresh"]),
+        reason=options.get("reason", ""),
     ).absolute()
 
 

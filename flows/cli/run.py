@@ -13,6 +13,7 @@ from flows.cli.options import check_local_files, request_from, run_options
 @click.argument("application")
 @run_options()
 @click.option("--prefect/--no-prefect", default=True, help="Run as a Prefect flow (default), or in this process alone.")
+@click.option("--reason", default="", metavar="TEXT", help="Why it runs: one line for its record and report.")
 @click.option("--json", "as_json", is_flag=True, help="Print one machine-readable summary on standard output.")
 def run(application: str, prefect: bool, as_json: bool, **options: Any) -> None:
     """Take raw files to a release: ingest, preprocess, leakage, train, evaluate, fairness, export, deploy.

@@ -39,4 +39,5 @@ APP = Application(
     data="components.writing.data:WritingData",
     model="flows.essay_grading.model:EssayGrader",
     scorer="components.writing.scorer:score_writing",
+    requests="components.writing.requests:held_out_requests",
 )

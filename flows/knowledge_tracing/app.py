@@ -44,4 +44,5 @@ APP = Application(
     data="flows.knowledge_tracing.data:KnowledgeTracingData",
     model="flows.knowledge_tracing.model:DeepKnowledgeTracing",
     scorer="flows.knowledge_tracing.scoring:score_logs",
+    requests="flows.knowledge_tracing.requests:held_out_requests",
 )

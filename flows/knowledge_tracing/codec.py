@@ -270,6 +270,22 @@ class Codec:
         )
         return Answer(predictions=predictions, steps_used=used, flags=tuple(flags))
 
+    def signals(self, request: Request, answer: Mapping[str, Any]) -> dict[str, float]:
+        """Return the mean probability, and of the steps that were used how many, and the shares right and new."""
+        predictions, used = answer["predictions"], answer["steps_used"]
+        new = sum(1 for one in predictions if "new_item" in one["flags"] or "new_skill" in one["flags"])
+        found = {
+            "probability": sum(one["probability"] for one in predictions) / len(predictions),
+            "new_candidates": new / len(predictions),
+            "history": float(used),
+        }
+        if used:
+            past = request.history[len(request.history) - used :]
+            found["right_in_history"] = sum([step.correct for step in past]) / used
+            is_seen = "new_in_history" not in answer["flags"]
+            found["new_in_history"] = 0.0 if is_seen else sum(self._is_new(s.item, s.skills) for s in past) / used
+        return found
+
     def golden_requests(self, count: int, seed: int) -> list[Request]:
         """Return synthetic requests: no history, one step, the longest, new items and skills, and random ones.
 

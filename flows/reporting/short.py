@@ -27,6 +27,8 @@ def short_report(summary: Mapping[str, Any]) -> str:  # Any: parsed JSON
         "",
         f"Release `{release['version']}`: {served} ({_cell(release['reason'])}).",
     ]
+    if reason := summary.get("request", {}).get("reason"):
+        lines += ["", f"Why it ran: {_cell(reason)}."]
     override = gate.get("override") if isinstance(gate, Mapping) else None
     if override:
         by, reason = (_cell(override.get(name) or "") for name in ("by", "reason"))

@@ -39,5 +39,6 @@ APP = Application(
     data="components.writing.data:WritingData",
     model="flows.short_answer.model:AnswerGrader",
     scorer="components.writing.scorer:score_writing",
+    requests="components.writing.requests:held_out_requests",
     made_up="answers",
 )

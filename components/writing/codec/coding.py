@@ -14,13 +14,14 @@ from . import golden
 from .checks import Signals, reason_to_abstain, signals
 from .features import NAMES
 from .feedback import MAX_PASSAGES, explained
+from .hashing import letters, token_hashes
 from .lexicon import Lexicon
 from .messages import MAX_CHARACTERS, Answer, Request
 from .reading import Reading, read
 from .sentences import SENTENCES, checked
 from .subwords import Subwords
 from .terms import Pool, PromptTerms, character_grams, word_grams
-from .text import passages
+from .text import normalise, passages, tokens
 
 CODEC = "writing"
 CODEC_VERSION = 2
@@ -33,6 +34,8 @@ FIRST = 2
 """Id of the first known word."""
 FIRST_GRAM = 1
 """Id of the first known n-gram."""
+SIGNAL_CHARACTERS = 2_000
+"""So much of a text is looked at for unknown words when it is watched for drift."""
 MOST_NAMED = 20
 """So many prompts are listed in a refusal."""
 
@@ -290,6 +293,22 @@ class Codec:
             traits=traits,
             feedback=explained(self, request, rows, outputs) if request.explain else (),
         )
+
+    def signals(self, request: Request, answer: Mapping[str, Any]) -> dict[str, float]:
+        """Return, of the request's own prompt, words, share of unknown words, whether there is a score, and the score.
+
+        The score is a share of the rubric's range, before rounding. Each prompt has signals of its own: which prompts
+        are set changes every week, and is no drift. Unknown words are looked for at the beginning of the text.
+        """
+        prompt = self.index_of(request.prompt)
+        name = self.prompts[prompt].name
+        found = {f"words[{name}]": float(len(request.text.split())), f"withheld[{name}]": float(answer["raw"] is None)}
+        hashes = token_hashes(letters(tokens(normalise(request.text[:SIGNAL_CHARACTERS]))))
+        if len(hashes):
+            found[f"unknown_words[{name}]"] = float(np.mean(self.lexicon.places(hashes) < 0))
+        if answer["raw"] is not None:
+            found[f"score[{name}]"] = self.prompts[prompt].rubric.scaled(answer["raw"])
+        return found
 
     def golden_requests(self, count: int, seed: int) -> list[Request]:
         """Return synthetic requests: texts made up of common English words, short, long, empty and in no language."""

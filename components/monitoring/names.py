@@ -1,0 +1,3 @@
+"""The name of the reference in a release; apart, as a stage that only names it needs nothing of monitoring."""
+
+REFERENCE = "reference.json"
