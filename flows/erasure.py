@@ -84,15 +84,21 @@ def erase_student(
 
 
 def serving_now(store: Store) -> dict[str, str]:
-    """Return the identities of the releases that serve, and as what.
+    """Return the identities of the releases that serve, to whomever, and as what: current, challenger or shadow.
 
     Raises:
         StoreError: a record that says so is damaged.
     """
     registry = ReleaseRegistry(store)
     applications = sorted({path.split("/")[1] for path in store.list_records("releases")})
-    found = {application: registry.current(application) for application in applications}
-    return {one.artifact: f"current release of {name}" for name, one in found.items() if one is not None}
+    found: dict[str, str] = {}
+    for name in applications:
+        state = registry.log(name).latest()
+        slots = {} if state is None else {"shadow": state.shadow, "challenger": state.challenger}
+        found |= {one.artifact: f"{slot} of {name}" for slot, one in slots.items() if one is not None}
+        if state is not None and state.champion is not None:
+            found[state.champion.artifact] = f"current release of {name}"
+    return found
 
 
 def to_json(done: Erasure, store: str) -> dict[str, Any]:  # Any: plain JSON

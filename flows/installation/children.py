@@ -95,6 +95,8 @@ def _service(installation: Installation, district: District, application: str) -
         for name, value in environment_of(installation, district).items()
         if not name.startswith("PREFECT_")  # a service has no business with the runs
     }
+    # where it always is, so that `homeroom watch` finds it
+    variables["HOMEROOM_SERVE_STATUS"] = str(installation.state / "status" / f"{district.name}-{application}")
     if plan.access_keys is not None:
         variables["HOMEROOM_SERVE_KEYS"] = str(district.file(plan.access_keys))
     host = "127.0.0.1" if plan.host in {"0.0.0.0", "::"} else plan.host

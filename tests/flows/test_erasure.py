@@ -7,9 +7,12 @@ import pytest
 
 from components.errors import ConfigError
 from components.secrets import SecretKey, write_key
+from components.store import Store
 from flows.__main__ import main
-from flows.erasure import erase_student
+from flows.erasure import erase_student, serving_now
 from flows.settings import Settings
+from serving.registry import ReleaseRegistry
+from tests.serving.registry.published import release
 
 STUDENT = "pupil-4711-ann"
 
@@ -60,3 +63,19 @@ def test_the_command_repeats_no_id_and_stores_none(
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(written) > 1
     assert not [path for path in written if STUDENT.encode() in path.read_bytes() or STUDENT in path.name]
+
+
+def test_what_serves_anybody_is_told_with_its_place(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    registry = ReleaseRegistry(store)
+    assert serving_now(store) == {}
+    champion, shadow, challenger, idle = (release(store, digit * 12) for digit in "abcd")
+    registry.promote(champion, "first")
+    registry.shadow(shadow, "a look")
+    registry.canary(challenger, 10, "carefully")
+    registry.register(idle)
+    assert serving_now(store) == {
+        champion.sha256: "current release of tracing",
+        shadow.sha256: "shadow of tracing",
+        challenger.sha256: "challenger of tracing",
+    }

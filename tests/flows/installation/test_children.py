@@ -52,6 +52,8 @@ def test_the_commands(installation: Installation, tmp_path: Path) -> None:
     assert (first.url, second.url) == ("http://127.0.0.1:3000", "http://127.0.0.1:3001")
     assert first.environment["HOMEROOM_SERVE_KEYS"] == str(tmp_path / "north.json")
     assert "HOMEROOM_SERVE_KEYS" not in second.environment
+    folders = {one.environment["HOMEROOM_SERVE_STATUS"] for one in (first, second)}
+    assert folders == {str(installation.state / "status" / one.name) for one in (first, second)}
     assert not any(name.startswith("PREFECT_") for name in first.environment)
     options = {option for parameter in serve.params for option in parameter.opts}
     assert {"--host", "--port"} <= options

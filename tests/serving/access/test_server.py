@@ -140,6 +140,7 @@ def test_raw_bytes_break_nothing(served: Served) -> None:
         f"{CANARY} / HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(),
         b"GET /%ff%fe%00%c0%ae HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET /v1/version HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50,
+        f"GET /metrics?{CANARY} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(),
         good[:-10],
         good * 20,
     ]
