@@ -10,6 +10,7 @@ import pytest
 
 from components._testing.kills import kill_at
 from components.errors import PipelineError
+from components.gate.decision import Decision
 from components.gate.records import DecisionRecords
 from components.upkeep import leases
 from flows.contract.released import own_settings
@@ -19,7 +20,7 @@ from flows.request import RunRequest
 from flows.settings import Settings
 from flows.summary import RunSummary
 from serving.bundle import load_bundle
-from serving.registry import ReleaseRegistry
+from serving.registry import ReleaseRegistry, faults_of
 from serving.run import Following, start
 from serving.supervise.waiting import version_of, wait_until_live
 from tests.e2e.weeks import District, Reign, asking
@@ -53,6 +54,8 @@ class Weeks:
         self.request = RunRequest(application=APPLICATION, data=(str(self.district.folder),), overrides=OVERRIDES)
         self.reigns: list[Reign] = []
         """What served, in order."""
+        self.stopped: list[str] = []
+        """Releases that the gate stopped."""
         self.url = ""
         """Of the service, once it runs."""
 
@@ -93,6 +96,7 @@ class Weeks:
         assert "the gate stops it" in summary.decision.reason
         assert any(f.check == "gap" and f.outcome == "stop" for f in summary.decision.findings)
         assert self.serving() == before
+        self.stopped.append(summary.outcome.release.version)
         for one in range(1, week + 1):  # the source was mended, and delivers again
             self.district.deliver(one)
 
@@ -175,15 +179,29 @@ def play(
     assert load.strays(played.reigns) == []
     assert load.seen() == {reign.release for reign in played.reigns}
 
+    check_story(played, weeks)
+
+
+def check_story(played: Weeks, weeks: Sequence[Callable[[Weeks, int], None]]) -> None:
+    """Read in the log what served, since when, who said so, and why."""
+    store = played.settings.open_store()
     history = played.registry.history(APPLICATION)
     assert [entry.version for entry in history] == [reign.release for reign in played.reigns]
-    assert all(entry.reason and entry.since for entry in history)
     assert [entry.action for entry in history].count("rollback") == sum(w is Weeks.rolled_back for w in weeks)
+    assert faults_of(played.registry.log(APPLICATION)) == []
     records = DecisionRecords(store)
     for entry in history:
-        decision = records.latest(APPLICATION, entry.version)
+        assert entry.since
+        assert (entry.by or "").startswith("run ") == (entry.action == "promote")
+        assert entry.reason
+        folder = f"releases/{APPLICATION}/decisions/{entry.version}"
+        decided = [Decision.from_json(store.read_record(path)) for path in store.list_records(folder)]
+        assert [one for one in decided if one.digest == entry.decision and one.promote]
+    for version in played.stopped:
+        decision = records.latest(APPLICATION, version)
         assert decision is not None
-        assert decision.promote
+        assert not decision.promote
+        assert decision.reasons("stop")
 
 
 def test_a_week_as_usual_a_biased_one_and_one_that_is_taken_back(tmp_path: Path) -> None:
