@@ -2,16 +2,17 @@
 
 A bucket of `burst` tokens that fills at `rate` a second is kept as one number, the time at which it will be full
 (the "theoretical arrival time" of the generic cell rate algorithm, ITU-T I.371). Workers share a file that each has
-mapped into its memory: a look and one store of eight bytes. Two workers at the very same moment may both let a request
-through for one token; nothing is locked for that.
+mapped into its memory, and a lock on its first byte that the system frees when a worker dies: a few microseconds.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import mmap
 import os
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from serving.access.clients import Client
@@ -33,29 +34,40 @@ class Limiter:
     def __init__(self, path: Path | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         size = SLOTS * _SLOT.size
+        self._file: int | None = None
         if path is None:
             self._slots = mmap.mmap(-1, size)
         else:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                os.ftruncate(handle, size)  # a new file is zeros: every bucket full
-                self._slots = mmap.mmap(handle, size)
-            finally:
-                os.close(handle)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)  # stays open: closing it would free the lock
+            os.ftruncate(self._file, size)  # a new file is zeros: every bucket full
+            self._slots = mmap.mmap(self._file, size)
         self._marks: dict[str, int] = {}
 
     def wait_s(self, client: Client) -> float:
         """Take a token of a client's bucket and return 0, or return after how many seconds there will be one."""
         if client.rate <= 0:
             return 0.0
-        now = self._clock()
-        at, full_at = self._find(client.id, now)
         interval = 1.0 / client.rate
-        wait = full_at - (client.burst - 1) * interval - now
-        if wait > 1e-9:
-            return wait
-        _SLOT.pack_into(self._slots, at * _SLOT.size, self._mark(client.id), max(full_at, now) + interval)
+        with self._alone():
+            now = self._clock()
+            at, full_at = self._find(client.id, now)
+            wait = full_at - (client.burst - 1) * interval - now
+            if wait > 1e-9:
+                return wait
+            _SLOT.pack_into(self._slots, at * _SLOT.size, self._mark(client.id), max(full_at, now) + interval)
         return 0.0
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep the other workers away; within this one, requests take their turns on the event loop."""
+        if self._file is None:
+            yield
+            return
+        fcntl.lockf(self._file, fcntl.LOCK_EX, 1)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1)
 
     def _find(self, client: str, now: float) -> tuple[int, float]:
         """Return a client's slot, and when its bucket will be full."""

@@ -142,7 +142,7 @@ def test_what_student_logs_left_goes_and_the_release_serves_on(logs: Place, monk
     assert report["proven"]
     assert kinds(report["artifacts"], "retired") == {"StudentLogs", "SequenceDataset", "Evaluation"}
     assert kinds(report["artifacts"], "kept") == {"Checkpoint", "OnnxModel", "FairnessReport", "LeakageReport"}
-    assert report["yours_to_erase"] == [str(logs.released.logs)]
+    assert report["yours_to_erase"] == list(logs.released.summary.request.data)
     [release] = report["releases"]
     assert release["version"] == outcome.release.version
     assert release["serves"] == "current release of knowledge_tracing"
@@ -155,7 +155,7 @@ def test_what_student_logs_left_goes_and_the_release_serves_on(logs: Place, monk
         logs.store.find(outcome.logs.sha256)
     tree = json.dumps(lineage_tree(logs.store, outcome.release))
     assert '"missing"' not in tree
-    assert f'"uri": "{logs.released.logs}"' in tree, "lineage is walked through what was retired"
+    assert f'"uri": "{logs.released.summary.request.data[0]}"' in tree, "lineage is walked through what was retired"
 
     run, config = open_application("knowledge_tracing", settings=logs.settings)
     made = run(ingest, collect(logs.store, [str(logs.released.logs)]), config.ingest)
