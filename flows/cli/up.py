@@ -46,6 +46,7 @@ def up(context: click.Context, file: Path | None, detach: bool, quiet: bool, sho
       homeroom up --file /etc/homeroom/homeroom.toml
     """
     from flows.installation import state
+    from flows.installation.places import unheard
     from flows.installation.running import Up
 
     if show:
@@ -57,6 +58,12 @@ def up(context: click.Context, file: Path | None, detach: bool, quiet: bool, sho
         click.echo("It runs already:", err=True)
         _show(running)
         return
+    if names := unheard(installation):
+        click.echo(
+            f"warning: {', '.join(names)}: set here, but the districts of {installation.file} have what it says for "
+            "each. Put what a district needs into the file of its `environment` (access keys: `access_keys`).",
+            err=True,
+        )
     if detach:
         _detach(installation, file)
         return

@@ -145,15 +145,15 @@ def environment_of(
 ) -> dict[str, str]:
     """Return all variables of a district's processes: its own places and secrets, and no other district's.
 
-    Of the starter's own variables those of homeroom's places, keys and of Prefect are left out; with several districts
-    also AWS's, since they would be one district's rights in the hands of all.
+    Of the starter's own variables Prefect's are left out, and, where a file says what the districts have, homeroom's
+    (see `unheard`); with several districts also AWS's, since they would be one district's rights in the hands of all.
     """
     given = dict(os.environ if outer is None else outer)
     cloud = ("AWS_",) if len(installation.districts) > 1 else ()
     kept = {
         name: value
         for name, value in given.items()
-        if not name.startswith(("PREFECT_", "HOMEROOM_", *cloud)) or name.startswith("HOMEROOM_S3_")
+        if not name.startswith(("PREFECT_", *cloud)) and not (installation.file and _is_a_districts(name))
     }
     if "PREFECT_API_AUTH_STRING" in given:
         kept["PREFECT_API_AUTH_STRING"] = given["PREFECT_API_AUTH_STRING"]
@@ -169,6 +169,16 @@ def environment_of(
         "PREFECT_HOME": str(installation.state / "districts" / district.name / "prefect"),
         "PREFECT_LOGGING_LEVEL": "INFO",
     }
+
+
+def unheard(installation: Installation, outer: Mapping[str, str] | None = None) -> list[str]:
+    """Return the names of homeroom's variables that are set here and that no district hears of, as a file rules."""
+    given = os.environ if outer is None else outer
+    return sorted(name for name in given if installation.file and _is_a_districts(name))
+
+
+def _is_a_districts(name: str) -> bool:
+    return name.startswith("HOMEROOM_") and not name.startswith("HOMEROOM_S3_")
 
 
 def server_environment(installation: Installation, outer: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -6,7 +6,7 @@ import pytest
 
 from components.errors import ConfigError
 from flows.installation.file import default_file, read_plan
-from flows.installation.places import Installation, environment_of, resolve, server_environment, without_file
+from flows.installation.places import Installation, environment_of, resolve, server_environment, unheard, without_file
 from flows.settings import Settings
 
 TWO = """
@@ -113,6 +113,28 @@ def test_a_machine_without_a_file_has_one_district_with_the_environment_s_places
     assert variables["HOMEROOM_KEYS"] == str(settings.keys)
     assert variables["HOMEROOM_PSEUDONYM_KEY"] == "ab" * 32
     assert district.applications["knowledge_tracing"].port == 3001
+    outer = {
+        "HOMEROOM_SERVE_KEYS": "/keys.json",
+        "HOMEROOM_NOTIFY": "slack/a",
+        "HOMEROOM_STORE": "/x",
+        "PREFECT_HOME": "/y",
+    }
+    variables = environment_of(found, district, outer)
+    assert (variables["HOMEROOM_SERVE_KEYS"], variables["HOMEROOM_NOTIFY"]) == ("/keys.json", "slack/a")
+    assert variables["HOMEROOM_STORE"] == settings.store
+    assert unheard(found, outer) == []
+
+
+def test_variables_that_no_district_of_a_file_hears_of_are_named(tmp_path: Path) -> None:
+    found = read(tmp_path, "[districts.only]\n")
+    outer = {
+        "HOMEROOM_SERVE_KEYS": "/keys.json",
+        "HOMEROOM_NOTIFY": "slack/a",
+        "HOMEROOM_S3_READ_S": "9",
+        "PATH": "/bin",
+    }
+    assert unheard(found, outer) == ["HOMEROOM_NOTIFY", "HOMEROOM_SERVE_KEYS"]
+    assert not {*unheard(found, outer)} & environment_of(found, found.districts[0], outer).keys()
 
 
 def test_two_districts_make_other_pseudonyms_of_the_same_student(tmp_path: Path) -> None:
