@@ -74,7 +74,7 @@ def erase_student(
         store,
         Subject(pseudonym=found, texts=frozenset(("", text) for text in texts)),
         key_id,
-        serving=serving_now(store),
+        serving=lambda: serving_now(store),
         journals=[*_journals(settings), *(one for one in journals if (one / FILE).is_file())],
         elsewhere=[settings.cache] if store.local_root is not None else [],
         releases=releases,

@@ -8,7 +8,7 @@ tombstone, so nothing else is done while one is.
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -100,7 +100,7 @@ def erase(
     subject: Subject,
     key_id: str,
     *,
-    serving: Mapping[str, str],
+    serving: Callable[[], Mapping[str, str]],
     journals: Sequence[Path],
     elsewhere: Sequence[Path] = (),
     releases: Releases = "keep",
@@ -113,7 +113,8 @@ def erase(
         store: the store.
         subject: the student's pseudonym, and texts that are known to be theirs.
         key_id: of the key that made it.
-        serving: identity of a release that serves now -> as what.
+        serving: says which releases serve now: identity -> as what. It is asked again before anything is deleted, when
+            no other can be taken into use any more.
         journals: folders with teachers' overrides.
         elsewhere: further folders of this installation to search.
         releases: what becomes of releases made from the student's data. Those that serve are kept in any case.
@@ -129,9 +130,11 @@ def erase(
     if really:
         record.begin()
         _check_nothing_runs(store)
+    marks = _marks(store)
     say("searching the store")
     finding = find(store, subject, key_id, record.holds())
-    fates = tuple(_fate(store, one, serving, releases) for one in finding.artifacts if one.kind != RawFiles.__name__)
+    now = serving()
+    fates = tuple(_fate(store, one, now, releases) for one in finding.artifacts if one.kind != RawFiles.__name__)
     condemned = [one.found.sha256 for one in fates if one.fate != "kept"]
     done = Erasure(
         key_id=key_id,
@@ -153,6 +156,10 @@ def erase(
     for one in leftovers:
         shutil.rmtree(one, ignore_errors=True)
     with SweepNotice(store.place, condemned) as notice:
+        now = serving()
+        used = {one for one, when in _marks(store).items() if marks.get(one) != when}
+        fates = tuple(_spared(fate, now, used) for fate in fates)
+        done = replace(done, fates=fates)
         for fate in fates:
             if fate.fate != "kept":
                 notice.renew()
@@ -244,6 +251,23 @@ def _fate(store: Store, one: Found, serving: Mapping[str, str], releases: Releas
     is_telling = bool(TELLING & set(one.holds))
     goes = releases == "retire" and not serves if one.kind == Release.__name__ else is_telling
     return Fate(found=one, fate="retired" if goes else "kept", serves=serves)
+
+
+def _spared(fate: Fate, serving: Mapping[str, str], used: Set[str]) -> Fate:
+    """Return what becomes of an artifact, now that nobody can take another into use.
+
+    A release that serves stays, and so does one that was taken into use during the search: whoever did may be about to
+    make it serve.
+    """
+    if fate.found.kind != Release.__name__ or fate.fate != "retired":
+        return fate
+    serves = serving.get(fate.found.sha256, "just taken into use" if fate.found.sha256 in used else "")
+    return replace(fate, fate="kept", serves=serves) if serves else fate
+
+
+def _marks(store: Store) -> dict[str, object]:
+    """Return when each artifact was last taken into use, by the store's own clock."""
+    return {entry.path.removeprefix("used/"): entry.modified for entry in store.place.entries("used")}
 
 
 def _is_theirs(subject: Subject) -> Callable[[Override], bool]:

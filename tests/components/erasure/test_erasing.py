@@ -61,7 +61,8 @@ def predictions(store: Store, body: str, *parents: Artifact) -> Artifact:
 
 
 def erased(store: Store, pseudonym: str = ANN, **how: object) -> Erasure:
-    return erase(store, Subject(pseudonym=pseudonym), KEY.id, serving={}, journals=[], really=True, **how)  # type: ignore[arg-type]  # options of any type
+    how = {"serving": dict, **how}
+    return erase(store, Subject(pseudonym=pseudonym), KEY.id, journals=[], really=True, **how)  # type: ignore[arg-type]  # options of any type
 
 
 def told(done: Erasure) -> dict[str, tuple[str, tuple[str, ...]]]:
@@ -91,10 +92,7 @@ def test_releases_are_listed_with_what_their_vocabulary_knows_from_the_student_a
 def test_one_that_serves_is_never_retired(store: Store, tmp_path: Path) -> None:
     logs = logs_of(store, tmp_path)
     serving, old = release(store, ["i1"], 1, logs), release(store, ["i2"], 2, logs)
-    done = erase(
-        store, Subject(pseudonym=ANN), KEY.id, serving={serving.sha256: "champion"}, journals=[], releases="retire",
-        really=True,
-    )  # fmt: skip
+    done = erased(store, serving=lambda: {serving.sha256: "champion"}, releases="retire")
     assert {one.found.version: (one.fate, one.serves) for one in done.releases()} == {
         "a-000000000001": ("kept", "champion"),
         "a-000000000002": ("retired", ""),
@@ -102,6 +100,25 @@ def test_one_that_serves_is_never_retired(store: Store, tmp_path: Path) -> None:
     store.verify(serving)
     with pytest.raises(ArtifactMissingError, match="for good"):
         store.find(old.sha256)
+
+
+@pytest.mark.parametrize("late", ["promoted", "about to be"])
+def test_one_that_is_made_to_serve_during_the_search_stays(store: Store, tmp_path: Path, late: str) -> None:
+    """Or that somebody has just verified: who promotes does so first, and writes the log then."""
+    taken = release(store, ["i1"], 1, logs_of(store, tmp_path))
+    serves: dict[str, str] = {}
+
+    def say(line: str) -> None:
+        if line == "searching the store" and late == "promoted":
+            serves[taken.sha256] = "champion"
+        elif line == "searching the store":
+            store.use(taken)
+
+    done = erased(store, serving=lambda: dict(serves), releases="retire", say=say)
+    assert [(one.fate, one.serves) for one in done.releases()] == [
+        ("kept", "champion" if late == "promoted" else "just taken into use")
+    ]
+    store.verify(taken)
 
 
 def test_what_lineage_does_not_lead_to_is_found_by_its_bytes(store: Store, tmp_path: Path) -> None:
