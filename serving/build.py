@@ -97,9 +97,8 @@ labels:
   application: "{application}"
 include:
   - "release_service.py"
-  - "components/*.py"
-  - "serving/*.py"
-  - "serving/access/*.py"
+  - "components/**/*.py"
+  - "serving/**/*.py"
   - "serving/page/*"
   - "release/**"
 python:
