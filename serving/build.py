@@ -36,6 +36,7 @@ COMPONENTS = (
     "monitoring/reference",
     "monitoring/signals",
     "overrides",
+    "processes",
     "pseudonyms",
     "secrets",
     "signing",
