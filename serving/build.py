@@ -36,6 +36,7 @@ COMPONENTS = (
     "monitoring/reference",
     "monitoring/signals",
     "overrides",
+    "processes",
     "pseudonyms",
     "secrets",
     "signing",
@@ -97,9 +98,8 @@ labels:
   application: "{application}"
 include:
   - "release_service.py"
-  - "components/*.py"
-  - "serving/*.py"
-  - "serving/access/*.py"
+  - "components/**/*.py"
+  - "serving/**/*.py"
   - "serving/page/*"
   - "release/**"
 python:

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from components.processes import Start, is_same, start_of
 from serving.metrics import Metrics, forget_dead_workers
 from serving.openapi import WorkerInfo
 from serving.slots import Server
@@ -25,8 +26,6 @@ from serving.tally import Tally
 log = logging.getLogger("homeroom.serving")
 FORMAT = 1
 EVERY_S = 1.0
-SAME_PROCESS_S = 2.0
-"""A process that started at another time, by this much, has only taken over the number of a dead one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +34,9 @@ class WorkerStatus:
 
     pid: int
     started: float
-    """When its process began, seconds since 1970."""
+    """When its process began, in seconds as `components.processes.Start` has them."""
+    boot: str = ""
+    """The id of the system's start; empty in what an older worker said."""
     at: float
     """When it said so."""
     entry: int | None
@@ -65,9 +66,9 @@ class WorkerStatus:
         """Rebuild from `to_json`'s value. Raises KeyError, TypeError or ValueError for anything else."""
         if value["format"] != FORMAT:
             raise ValueError("another format")
-        names = [name for name in cls.__slots__ if name != "releases"]
+        names = [name for name in cls.__slots__ if name not in {"boot", "releases"}]
         releases = {str(version): Tally.from_json(tally) for version, tally in value["releases"].items()}
-        return cls(**{name: value[name] for name in names}, releases=releases)
+        return cls(**{name: value[name] for name in names}, boot=value.get("boot", ""), releases=releases)
 
 
 def status_of(server: Server) -> WorkerStatus:
@@ -75,9 +76,11 @@ def status_of(server: Server) -> WorkerStatus:
     slots = server.slots
     bundle = slots.champion.bundle
     challenger = slots.challenger.bundle if slots.challenger is not None else None
+    began = start_of(os.getpid()) or Start("", 0.0)
     return WorkerStatus(
         pid=os.getpid(),
-        started=_started(os.getpid()) or 0.0,
+        started=began.at_s,
+        boot=began.boot,
         at=time.time(),
         entry=slots.entry,
         release=bundle.version if bundle is not None else None,
@@ -98,7 +101,7 @@ def read_statuses(folder: Path) -> list[WorkerStatus]:
     for path in sorted(folder.glob("*.json")):
         with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
             one = WorkerStatus.from_json(json.loads(path.read_bytes()))
-            if _is_alive(one):
+            if is_same(one.pid, Start(one.boot, one.started)):
                 found.append(one)
     return sorted(found, key=lambda one: one.pid)
 
@@ -188,16 +191,3 @@ class Reporter:
                 self.report()
             except Exception as error:  # what it is called from must go on
                 log.error("%s while reporting the status", type(error).__name__)
-
-
-def _is_alive(one: WorkerStatus) -> bool:
-    started = _started(one.pid)
-    return started is not None and abs(started - one.started) < SAME_PROCESS_S
-
-
-def _started(pid: int) -> float | None:
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
-    except psutil.Error:
-        return None

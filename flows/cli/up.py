@@ -178,6 +178,10 @@ def _detach(installation: Installation, file: Path | None) -> None:
     raise StoreError(f"`homeroom up` has not started everything within {DETACHED_S:.0f} s; see {log}")
 
 
+def _stamp(utc_s: float) -> str:
+    return datetime.fromtimestamp(utc_s, UTC).isoformat(timespec="seconds")
+
+
 def _show(running: Running, *, as_json: bool = False) -> bool:
     """Show the processes; return whether all of them run."""
     from flows.installation.running import answers
@@ -192,7 +196,7 @@ def _show(running: Running, *, as_json: bool = False) -> bool:
                 "name": one.name,
                 "state": ("ready" if ready else "starting") if one.is_running else "waits to be started again",
                 "pid": one.pid if one.is_running else None,
-                "since": datetime.fromtimestamp(one.started, UTC).isoformat(timespec="seconds") if one.started else "",
+                "since": _stamp(one.start.utc_s()) if one.started else "",
                 "restarts": one.restarts,
                 "url": one.url,
                 "log": one.log,

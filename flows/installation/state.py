@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from components.errors import ConfigError
+from components.processes import Start, is_same, start_of
 from flows.installation.children import Watched
 
 FORMAT = 1
-SAME_START_S = 0.05
+NEVER = Start("", 0.0)
+"""The start of what does not run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,15 +28,22 @@ class Shown:
     pid: int | None
     """None while it waits to be started again."""
     started: float
-    """Seconds since 1970, as the system has it; 0 where it does not run."""
+    """In seconds as `components.processes.Start` has them; 0 where it does not run."""
     restarts: int
     url: str
     log: str
+    boot: str = ""
+    """The id of the system's start; empty where it does not run, and in the file of an older version."""
+
+    @property
+    def start(self) -> Start:
+        """When it began."""
+        return Start(self.boot, self.started)
 
     @property
     def is_running(self) -> bool:
         """Whether this very process runs, not another that was given its number."""
-        return self.pid is not None and is_same(self.pid, self.started)
+        return self.pid is not None and is_same(self.pid, self.start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +51,7 @@ class Running:
     """A state file: `homeroom up` and its processes."""
 
     pid: int
-    started: float
+    start: Start
     phase: str
     """starting, running or stopping."""
     children: tuple[Shown, ...]
@@ -52,7 +59,7 @@ class Running:
     @property
     def is_running(self) -> bool:
         """Whether this `up` runs."""
-        return is_same(self.pid, self.started)
+        return is_same(self.pid, self.start)
 
 
 def running_folder(state: Path) -> Path:
@@ -73,19 +80,9 @@ def marks(state: Path) -> list[Path]:
 
 def write_state(state: Path, phase: str, watched: Sequence[Watched]) -> None:
     """Write what runs, in one step."""
-    children = [
-        Shown(
-            name=one.child.name,
-            kind=one.child.kind,
-            pid=None if one.process is None else one.process.pid,
-            started=0.0 if one.process is None else started(one.process.pid),
-            restarts=one.restarts,
-            url=one.child.url,
-            log=str(one.child.log),
-        )
-        for one in watched
-    ]
-    value = {"format": FORMAT, "pid": os.getpid(), "started": started(os.getpid()), "phase": phase}
+    children = [_shown(one) for one in watched]
+    mine = start_of(os.getpid()) or NEVER
+    value = {"format": FORMAT, "pid": os.getpid(), "started": mine.at_s, "boot": mine.boot, "phase": phase}
     path = running_folder(state) / "processes.json"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_suffix(".new")
@@ -98,28 +95,25 @@ def read_state(state: Path) -> Running | None:
     try:
         value: dict[str, Any] = json.loads((running_folder(state) / "processes.json").read_text(encoding="utf-8"))
         children = tuple(Shown(**one) for one in value["children"])
-        return Running(pid=value["pid"], started=value["started"], phase=value["phase"], children=children)
+        start = Start(value.get("boot", ""), value["started"])
+        return Running(pid=value["pid"], start=start, phase=value["phase"], children=children)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def started(pid: int) -> float:
-    """Return when a process started, or 0 where it is gone."""
-    try:
-        found: float = psutil.Process(pid).create_time()
-    except psutil.Error:
-        return 0.0
-    return found
-
-
-def is_same(pid: int, since: float) -> bool:
-    """Return whether the process with this number started then, and is no leftover that nobody waited for."""
-    try:
-        process = psutil.Process(pid)
-        same: bool = abs(process.create_time() - since) < SAME_START_S and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-    return same
+def _shown(one: Watched) -> Shown:
+    pid = None if one.process is None else one.process.pid
+    start = NEVER if pid is None else start_of(pid) or NEVER
+    return Shown(
+        name=one.child.name,
+        kind=one.child.kind,
+        pid=pid,
+        started=start.at_s,
+        restarts=one.restarts,
+        url=one.child.url,
+        log=str(one.child.log),
+        boot=start.boot,
+    )
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ class Totals:
     """Counts as last read, by worker, and of workers that began anew."""
 
     latest: dict[str, Signals] = field(default_factory=dict)
-    """By `<process number>-<start>`."""
+    """By `<process number>-<start>`; the start is of the process, whatever the clock was set to since."""
     ended: Signals = field(default_factory=dict)
 
     def read(self, workers: Iterable[WorkerStatus], release: str) -> None:

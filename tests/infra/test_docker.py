@@ -17,6 +17,7 @@ from prefect.settings import Settings as PrefectSettings
 from pydantic import BaseModel
 
 from flows.__main__ import COMMANDS, LazyGroup, cli
+from flows.cli.keys import default_file
 from flows.installation.children import workers_of
 from flows.installation.file import MachinePlan, read_plan
 from flows.installation.places import TRAIN_LIMIT, resolve
@@ -169,6 +170,51 @@ def test_every_command_exists_and_listens_where_its_check_asks(compose: Any) -> 
             listens = [*words, service["environment"].get("PREFECT_WORKER_WEBSERVER_PORT", "")]
             assert port[1] in listens, name
             assert all(p.endswith(f":{port[1]}") for p in service.get("ports", []))
+
+
+def mounts_of(service: Any) -> dict[str, tuple[str, bool]]:
+    """Return what a container mounts: folder in the container -> volume or folder outside, and whether to write."""
+    parts = [re.sub(r"\$\{[^}]*\}", "x", volume).split(":") for volume in service.get("volumes", [])]
+    return {inside: (source, "ro" not in options) for source, inside, *options in parts}
+
+
+def mount_of(service: Any, path: str) -> tuple[str, bool]:
+    """Return what a path in a container lies in."""
+    mounts = mounts_of(service)
+    return next(mounts[str(one)] for one in Path(path).parents if str(one) in mounts)
+
+
+def test_a_service_that_supervises_itself_may_write_to_its_store(compose: Any) -> None:
+    services = [one for one in compose["services"].values() if one.get("command", [])[:2] == ["homeroom", "serve"]]
+    assert services
+    for service in services:
+        place = service["environment"]["HOMEROOM_STORE"].removeprefix("${NORTH_STORE:-").removesuffix("}")
+        _, writes = mount_of(service, place)
+        assert writes == ("--no-supervise" not in service["command"]), place
+
+
+def test_access_keys_are_in_a_folder_that_another_container_edits(
+    compose: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file mounted by itself stays the old one when `homeroom keys revoke` replaces it."""
+    ours = [one for one in compose["services"].values() if "HOMEROOM_KEYS" in one.get("environment", {})]
+    places = []
+    for service in ours:
+        for name in ("HOMEROOM_KEYS", "HOMEROOM_SERVE_KEYS"):
+            monkeypatch.delenv(name, raising=False)
+            if name in service["environment"]:
+                monkeypatch.setenv(name, service["environment"][name])
+        places.append(str(default_file()))  # what `homeroom serve` and `homeroom keys` take in this container
+    serving = [index for index, one in enumerate(ours) if one["command"][:2] == ["homeroom", "serve"]]
+    assert serving
+    for index in serving:
+        place = places[index]
+        assert not place.startswith("/run/secrets/"), "a secret is a file that is mounted by itself"
+        volume, writes = mount_of(ours[index], place)
+        assert volume in compose["volumes"]
+        assert not writes, "who is let in is not the service's own to say"
+        others = [one for one, theirs in zip(ours, places, strict=True) if theirs == place and one is not ours[index]]
+        assert (volume, True) in [mount_of(one, place) for one in others]
 
 
 def test_the_worker_is_the_one_that_up_starts(compose: Any) -> None:

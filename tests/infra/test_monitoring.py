@@ -98,6 +98,7 @@ def test_a_real_service_shows_what_the_dashboard_asks_for(tmp_path: Path) -> Non
     quality = {"r": {"qwk": {"value": 0.7, "n": 40}}}
     (tmp_path / LAST_WATCH).write_text(json.dumps({"release": "r", "shown": {"a": said}, "quality": quality}))
     Reporter(server, metrics).report()
+    metrics.refusal(401)
     metrics.fallback("r")
     metrics.shadow("r", "compared", 0.1)
     metrics.swap("r")

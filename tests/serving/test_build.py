@@ -49,6 +49,17 @@ def test_the_bentofile_names_service_release_and_files_that_exist(context: Path)
     assert all(list(context.glob(pattern)) for pattern in bento["include"])
 
 
+@pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")  # BentoML's own
+def test_a_bento_gets_every_file_that_its_service_needs(context: Path) -> None:
+    from bentoml._internal.bento.build_config import BentoPathSpec  # warns as it is imported
+
+    bento = yaml.safe_load((context / "bentofile.yaml").read_text())
+    taken = BentoPathSpec(bento["include"], [], str(context))
+    there = {path.relative_to(context).as_posix() for path in context.rglob("*") if path.is_file()}
+    left_out = {path for path in there if not taken.includes(path)}
+    assert left_out == {".dockerignore", "Dockerfile", "bentofile.yaml", "requirements.txt"}  # read where it builds
+
+
 def test_the_dockerfile_runs_as_a_user_and_copies_only_what_is_there(context: Path) -> None:
     lines = (context / "Dockerfile").read_text().splitlines()
     copied = [line.split()[1] for line in lines if line.startswith("COPY")]

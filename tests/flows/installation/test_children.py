@@ -1,7 +1,6 @@
 """The processes of an installation: their commands, how they are started again, and how they are stopped."""
 
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -164,14 +163,3 @@ def test_the_memory_limit_is_that_of_what_a_worker_starts(tmp_path: Path) -> Non
     watched = started_child(code, tmp_path, memory_gib=1.0)
     stop([watched], lambda: 10.0)
     assert (tmp_path / "logs" / "one.log").read_text().split() == [str(2**30), "True", "ready"]
-
-
-def test_a_process_is_known_by_its_start_too() -> None:
-    from flows.installation.state import is_same, started
-
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        since = started(process.pid)
-        assert is_same(process.pid, since)
-        assert not is_same(process.pid, since - 1.0), "another process that was given the number"
-        process.kill()
-    assert not is_same(process.pid, since)

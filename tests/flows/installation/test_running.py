@@ -22,6 +22,7 @@ from flows.installation.places import Installation
 from flows.installation.running import Up, answers, down
 from serving.guard import MARK
 from serving.run import free_port
+from tests.clock import set_clock
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -57,6 +58,37 @@ def test_the_state_is_written_and_read(installation: Installation, tmp_path: Pat
     assert (shown.name, shown.pid, shown.url, shown.is_running) == ("n", None, "http://h", False)
     (state.running_folder(installation.state) / "processes.json").write_text("{")
     assert state.read_state(installation.state) is None
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 1.0])
+def test_what_runs_is_known_when_the_clock_was_set(
+    step_s: float, installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = (sys.executable, "-c", "input()")
+    child = Child(name="n", kind="service", command=command, environment={}, log=tmp_path / "n.log", url="")
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        watched = Watched(child, lambda one: process, time.monotonic, print)
+        watched.process = process
+        state.write_state(installation.state, "running", [watched])
+        set_clock(monkeypatch, step_s)
+        found = state.read_state(installation.state)
+        assert found is not None
+        assert (found.is_running, [one.is_running for one in found.children]) == (True, [True])
+        process.kill()
+        process.wait()
+        assert [one.is_running for one in found.children] == [False]
+
+
+def test_the_file_of_an_older_version_is_read(installation: Installation) -> None:
+    folder = state.running_folder(installation.state)
+    folder.mkdir(parents=True)
+    mine = {"pid": os.getpid(), "started": psutil.Process().create_time()}
+    child = {**mine, "name": "n", "kind": "service", "restarts": 0, "url": "", "log": "n.log"}
+    (folder / "processes.json").write_text(json.dumps({"format": 1, **mine, "phase": "running", "children": [child]}))
+    found = state.read_state(installation.state)
+    assert found is not None
+    assert (found.is_running, found.children[0].is_running) == (True, True)
+    assert found.children[0].start.utc_s() == mine["started"]
 
 
 def test_one_up_holds_an_installation(installation: Installation) -> None:

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 from click.testing import CliRunner
 
@@ -20,6 +19,7 @@ from components.errors import ConfigError, StoreError
 from components.monitoring.counts import GROUPS, SignalCounts
 from components.monitoring.reference import Reference, reference_of
 from components.monitoring.windows import DriftLimits
+from components.processes import Start, start_of
 from components.store import Store
 from flows.__main__ import cli
 from flows.request import RunRequest
@@ -36,7 +36,7 @@ from tests.serving.releasing import APPLICATION, plain, release_of
 SIGNALS = ("probability", "history")
 EACH = 1200
 """Requests: more than a window of theirs needs."""
-STARTED = psutil.Process().create_time()
+STARTED = start_of(os.getpid()) or Start("", 0.0)
 
 
 def reference() -> Reference:
@@ -81,7 +81,8 @@ class Bench:
     def write(self, release: str, pid: int | None = None) -> None:
         status = WorkerStatus(
             pid=os.getpid(),
-            started=STARTED,
+            started=STARTED.at_s,
+            boot=STARTED.boot,
             at=0.0,
             entry=1,
             release=release,
