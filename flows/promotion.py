@@ -3,7 +3,6 @@
 Fails closed: what cannot be judged is a stop. Every decision is recorded beside the release (`components/gate`).
 """
 
-import json
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -18,14 +17,13 @@ from components.errors import (
     StoreConflictError,
     StoreError,
 )
-from components.gate.decision import Decision, Finding, findings_of
+from components.gate.decision import Decision, Finding
 from components.gate.override import Override, today_utc
 from components.gate.records import DecisionRecords
-from components.gate.useless import Severity, own_findings
 from components.signing import Key
 from components.store import Store
 from flows.approving import rejection_of, require_approvals, waiting
-from flows.judging import error_finding, findings_on
+from flows.judging import error_finding, findings_on, judged_by_itself
 from flows.packaged import PACKAGED, packaged_findings
 from flows.pipeline import Outcome
 from serving.errors import BundleError, ReleaseNotFoundError
@@ -33,12 +31,6 @@ from serving.registry import Pointer, ReleaseRegistry, this_person
 
 GONE = (ArtifactMissingError, DigestMismatchError, ReleaseNotFoundError, BundleError)
 """What says that a release cannot serve any more; any other error may pass."""
-FAIL = "fail"
-"""The verdict on groups that stopped a release of homeroom before there were findings."""
-BUNDLED = ("metrics.json", "fairness.json", "leakage.json")
-"""The files of a release that have findings."""
-ALWAYS_BUNDLED = ("metrics.json", "fairness.json")
-"""Those of them that every release has: where one has findings, so has the other."""
 ONCE = ("non_inferiority", "data", "parity", "replay", "latency")
 """What is looked at once, before a release first serves; a later decision on it repeats what was found then."""
 MOST_TOLD = 3
@@ -318,42 +310,6 @@ def roll_back(
             expected=seen,
         )
         return decision
-
-
-def judged_by_itself(store: Store, release: Release) -> Decision:
-    """Return a decision on a release that no run decided on, from the findings that it carries.
-
-    A release of a homeroom without findings has its verdict on groups.
-    """
-    folder = store.folder(release)
-    reports = {name: json.loads((folder / name).read_text("utf-8")) for name in BUNDLED if (folder / name).is_file()}
-    # a release of before there was the setting has a warning
-    useless: Severity = "stop" if release.lineage.config.get("useless") == "stop" else "warn"
-    found: list[Finding] = []
-    if any("findings" in report for report in reports.values()):
-        for name in ALWAYS_BUNDLED:
-            if "findings" not in reports.get(name, {}):
-                found.append(error_finding(name, "it is missing or has no list of findings, unlike the other reports"))
-    for name, report in reports.items():
-        own = findings_of(report) if "findings" in report else ()
-        if "findings" in report and not own:
-            found.append(error_finding(name, "it has no findings, so nothing was judged"))
-        found += own_findings(report, own, name, useless, {f.reason for f in found})
-    if not found:
-        found.append(
-            Finding(
-                check="groups",
-                subject="all",
-                measure="",
-                outcome="stop" if release.verdict == FAIL else "warn",
-                reason=f"it was made before there were findings; its verdict on groups is {release.verdict}",
-            )
-        )
-    beside = "no run decided on it, so that it was not compared with what serves"
-    found.append(Finding(check="non_inferiority", subject="all", measure="", outcome="warn", reason=beside))
-    return Decision(
-        application=release.application, version=release.version, promote=False, reason=beside, findings=tuple(found)
-    )
 
 
 def _let_through(records: DecisionRecords, decision: Decision, override: Override | None) -> Decision:

@@ -19,7 +19,8 @@ from components.store import Store
 from flows import promotion
 from flows.checks import check_overrides
 from flows.cli.releases import releases
-from flows.promotion import judged_by_itself, promote_by_hand, roll_back
+from flows.judging import judged_by_itself
+from flows.promotion import promote_by_hand, roll_back
 from flows.settings import Settings
 from serving.registry import ReleaseRegistry
 
