@@ -8,7 +8,15 @@ from datetime import timedelta
 
 from components.artifacts import Release
 from components.errors import ConfigError, GateStoppedError
-from components.gate.approval import Approval, ApprovalRecords, Approvers, Verdict, is_enough, sign_approval
+from components.gate.approval import (
+    Approval,
+    ApprovalRecords,
+    Approvers,
+    Verdict,
+    approved_by,
+    is_enough,
+    sign_approval,
+)
 from components.gate.decision import Decision, Finding
 from components.gate.override import today_utc
 from components.gate.records import DecisionRecords
@@ -81,27 +89,28 @@ def give_word(
 
 
 def waiting(decision: Decision, days: int) -> Decision:
-    """Return a decision that would let its release serve as one that waits for people's approval."""
+    """Return a decision that would let its release serve as one that waits: what was said to another counts no more."""
     until = (today_utc() + timedelta(days=days)).isoformat()
     people = "one person's approval" if decision.needs == 1 else f"the approval of {decision.needs} people"
     reason = f"it waits for {people} until {until}: {decision.reason}"
-    return replace(decision, promote=False, until=until, reason=reason)
+    return replace(decision, promote=False, until=until, reason=reason, approvals=())
 
 
 def rejection_of(decision: Decision) -> Finding | None:
-    """Return the finding that a person rejected a release."""
-    return next((f for f in decision.findings if f.check == "approval" and f.outcome == "stop"), None)
+    """Return the latest finding that a person rejected a release."""
+    return next((f for f in reversed(decision.findings) if f.check == "approval" and f.outcome == "stop"), None)
 
 
 def require_approvals(decision: Decision, registry: ReleaseRegistry) -> None:
     """Make sure that people approved a release that needs it, or that it served before (then they did)."""
-    if not decision.needs or len(decision.approvals) >= decision.needs:
+    people = len(approved_by(decision))
+    if people >= decision.needs:
         return
     if any(entry.version == decision.version for entry in registry.history(decision.application)):
         return
     raise GateStoppedError(
         f"{decision.version} needs the approval of {decision.needs} (deploy.approvals) and has "
-        f"{len(decision.approvals)}: `homeroom approve {decision.version} --by NAME --reason ...`"
+        f"{people}: `homeroom approve {decision.version} --by NAME --reason ...`"
         + (f", until {decision.until}." if decision.until else ", once a run has let it wait for that.")
     )
 
@@ -120,7 +129,7 @@ def _serve(store: Store, release: Release, approved: Decision, state: State | No
 def _is_unfinished(decision: Decision, state: State | None) -> bool:
     """Return whether all approvals are there and written down, and a crash came before the release served."""
     champion = None if state is None or state.champion is None else state.champion.version
-    is_approved = decision.promote and 0 < decision.needs <= len(decision.approvals)
+    is_approved = decision.promote and 0 < decision.needs <= len(approved_by(decision))
     return is_approved and champion == decision.champion
 
 
@@ -161,13 +170,15 @@ def _approved(decision: Decision, said: list[Approval]) -> Decision:
 def _rejected(records: DecisionRecords, decision: Decision, said: list[Approval]) -> Decision:
     no = next(one for one in said if one.verdict == "reject")
     reason = f"rejected by {no.by}: {no.reason}"
-    found = Finding(check="approval", subject="all", measure="", outcome="stop", reason=reason)
+    what = f"decision {decision.digest[:16]}"  # a no to another one is another no, which no override has seen
+    found = Finding(check="approval", subject="all", measure=what, outcome="stop", reason=reason)
     return records.add(
         replace(
             decision,
             until="",
             reason=reason,
             by=no.by,
+            covered=decision.seen(),
             approvals=tuple(one.to_json() for one in said),
             findings=(*decision.findings, found),
         )

@@ -17,6 +17,7 @@ from components.errors import (
     StoreConflictError,
     StoreError,
 )
+from components.gate.approval import approved_by
 from components.gate.decision import Decision, Finding
 from components.gate.override import Override, today_utc
 from components.gate.records import DecisionRecords
@@ -100,7 +101,7 @@ def _promote_if_better(
     )
     last = _latest(records, draft)
     if last is not None:
-        draft = replace(draft, override=last.override, covered=_covered(last))
+        draft = replace(draft, override=last.override, covered=last.seen())
     try:
         state = registry.log(application.name).latest()
         champion = registry.current(application.name)
@@ -230,7 +231,7 @@ def promote_by_hand(
         records = DecisionRecords(store)
         decision = records.latest(release.application, release.version) or judged_by_itself(store, release)
         decision = _let_through(records, decision, override)
-        if override is not None and decision.needs > len(decision.approvals):  # one person's word is not enough
+        if override is not None and decision.needs > len(approved_by(decision)):  # one person's word is not enough
             current = registry.current(release.application)
             champion = None if current is None else current.version
             decision = replace(decision, champion=champion, reason=f"by hand: {reason}", by=by)
@@ -344,13 +345,6 @@ def _in_force(decision: Decision) -> Override | None:
 def _told(decision: Decision) -> list[str]:
     """Return what stops a release; where an override covers some of it, only the rest."""
     return [f.reason for f in decision.uncovered()] or decision.reasons("stop")
-
-
-def _covered(decision: Decision) -> tuple[str, ...] | None:
-    """Return which stops the override on a release was given for."""
-    if decision.override is None:
-        return None
-    return decision.stops() if decision.covered is None else decision.covered
 
 
 def _today(records: DecisionRecords, application: str) -> date:

@@ -12,13 +12,13 @@ from click.testing import CliRunner, Result
 from components.artifacts import Release
 from components.errors import ConfigError, GateStoppedError, StoreConflictError
 from components.gate.decision import Decision, Finding
-from components.gate.override import today_utc
+from components.gate.override import Override, today_utc
 from components.gate.records import DecisionRecords
 from components.store import Store
 from flows import approving
 from flows.__main__ import cli
 from flows.approving import waiting
-from flows.promotion import promote_by_hand, roll_back
+from flows.promotion import promote_by_hand, put_beside, roll_back
 from flows.settings import Settings
 from serving.registry import ReleaseRegistry
 from tests.flows.test_override import APPLICATION, PASS, STOP, release
@@ -128,6 +128,46 @@ def test_a_no_is_final_for_the_decision(store: Store) -> None:
     assert "it is stopped (rejected by ben" in str(again.exception)
     with pytest.raises(GateStoppedError, match="rejected by ben"):
         promote_by_hand(store, found, "all the same")
+
+
+def overridden(store: Store, found: Release) -> Decision:
+    """Promote by hand with an override of today."""
+    override = Override(by="Eve", reason="all the same", until=today_utc().isoformat(), given="20261122T100000Z")
+    return promote_by_hand(store, found, "all the same", override)
+
+
+def test_a_no_is_no_approval_that_an_override_could_go_by(store: Store) -> None:
+    found, _ = waits(store, "aa")
+    for name in ("anna", "ben"):
+        said("approvers", "add", name)
+    said("reject", "aa", "--by", "ben", "--reason", "one school's gap is new")
+    waiting_again = overridden(store, found)
+    assert (waiting_again.status, waiting_again.approvals) == ("waits for approval", ())
+    assert ReleaseRegistry(store).current(APPLICATION) is None
+    said("reject", "aa", "--by", "ben", "--reason", "one school's gap is new")  # the same again: another no
+    with pytest.raises(GateStoppedError, match=r"it was given for less.*rejected by ben"):
+        promote_by_hand(store, found, "once more")
+    assert overridden(store, found).status == "waits for approval"
+    entry = said("approve", "aa", "--by", "anna", "--reason", "it was looked into")["entry"]
+    assert (entry["champion"]["version"], entry["by"], entry["override"]["by"]) == (found.version, "anna", "Eve")
+
+
+def test_one_yes_and_one_no_are_not_two_approvals(store: Store) -> None:
+    promote_by_hand(store, release(store, "bb", [PASS]), "so that there is something to be beside")
+    found, _ = waits(store, "aa", needs=2)
+    for name in ("anna", "ben"):
+        said("approvers", "add", name)
+    said("approve", "aa", "--by", "anna", "--reason", "fine")
+    said("reject", "aa", "--by", "ben", "--reason", "one school's gap is new")
+    override = Override(by="Eve", reason="all the same", until=today_utc().isoformat(), given="20261122T100000Z")
+    with pytest.raises(GateStoppedError, match=r"needs the approval of 2 .* has 0"):
+        put_beside(store, found, "all the same", 10, override)
+    with pytest.raises(GateStoppedError, match=r"needs the approval of 2 .* has 0"):
+        roll_back(store, APPLICATION, "all the same", found.version, override)
+    assert overridden(store, found).status == "waits for approval"
+    state = ReleaseRegistry(store).log(APPLICATION).latest()
+    assert state is not None
+    assert (state.number, state.challenger) == (1, None)
 
 
 def test_after_the_last_day_it_reads_as_no(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
