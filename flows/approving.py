@@ -69,7 +69,8 @@ def give_word(
         if decision is None:
             raise GateStoppedError(f"Nobody decided on {release.version} yet, so there is nothing to approve.")
         state = registry.log(release.application).latest()
-        if verdict == "approve" and _is_unfinished(decision, state):
+        if verdict == "approve" and _is_unfinished(decision, registry, state):
+            _require_override(decision)
             _serve(store, release, decision, state)
             return Said(decision=decision, approvals=(), promoted=True)
         _require_waiting(decision, state)
@@ -126,17 +127,40 @@ def _serve(store: Store, release: Release, approved: Decision, state: State | No
     )
 
 
-def _is_unfinished(decision: Decision, state: State | None) -> bool:
-    """Return whether all approvals are there and written down, and a crash came before the release served."""
+def _is_unfinished(decision: Decision, registry: ReleaseRegistry, state: State | None) -> bool:
+    """Return whether all approvals are there and written down, and a crash came before the release served.
+
+    A release that had students and was taken back is none such: approvals let it serve once.
+    """
     champion = None if state is None or state.champion is None else state.champion.version
     is_approved = decision.promote and 0 < decision.needs <= len(approved_by(decision))
-    return is_approved and champion == decision.champion
+    return is_approved and champion == decision.champion and not _had_students(decision, registry, state)
+
+
+def _had_students(decision: Decision, registry: ReleaseRegistry, state: State | None) -> bool:
+    """Return whether the release ever was champion or challenger, or an entry that cannot be read may say so."""
+    entries = list(registry.log(decision.application).entries())
+    if len(entries) < (0 if state is None else state.number):
+        return True
+    slots = [slot for entry in entries for slot in (entry.champion, entry.challenger) if slot is not None]
+    return any(one.version == decision.version for one in (*slots, *registry.history(decision.application)))
+
+
+def _require_override(decision: Decision) -> None:
+    """Make sure that the override by which a stopped release would serve counts today, and for all that stops it."""
+    if not decision.lets_through(today_utc()):
+        raise GateStoppedError(
+            f"The override by which {decision.version} could serve has expired, or was given for less than what stops "
+            f'it now. Where somebody answers for it: `homeroom promote {decision.version} --override-by NAME --reason "'
+            '..." --until YYYY-MM-DD`.'
+        )
 
 
 def _require_waiting(decision: Decision, state: State | None) -> None:
     if decision.status != "waits for approval":
         raise GateStoppedError(
             f"{decision.version} does not wait for approval: it is {decision.status} ({decision.reason})."
+            + (f" `homeroom promote {decision.version}` makes it serve (again)." if decision.promote else "")
         )
     if not decision.can_be_approved(today_utc()):
         raise GateStoppedError(
@@ -149,8 +173,7 @@ def _require_waiting(decision: Decision, state: State | None) -> None:
             f"{decision.version} was compared with {decision.champion or 'nothing'}, and {champion or 'nothing'} "
             "serves now: what was found does not hold any more. Have it decided on again: the next run does."
         )
-    if decision.outcome == "stop" and not decision.lets_through(today_utc()):
-        raise GateStoppedError(f"The override by which {decision.version} could serve has expired.")
+    _require_override(decision)
 
 
 def _approved(decision: Decision, said: list[Approval]) -> Decision:

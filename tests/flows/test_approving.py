@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,69 @@ def test_a_crash_before_it_serves_is_made_good_by_the_same_command(
     assert current is not None
     assert current.version == found.version
     assert isinstance(homeroom("approve", "aa", "--by", "anna", "--reason", "fine").exception, GateStoppedError)
+
+
+def latest_of(store: Store, found: Release) -> Decision:
+    latest = DecisionRecords(store).latest(APPLICATION, found.version)
+    assert latest is not None
+    return latest
+
+
+@pytest.mark.parametrize("later", ["", "a run wrote a decision", "an entry of the log is damaged", "a canary"])
+def test_one_word_does_not_bring_back_what_was_approved_and_taken_back(store: Store, later: str) -> None:
+    promote_by_hand(store, release(store, "cc", [PASS]), "first")
+    found, _ = waits(store, "aa", needs=2)
+    for name in ("anna", "ben"):
+        said("approvers", "add", name)
+        entry = said("approve", "aa", "--by", name, "--reason", "fine")["entry"]
+    assert entry["champion"]["version"] == found.version
+    if later == "a canary":  # as if it had been given a share of the students only, which was withdrawn
+        log = Path(store.url) / "records" / "releases" / APPLICATION / "log"
+        (log / "00000002.json").unlink()
+        put_beside(store, found, "a few", 10)
+        assert said("rollback", APPLICATION, "--withdraw", "challenger")["entry"]["challenger"] is None
+    else:
+        roll_back(store, APPLICATION, "teachers saw odd answers")
+    if later == "a run wrote a decision":  # while it served: the same approvals in another document
+        DecisionRecords(store).add(replace(latest_of(store, found), reason="it is the current release already"))
+    if later == "an entry of the log is damaged":
+        (Path(store.url) / "records" / "releases" / APPLICATION / "log" / "00000002.json").write_bytes(b"")
+    before = ReleaseRegistry(store).log(APPLICATION).last_number()
+    refused = homeroom("approve", "aa", "--by", "anna", "--reason", "I like it")
+    assert isinstance(refused.exception, GateStoppedError)
+    assert f"`homeroom promote {found.version}` makes it serve (again)" in str(refused.exception)
+    assert ReleaseRegistry(store).log(APPLICATION).last_number() == before
+    promote_by_hand(store, found, "the teachers were asked", by="ben")  # what the message advises: said and recorded
+    current = ReleaseRegistry(store).current(APPLICATION)
+    assert current is not None
+    assert (current.version, current.by, current.reason) == (found.version, "ben", "the teachers were asked")
+
+
+def test_an_override_that_expired_before_the_crash_was_made_good_lets_nothing_through(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = release(store, "aa", [STOP], decided=False)
+    draft = Decision(
+        application=APPLICATION, version=found.version, promote=False, reason="no", findings=(STOP,), needs=1
+    )
+    DecisionRecords(store).add(draft)
+    said("approvers", "add", "anna")
+    overridden(store, found)
+
+    def crash(*_: object, **__: object) -> None:
+        raise RuntimeError("the machine went away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(approving, "_serve", crash)
+        assert isinstance(homeroom("approve", "aa", "--by", "anna", "--reason", "fine").exception, RuntimeError)
+    assert latest_of(store, found).promote
+    with monkeypatch.context() as patch:
+        patch.setattr(approving, "today_utc", lambda: date(2999, 1, 1))
+        refused = homeroom("approve", "aa", "--by", "anna", "--reason", "fine")
+    assert isinstance(refused.exception, GateStoppedError)
+    assert "has expired" in str(refused.exception)
+    assert ReleaseRegistry(store).current(APPLICATION) is None
+    assert said("approve", "aa", "--by", "anna", "--reason", "fine")["entry"]["champion"]["version"] == found.version
 
 
 def test_a_promoter_who_was_first_is_named_to_the_one_who_was_second(
