@@ -102,17 +102,22 @@ def rejection_of(decision: Decision) -> Finding | None:
     return next((f for f in reversed(decision.findings) if f.check == "approval" and f.outcome == "stop"), None)
 
 
+def lacks_approvals(decision: Decision, registry: ReleaseRegistry) -> bool:
+    """Return whether people have to approve a release before it serves; not where it served before (then they did)."""
+    if len(approved_by(decision)) >= decision.needs:
+        return False
+    return all(entry.version != decision.version for entry in registry.history(decision.application))
+
+
 def require_approvals(decision: Decision, registry: ReleaseRegistry) -> None:
-    """Make sure that people approved a release that needs it, or that it served before (then they did)."""
-    people = len(approved_by(decision))
-    if people >= decision.needs:
+    """Make sure that people approved a release that needs it, or that it served before."""
+    if not lacks_approvals(decision, registry):
         return
-    if any(entry.version == decision.version for entry in registry.history(decision.application)):
-        return
+    who = "a run" if decision.decided else f"`homeroom promote {decision.version}`"
     raise GateStoppedError(
         f"{decision.version} needs the approval of {decision.needs} (deploy.approvals) and has "
-        f"{people}: `homeroom approve {decision.version} --by NAME --reason ...`"
-        + (f", until {decision.until}." if decision.until else ", once a run has let it wait for that.")
+        f"{len(approved_by(decision))}: `homeroom approve {decision.version} --by NAME --reason ...`"
+        + (f", until {decision.until}." if decision.until else f", once {who} has let it wait for that.")
     )
 
 

@@ -18,6 +18,8 @@ BUNDLED = ("metrics.json", "fairness.json", "leakage.json")
 """The files of a release that have findings."""
 ALWAYS_BUNDLED = ("metrics.json", "fairness.json")
 """Those of them that every release has: where one has findings, so has the other."""
+MOST_APPROVALS = 2
+"""How many people must approve where the release's record of it is no number."""
 
 
 def reports_of(outcome: Outcome) -> dict[str, Artifact]:
@@ -51,7 +53,8 @@ def findings_on(store: Store, outcome: Outcome, useless: Severity = "stop") -> t
 def judged_by_itself(store: Store, release: Release) -> Decision:
     """Return a decision on a release that no run decided on, from the findings that it carries.
 
-    A release of a homeroom without findings has its verdict on groups.
+    A release of a homeroom without findings has its verdict on groups. People must approve it where the configuration
+    says so that it was made with.
     """
     folder = store.folder(release)
     reports = {name: json.loads((folder / name).read_text("utf-8")) for name in BUNDLED if (folder / name).is_file()}
@@ -79,8 +82,14 @@ def judged_by_itself(store: Store, release: Release) -> Decision:
         )
     beside = "no run decided on it, so that it was not compared with what serves"
     found.append(Finding(check="non_inferiority", subject="all", measure="", outcome="warn", reason=beside))
+    needs = release.lineage.config.get("approvals", 0)  # a release of before there was the setting needs none
     return Decision(
-        application=release.application, version=release.version, promote=False, reason=beside, findings=tuple(found)
+        application=release.application,
+        version=release.version,
+        promote=False,
+        reason=beside,
+        findings=tuple(found),
+        needs=needs if isinstance(needs, int) else MOST_APPROVALS,
     )
 
 

@@ -23,7 +23,7 @@ from components.gate.override import Override, today_utc
 from components.gate.records import DecisionRecords
 from components.signing import Key
 from components.store import Store
-from flows.approving import rejection_of, require_approvals, waiting
+from flows.approving import lacks_approvals, rejection_of, require_approvals, waiting
 from flows.judging import error_finding, findings_on, judged_by_itself
 from flows.packaged import PACKAGED, packaged_findings
 from flows.pipeline import Outcome
@@ -35,8 +35,8 @@ GONE = (ArtifactMissingError, DigestMismatchError, ReleaseNotFoundError, BundleE
 ONCE = ("non_inferiority", "data", "parity", "replay", "latency")
 """What is looked at once, before a release first serves; a later decision on it repeats what was found then."""
 MOST_TOLD = 3
-OVERRIDDEN_DAYS = 14
-"""How long a release that an override lets through waits for people, where it needs their approval as well."""
+BY_HAND_DAYS = 14
+"""How long a release waits for people that is promoted by hand, where no run let it wait for them."""
 MOST_ATTEMPTS = 3
 """So often a run decides, where the champion changes meanwhile."""
 
@@ -217,7 +217,7 @@ def promote_by_hand(
         by: who says so; the system's user by default.
 
     Returns:
-        the decision; it waits where an override is given and people have to approve as well.
+        the decision; it waits where an override is given, or no run decided, and people have to approve as well.
 
     Raises:
         GateStoppedError: the gate stops it, and no override counts (any more); or it needs people's approval.
@@ -231,11 +231,15 @@ def promote_by_hand(
         records = DecisionRecords(store)
         decision = records.latest(release.application, release.version) or judged_by_itself(store, release)
         decision = _let_through(records, decision, override)
-        if override is not None and decision.needs > len(approved_by(decision)):  # one person's word is not enough
+        if override is not None:  # one person's word is not enough
+            waits = decision.needs > len(approved_by(decision))
+        else:
+            waits = not decision.decided and lacks_approvals(decision, registry)
+        if waits:
             current = registry.current(release.application)
             champion = None if current is None else current.version
             decision = replace(decision, champion=champion, reason=f"by hand: {reason}", by=by)
-            return records.add(waiting(decision, OVERRIDDEN_DAYS))
+            return records.add(waiting(decision, BY_HAND_DAYS))
         require_approvals(decision, registry)
         decision = replace(decision, promote=True, reason=f"by hand: {reason}", by=by, until="")
         store.verify(release)
