@@ -34,6 +34,8 @@ GONE = (ArtifactMissingError, DigestMismatchError, ReleaseNotFoundError, BundleE
 """What says that a release cannot serve any more; any other error may pass."""
 ONCE = ("non_inferiority", "data", "parity", "replay", "latency")
 """What is looked at once, before a release first serves; a later decision on it repeats what was found then."""
+KEPT = (*ONCE, "approval")
+"""Those, and what people said: later decisions repeat it."""
 MOST_TOLD = 3
 BY_HAND_DAYS = 14
 """How long a release waits for people that is promoted by hand, where no run let it wait for them."""
@@ -123,9 +125,7 @@ def _promote_if_better(
     if last is not None and last.champion == champion_version and last.can_be_approved(today_utc()):
         return last  # people have it before them: what they sign stays as it is
     if last is not None and (rejected := rejection_of(last)) is not None:
-        return _as_before(
-            records, replace(draft, findings=(*draft.findings, rejected)), last, promote=False, reason=rejected.reason
-        )
+        return _as_before(records, draft, last, promote=False, reason=rejected.reason)
     beside = _beside(store, application, outcome, champion, signing_key, config)
     packaged = packaged_findings(store, outcome, signing_key=signing_key, config=config)
     decision = replace(draft, findings=(*draft.findings, *beside, *packaged), champion=champion_version)
@@ -160,7 +160,7 @@ def _as_before(
     """Return what stands about a release that serves or served; it is recorded where something new was found."""
     decision = replace(draft, promote=promote, reason=reason)
     if last is not None:
-        kept = tuple(f for f in last.findings if f.check in ONCE or (f.check == "error" and f.subject in PACKAGED))
+        kept = tuple(f for f in last.findings if f.check in KEPT or (f.check == "error" and f.subject in PACKAGED))
         decision = replace(
             decision, findings=(*draft.findings, *kept), champion=last.champion, approvals=last.approvals
         )

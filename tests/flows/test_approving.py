@@ -1,25 +1,28 @@
 """Releases that wait for people: on the command line, from the run's decision to the entry in the log."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from components.artifacts import Release
+from components.deploy.config import DeployConfig
 from components.errors import ConfigError, GateStoppedError, StoreConflictError
 from components.gate.decision import Decision, Finding
 from components.gate.override import Override, today_utc
 from components.gate.records import DecisionRecords
+from components.signing import SigningKey
 from components.store import Store
-from flows import approving
+from flows import approving, promotion
 from flows.__main__ import cli
 from flows.approving import waiting
-from flows.promotion import promote_by_hand, put_beside, roll_back
+from flows.promotion import promote_by_hand, promote_if_better, put_beside, roll_back
 from flows.settings import Settings
 from serving.registry import ReleaseRegistry
 from tests.flows.test_override import APPLICATION, PASS, STOP, release
@@ -192,6 +195,58 @@ def test_a_champion_that_changed_in_between_needs_another_decision(store: Store)
     current = ReleaseRegistry(store).current(APPLICATION)
     assert current is not None
     assert current.version == other.version
+
+
+@pytest.fixture
+def run_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[[Release], Decision]:
+    """Return what decides on a release as a run does that finds the same as ever: one pass, and nothing packaged."""
+    monkeypatch.setattr(promotion, "findings_on", lambda *_: (PASS,))
+    monkeypatch.setattr(promotion, "packaged_findings", lambda *_, **__: [])
+    application: Any = SimpleNamespace(name=APPLICATION, kind=SimpleNamespace(headline="auc"))
+    config, key = DeployConfig(approvals=1), SigningKey(bytes(32))
+
+    def decide(found: Release) -> Decision:
+        outcome: Any = SimpleNamespace(release=found)
+        return promote_if_better(store, application, outcome, signing_key=key, config=config, by="run 8")
+
+    return decide
+
+
+@pytest.mark.parametrize(("verdict", "back"), [("approve", False), ("approve", True), ("reject", False)])
+def test_a_run_on_the_same_data_repeats_what_people_said_and_decides_nothing_new(
+    store: Store, run_again: Callable[[Release], Decision], verdict: str, back: bool
+) -> None:
+    promote_by_hand(store, release(store, "bb", [PASS]), "first")
+    found = release(store, "aa", [PASS], decided=False)
+    beside = Finding(check="non_inferiority", subject="all", measure="auc", outcome="pass", reason="not worse")
+    current = ReleaseRegistry(store).current(APPLICATION)
+    assert current is not None
+    draft = Decision(
+        application=APPLICATION,
+        version=found.version,
+        promote=True,
+        reason="not worse",
+        findings=(PASS, beside),
+        champion=current.version,
+        needs=1,
+        by="run 7",
+    )
+    records = DecisionRecords(store)
+    records.add(waiting(draft, 14))
+    said("approvers", "add", "anna")
+    said(verdict, "aa", "--by", "anna", "--reason", "looked at the groups")
+    if back:
+        roll_back(store, APPLICATION, "teachers saw odd answers")
+    before, times = latest_of(store, found), records.times(APPLICATION, found.version)
+    for _ in range(2):
+        again = run_again(found)
+        assert again.decided == before.decided  # so that nobody is told twice
+        assert again.promote == (verdict == "approve" and not back)
+        assert [(f.check, f.outcome) for f in again.findings if f.check == "approval"] == [
+            ("approval", "pass" if verdict == "approve" else "stop")
+        ]
+    assert records.times(APPLICATION, found.version) == times
+    assert latest_of(store, found) == before
 
 
 def test_an_unknown_person_a_removed_one_and_anothers_key_are_refused(store: Store, tmp_path: Path) -> None:
