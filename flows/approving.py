@@ -147,8 +147,8 @@ def _had_students(decision: Decision, registry: ReleaseRegistry, state: State | 
     entries = list(registry.log(decision.application).entries())
     if len(entries) < (0 if state is None else state.number):
         return True
-    slots = [slot for entry in entries for slot in (entry.champion, entry.challenger) if slot is not None]
-    return any(one.version == decision.version for one in (*slots, *registry.history(decision.application)))
+    had = {slot.version for entry in entries for slot in (entry.champion, entry.challenger) if slot is not None}
+    return decision.version in had | {change.version for change in registry.history(decision.application)}
 
 
 def _require_override(decision: Decision) -> None:

@@ -219,8 +219,7 @@ def rewritten(store: Store, draft: Release, reports: Mapping[str, Any], config: 
 
 def known_by_its_stage(store: Store, found: Release) -> Release:
     """Leave of a release what a run leaves that was killed before it decided: the record of the stage alone."""
-    record = {"artifact": found.to_json()}
-    store.write_record(f"stages/{APPLICATION}/deploy/{found.sha256}.json", record)
+    store.write_record(f"stages/{APPLICATION}/deploy/{found.sha256}.json", {"artifact": {**found.to_json()}})
     return ReleaseRegistry(store).find(found.version)
 
 
