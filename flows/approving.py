@@ -8,7 +8,15 @@ from datetime import timedelta
 
 from components.artifacts import Release
 from components.errors import ConfigError, GateStoppedError
-from components.gate.approval import Approval, ApprovalRecords, Approvers, Verdict, is_enough, sign_approval
+from components.gate.approval import (
+    Approval,
+    ApprovalRecords,
+    Approvers,
+    Verdict,
+    approved_by,
+    is_enough,
+    sign_approval,
+)
 from components.gate.decision import Decision, Finding
 from components.gate.override import today_utc
 from components.gate.records import DecisionRecords
@@ -61,7 +69,8 @@ def give_word(
         if decision is None:
             raise GateStoppedError(f"Nobody decided on {release.version} yet, so there is nothing to approve.")
         state = registry.log(release.application).latest()
-        if verdict == "approve" and _is_unfinished(decision, state):
+        if verdict == "approve" and _is_unfinished(decision, registry, state):
+            _require_override(decision)
             _serve(store, release, decision, state)
             return Said(decision=decision, approvals=(), promoted=True)
         _require_waiting(decision, state)
@@ -81,28 +90,34 @@ def give_word(
 
 
 def waiting(decision: Decision, days: int) -> Decision:
-    """Return a decision that would let its release serve as one that waits for people's approval."""
+    """Return a decision that would let its release serve as one that waits: what was said to another counts no more."""
     until = (today_utc() + timedelta(days=days)).isoformat()
     people = "one person's approval" if decision.needs == 1 else f"the approval of {decision.needs} people"
     reason = f"it waits for {people} until {until}: {decision.reason}"
-    return replace(decision, promote=False, until=until, reason=reason)
+    return replace(decision, promote=False, until=until, reason=reason, approvals=())
 
 
 def rejection_of(decision: Decision) -> Finding | None:
-    """Return the finding that a person rejected a release."""
-    return next((f for f in decision.findings if f.check == "approval" and f.outcome == "stop"), None)
+    """Return the latest finding that a person rejected a release."""
+    return next((f for f in reversed(decision.findings) if f.check == "approval" and f.outcome == "stop"), None)
+
+
+def lacks_approvals(decision: Decision, registry: ReleaseRegistry) -> bool:
+    """Return whether people have to approve a release before it serves; not where it served before (then they did)."""
+    if len(approved_by(decision)) >= decision.needs:
+        return False
+    return all(entry.version != decision.version for entry in registry.history(decision.application))
 
 
 def require_approvals(decision: Decision, registry: ReleaseRegistry) -> None:
-    """Make sure that people approved a release that needs it, or that it served before (then they did)."""
-    if not decision.needs or len(decision.approvals) >= decision.needs:
+    """Make sure that people approved a release that needs it, or that it served before."""
+    if not lacks_approvals(decision, registry):
         return
-    if any(entry.version == decision.version for entry in registry.history(decision.application)):
-        return
+    who = "a run" if decision.decided else f"`homeroom promote {decision.version}`"
     raise GateStoppedError(
         f"{decision.version} needs the approval of {decision.needs} (deploy.approvals) and has "
-        f"{len(decision.approvals)}: `homeroom approve {decision.version} --by NAME --reason ...`"
-        + (f", until {decision.until}." if decision.until else ", once a run has let it wait for that.")
+        f"{len(approved_by(decision))}: `homeroom approve {decision.version} --by NAME --reason ...`"
+        + (f", until {decision.until}." if decision.until else f", once {who} has let it wait for that.")
     )
 
 
@@ -117,17 +132,40 @@ def _serve(store: Store, release: Release, approved: Decision, state: State | No
     )
 
 
-def _is_unfinished(decision: Decision, state: State | None) -> bool:
-    """Return whether all approvals are there and written down, and a crash came before the release served."""
+def _is_unfinished(decision: Decision, registry: ReleaseRegistry, state: State | None) -> bool:
+    """Return whether all approvals are there and written down, and a crash came before the release served.
+
+    A release that had students and was taken back is none such: approvals let it serve once.
+    """
     champion = None if state is None or state.champion is None else state.champion.version
-    is_approved = decision.promote and 0 < decision.needs <= len(decision.approvals)
-    return is_approved and champion == decision.champion
+    is_approved = decision.promote and 0 < decision.needs <= len(approved_by(decision))
+    return is_approved and champion == decision.champion and not _had_students(decision, registry, state)
+
+
+def _had_students(decision: Decision, registry: ReleaseRegistry, state: State | None) -> bool:
+    """Return whether the release ever was champion or challenger, or an entry that cannot be read may say so."""
+    entries = list(registry.log(decision.application).entries())
+    if len(entries) < (0 if state is None else state.number):
+        return True
+    had = {slot.version for entry in entries for slot in (entry.champion, entry.challenger) if slot is not None}
+    return decision.version in had | {change.version for change in registry.history(decision.application)}
+
+
+def _require_override(decision: Decision) -> None:
+    """Make sure that the override by which a stopped release would serve counts today, and for all that stops it."""
+    if not decision.lets_through(today_utc()):
+        raise GateStoppedError(
+            f"The override by which {decision.version} could serve has expired, or was given for less than what stops "
+            f'it now. Where somebody answers for it: `homeroom promote {decision.version} --override-by NAME --reason "'
+            '..." --until YYYY-MM-DD`.'
+        )
 
 
 def _require_waiting(decision: Decision, state: State | None) -> None:
     if decision.status != "waits for approval":
         raise GateStoppedError(
             f"{decision.version} does not wait for approval: it is {decision.status} ({decision.reason})."
+            + (f" `homeroom promote {decision.version}` makes it serve (again)." if decision.promote else "")
         )
     if not decision.can_be_approved(today_utc()):
         raise GateStoppedError(
@@ -140,8 +178,7 @@ def _require_waiting(decision: Decision, state: State | None) -> None:
             f"{decision.version} was compared with {decision.champion or 'nothing'}, and {champion or 'nothing'} "
             "serves now: what was found does not hold any more. Have it decided on again: the next run does."
         )
-    if decision.outcome == "stop" and not decision.lets_through(today_utc()):
-        raise GateStoppedError(f"The override by which {decision.version} could serve has expired.")
+    _require_override(decision)
 
 
 def _approved(decision: Decision, said: list[Approval]) -> Decision:
@@ -161,13 +198,15 @@ def _approved(decision: Decision, said: list[Approval]) -> Decision:
 def _rejected(records: DecisionRecords, decision: Decision, said: list[Approval]) -> Decision:
     no = next(one for one in said if one.verdict == "reject")
     reason = f"rejected by {no.by}: {no.reason}"
-    found = Finding(check="approval", subject="all", measure="", outcome="stop", reason=reason)
+    what = f"decision {decision.digest[:16]}"  # a no to another one is another no, which no override has seen
+    found = Finding(check="approval", subject="all", measure=what, outcome="stop", reason=reason)
     return records.add(
         replace(
             decision,
             until="",
             reason=reason,
             by=no.by,
+            covered=decision.seen(),
             approvals=tuple(one.to_json() for one in said),
             findings=(*decision.findings, found),
         )

@@ -3,15 +3,23 @@
 import json
 from typing import Any
 
-from components.artifacts import Artifact
+from components.artifacts import Artifact, Release
 from components.errors import PipelineError
-from components.gate.decision import Finding, findings_of
+from components.gate.decision import Decision, Finding, findings_of
 from components.gate.useless import Severity, own_findings
 from components.store import Store
 from flows.pipeline import Outcome
 
 REPORTS = {"evaluate": "metrics.json", "fairness": "groups.json", "leakage": "leakage.json"}
 """Stage -> the file of its artifact that has findings."""
+FAIL = "fail"
+"""The verdict on groups that stopped a release of homeroom before there were findings."""
+BUNDLED = ("metrics.json", "fairness.json", "leakage.json")
+"""The files of a release that have findings."""
+ALWAYS_BUNDLED = ("metrics.json", "fairness.json")
+"""Those of them that every release has: where one has findings, so has the other."""
+MOST_APPROVALS = 2
+"""How many people must approve where the release's record of it is no number."""
 
 
 def reports_of(outcome: Outcome) -> dict[str, Artifact]:
@@ -40,6 +48,49 @@ def findings_on(store: Store, outcome: Outcome, useless: Severity = "stop") -> t
     except Exception as error:  # as above
         found.append(error_finding("deploy", f"whose its reports are cannot be told ({_told(error)})"))
     return tuple(found)
+
+
+def judged_by_itself(store: Store, release: Release) -> Decision:
+    """Return a decision on a release that no run decided on, from the findings that it carries.
+
+    A release of a homeroom without findings has its verdict on groups. People must approve it where the configuration
+    says so that it was made with.
+    """
+    folder = store.folder(release)
+    reports = {name: json.loads((folder / name).read_text("utf-8")) for name in BUNDLED if (folder / name).is_file()}
+    # a release of before there was the setting has a warning
+    useless: Severity = "stop" if release.lineage.config.get("useless") == "stop" else "warn"
+    found: list[Finding] = []
+    if any("findings" in report for report in reports.values()):
+        for name in ALWAYS_BUNDLED:
+            if "findings" not in reports.get(name, {}):
+                found.append(error_finding(name, "it is missing or has no list of findings, unlike the other reports"))
+    for name, report in reports.items():
+        own = findings_of(report) if "findings" in report else ()
+        if "findings" in report and not own:
+            found.append(error_finding(name, "it has no findings, so nothing was judged"))
+        found += own_findings(report, own, name, useless, {f.reason for f in found})
+    if not found:
+        found.append(
+            Finding(
+                check="groups",
+                subject="all",
+                measure="",
+                outcome="stop" if release.verdict == FAIL else "warn",
+                reason=f"it was made before there were findings; its verdict on groups is {release.verdict}",
+            )
+        )
+    beside = "no run decided on it, so that it was not compared with what serves"
+    found.append(Finding(check="non_inferiority", subject="all", measure="", outcome="warn", reason=beside))
+    needs = release.lineage.config.get("approvals", 0)  # a release of before there was the setting needs none
+    return Decision(
+        application=release.application,
+        version=release.version,
+        promote=False,
+        reason=beside,
+        findings=tuple(found),
+        needs=needs if isinstance(needs, int) else MOST_APPROVALS,
+    )
 
 
 def freshness_of(store: Store, outcome: Outcome) -> list[Finding]:

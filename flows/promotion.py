@@ -3,7 +3,6 @@
 Fails closed: what cannot be judged is a stop. Every decision is recorded beside the release (`components/gate`).
 """
 
-import json
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -18,14 +17,14 @@ from components.errors import (
     StoreConflictError,
     StoreError,
 )
-from components.gate.decision import Decision, Finding, findings_of
+from components.gate.approval import approved_by
+from components.gate.decision import Decision, Finding
 from components.gate.override import Override, today_utc
 from components.gate.records import DecisionRecords
-from components.gate.useless import Severity, own_findings
 from components.signing import Key
 from components.store import Store
-from flows.approving import rejection_of, require_approvals, waiting
-from flows.judging import error_finding, findings_on
+from flows.approving import lacks_approvals, rejection_of, require_approvals, waiting
+from flows.judging import error_finding, findings_on, judged_by_itself
 from flows.packaged import PACKAGED, packaged_findings
 from flows.pipeline import Outcome
 from serving.errors import BundleError, ReleaseNotFoundError
@@ -33,17 +32,13 @@ from serving.registry import Pointer, ReleaseRegistry, this_person
 
 GONE = (ArtifactMissingError, DigestMismatchError, ReleaseNotFoundError, BundleError)
 """What says that a release cannot serve any more; any other error may pass."""
-FAIL = "fail"
-"""The verdict on groups that stopped a release of homeroom before there were findings."""
-BUNDLED = ("metrics.json", "fairness.json", "leakage.json")
-"""The files of a release that have findings."""
-ALWAYS_BUNDLED = ("metrics.json", "fairness.json")
-"""Those of them that every release has: where one has findings, so has the other."""
 ONCE = ("non_inferiority", "data", "parity", "replay", "latency")
 """What is looked at once, before a release first serves; a later decision on it repeats what was found then."""
+KEPT = (*ONCE, "approval")
+"""Those, and what people said: later decisions repeat it."""
 MOST_TOLD = 3
-OVERRIDDEN_DAYS = 14
-"""How long a release that an override lets through waits for people, where it needs their approval as well."""
+BY_HAND_DAYS = 14
+"""How long a release waits for people that is promoted by hand, where no run let it wait for them."""
 MOST_ATTEMPTS = 3
 """So often a run decides, where the champion changes meanwhile."""
 
@@ -108,7 +103,7 @@ def _promote_if_better(
     )
     last = _latest(records, draft)
     if last is not None:
-        draft = replace(draft, override=last.override, covered=_covered(last))
+        draft = replace(draft, override=last.override, covered=last.seen())
     try:
         state = registry.log(application.name).latest()
         champion = registry.current(application.name)
@@ -130,9 +125,7 @@ def _promote_if_better(
     if last is not None and last.champion == champion_version and last.can_be_approved(today_utc()):
         return last  # people have it before them: what they sign stays as it is
     if last is not None and (rejected := rejection_of(last)) is not None:
-        return _as_before(
-            records, replace(draft, findings=(*draft.findings, rejected)), last, promote=False, reason=rejected.reason
-        )
+        return _as_before(records, draft, last, promote=False, reason=rejected.reason)
     beside = _beside(store, application, outcome, champion, signing_key, config)
     packaged = packaged_findings(store, outcome, signing_key=signing_key, config=config)
     decision = replace(draft, findings=(*draft.findings, *beside, *packaged), champion=champion_version)
@@ -167,7 +160,7 @@ def _as_before(
     """Return what stands about a release that serves or served; it is recorded where something new was found."""
     decision = replace(draft, promote=promote, reason=reason)
     if last is not None:
-        kept = tuple(f for f in last.findings if f.check in ONCE or (f.check == "error" and f.subject in PACKAGED))
+        kept = tuple(f for f in last.findings if f.check in KEPT or (f.check == "error" and f.subject in PACKAGED))
         decision = replace(
             decision, findings=(*draft.findings, *kept), champion=last.champion, approvals=last.approvals
         )
@@ -224,7 +217,7 @@ def promote_by_hand(
         by: who says so; the system's user by default.
 
     Returns:
-        the decision; it waits where an override is given and people have to approve as well.
+        the decision; it waits where an override is given, or no run decided, and people have to approve as well.
 
     Raises:
         GateStoppedError: the gate stops it, and no override counts (any more); or it needs people's approval.
@@ -238,11 +231,15 @@ def promote_by_hand(
         records = DecisionRecords(store)
         decision = records.latest(release.application, release.version) or judged_by_itself(store, release)
         decision = _let_through(records, decision, override)
-        if override is not None and decision.needs > len(decision.approvals):  # one person's word is not enough
+        if override is not None:  # one person's word is not enough
+            waits = decision.needs > len(approved_by(decision))
+        else:
+            waits = not decision.decided and lacks_approvals(decision, registry)
+        if waits:
             current = registry.current(release.application)
             champion = None if current is None else current.version
             decision = replace(decision, champion=champion, reason=f"by hand: {reason}", by=by)
-            return records.add(waiting(decision, OVERRIDDEN_DAYS))
+            return records.add(waiting(decision, BY_HAND_DAYS))
         require_approvals(decision, registry)
         decision = replace(decision, promote=True, reason=f"by hand: {reason}", by=by, until="")
         store.verify(release)
@@ -320,42 +317,6 @@ def roll_back(
         return decision
 
 
-def judged_by_itself(store: Store, release: Release) -> Decision:
-    """Return a decision on a release that no run decided on, from the findings that it carries.
-
-    A release of a homeroom without findings has its verdict on groups.
-    """
-    folder = store.folder(release)
-    reports = {name: json.loads((folder / name).read_text("utf-8")) for name in BUNDLED if (folder / name).is_file()}
-    # a release of before there was the setting has a warning
-    useless: Severity = "stop" if release.lineage.config.get("useless") == "stop" else "warn"
-    found: list[Finding] = []
-    if any("findings" in report for report in reports.values()):
-        for name in ALWAYS_BUNDLED:
-            if "findings" not in reports.get(name, {}):
-                found.append(error_finding(name, "it is missing or has no list of findings, unlike the other reports"))
-    for name, report in reports.items():
-        own = findings_of(report) if "findings" in report else ()
-        if "findings" in report and not own:
-            found.append(error_finding(name, "it has no findings, so nothing was judged"))
-        found += own_findings(report, own, name, useless, {f.reason for f in found})
-    if not found:
-        found.append(
-            Finding(
-                check="groups",
-                subject="all",
-                measure="",
-                outcome="stop" if release.verdict == FAIL else "warn",
-                reason=f"it was made before there were findings; its verdict on groups is {release.verdict}",
-            )
-        )
-    beside = "no run decided on it, so that it was not compared with what serves"
-    found.append(Finding(check="non_inferiority", subject="all", measure="", outcome="warn", reason=beside))
-    return Decision(
-        application=release.application, version=release.version, promote=False, reason=beside, findings=tuple(found)
-    )
-
-
 def _let_through(records: DecisionRecords, decision: Decision, override: Override | None) -> Decision:
     """Return the decision with the override, or as it is where none is needed. Raises as `promote_by_hand`."""
     if override is not None:
@@ -388,13 +349,6 @@ def _in_force(decision: Decision) -> Override | None:
 def _told(decision: Decision) -> list[str]:
     """Return what stops a release; where an override covers some of it, only the rest."""
     return [f.reason for f in decision.uncovered()] or decision.reasons("stop")
-
-
-def _covered(decision: Decision) -> tuple[str, ...] | None:
-    """Return which stops the override on a release was given for."""
-    if decision.override is None:
-        return None
-    return decision.stops() if decision.covered is None else decision.covered
 
 
 def _today(records: DecisionRecords, application: str) -> date:

@@ -234,10 +234,27 @@ class ApprovalRecords:
 
 def is_enough(decision: Decision, said: Iterable[Approval], today: date) -> bool:
     """Return whether a decision that waits has its approvals: by different people, none against it, and in time."""
+    return decision.can_be_approved(today) and len(_people_for(said)) >= max(decision.needs, 1)
+
+
+def approved_by(decision: Decision) -> set[str]:
+    """Return who approved a decision by the words that are written into it: nobody where one of them is a no.
+
+    Those words were checked when they were written there (`ApprovalRecords.of`). Where one cannot be read, or is about
+    another release, none counts.
+    """
+    try:
+        words = [Approval.from_json(value) for value in decision.approvals]
+    except (KeyError, TypeError, ValueError):
+        return set()
+    of = (decision.application, decision.version)
+    return _people_for(words) if all((one.application, one.version) == of for one in words) else set()
+
+
+def _people_for(said: Iterable[Approval]) -> set[str]:
+    """Return the different people who are for it; nobody where one is against it, or said something else."""
     words = list(said)
-    people = {one.by for one in words if one.verdict == "approve"}
-    against = any(one.verdict == "reject" for one in words)
-    return decision.can_be_approved(today) and not against and len(people) >= max(decision.needs, 1)
+    return {one.by for one in words} if all(one.verdict == "approve" for one in words) else set()
 
 
 def _texts(kind: type[Approver] | type[Approval], value: Any) -> dict[str, Any]:  # Any: parsed JSON

@@ -133,7 +133,7 @@ class Decision:
     until: str = ""
     """The last day, in UTC, on which they can; afterwards the decision reads as no. Empty where it does not wait."""
     approvals: tuple[Mapping[str, Any], ...] = ()
-    """The signed approvals by which it serves (components/gate/approval.py), as they were given."""
+    """What people said to it (components/gate/approval.py), signed, as it was given; `approved_by` counts."""
 
     @property
     def outcome(self) -> Outcome:
@@ -176,14 +176,20 @@ class Decision:
 
     def uncovered(self) -> list[Finding]:
         """Return the findings that stop the release and that its override's author did not see; all without one."""
-        seen = () if self.override is None else self.stops() if self.covered is None else self.covered
+        seen = self.seen() or ()
         return [f for f in self.findings if f.outcome == "stop" and self._name(f) not in seen]
+
+    def seen(self) -> tuple[str, ...] | None:
+        """Return which stops the override's author saw; None where there is no override."""
+        if self.override is None:
+            return None
+        return self.stops() if self.covered is None else self.covered
 
     def _name(self, finding: Finding) -> str:
         more = ""
         if finding.check == "non_inferiority":  # worse than another champion is another matter
             more = self.champion or ""
-        elif finding.check == "error":
+        elif finding.check in {"error", "approval"}:  # of a no: who said it, and why; the measure says to what
             more = finding.reason
         return " | ".join((finding.check, finding.subject, finding.measure, more))
 

@@ -41,8 +41,9 @@ def releases(application: str, as_json: bool, **options: Any) -> None:
     from components.gate.override import make_override
     from components.gate.records import DecisionRecords
     from flows.cli.said import plain, print_decision, say_slots
+    from flows.judging import judged_by_itself
     from flows.notices import tell
-    from flows.promotion import judged_by_itself, promote_by_hand, roll_back
+    from flows.promotion import promote_by_hand, roll_back
     from flows.settings import Settings
     from serving.registry import ReleaseRegistry, faults_of
 

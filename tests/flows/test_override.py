@@ -17,9 +17,11 @@ from components.gate.override import Override, today_utc
 from components.gate.records import DecisionRecords
 from components.store import Store
 from flows import promotion
+from flows.__main__ import cli
 from flows.checks import check_overrides
 from flows.cli.releases import releases
-from flows.promotion import judged_by_itself, promote_by_hand, roll_back
+from flows.judging import judged_by_itself
+from flows.promotion import promote_by_hand, put_beside, roll_back
 from flows.settings import Settings
 from serving.registry import ReleaseRegistry
 
@@ -213,6 +215,56 @@ def rewritten(store: Store, draft: Release, reports: Mapping[str, Any], config: 
             (folder / name).write_text(json.dumps(report))
         (folder / "bundle.json").write_text(json.dumps([*reports.values()]))
         return store.publish(replace(draft, ref=PENDING, lineage=Lineage(config=config)), folder)
+
+
+def known_by_its_stage(store: Store, found: Release) -> Release:
+    """Leave of a release what a run leaves that was killed before it decided: the record of the stage alone."""
+    store.write_record(f"stages/{APPLICATION}/deploy/{found.sha256}.json", {"artifact": {**found.to_json()}})
+    return ReleaseRegistry(store).find(found.version)
+
+
+@pytest.mark.parametrize("approvals", [1, 2, "two"])
+def test_a_release_that_no_run_decided_on_waits_for_the_approvals_that_it_was_made_with(
+    store: Store, approvals: int | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOMEROOM_KEYS", str(Path(Settings().store) / "keys"))
+    promote_by_hand(store, release(store, "bb", [PASS]), "something that serves")
+    passed = {"findings": [PASS.to_json()]}
+    draft = Release(
+        ref=PENDING, lineage=Lineage(), application=APPLICATION, version=f"{APPLICATION}-aa0000000000", verdict="pass"
+    )
+    reports = {"metrics.json": passed, "fairness.json": passed}
+    found = known_by_its_stage(store, rewritten(store, draft, reports, {"approvals": approvals}))
+    needs = 2 if approvals == "two" else approvals
+    said = rf"needs the approval of {needs} .* has 0: .*, once `homeroom promote {found.version}` has let it wait"
+    with pytest.raises(GateStoppedError, match=said):
+        put_beside(store, found, "a few", 10)
+    with pytest.raises(GateStoppedError, match=said):
+        roll_back(store, APPLICATION, "to what never served", found.version)
+    decision = promote_by_hand(store, found, "in a hurry", by="eve")
+    assert (decision.status, decision.needs, decision.by) == ("waits for approval", needs, "eve")
+    assert decision.until == (today_utc() + timedelta(days=14)).isoformat()
+    with pytest.raises(GateStoppedError, match=f"needs the approval of {needs} .* until {decision.until}"):
+        promote_by_hand(store, found, "in a hurry", by="eve")
+    state = ReleaseRegistry(store).log(APPLICATION).latest()
+    assert state is not None
+    assert (state.number, state.challenger) == (1, None)
+    for name in ("anna", "ben")[: 1 if needs == 1 else 2]:
+        for words in (("approvers", "add", name), ("approve", "aa", "--by", name, "--reason", "fine")):
+            result = CliRunner().invoke(cli, words)
+            assert result.exit_code == 0, (result.output, result.exception)
+    current = ReleaseRegistry(store).current(APPLICATION)
+    assert current is not None
+    assert current.version == found.version
+
+
+def test_a_release_that_served_and_whose_decision_is_gone_needs_no_approval_again(store: Store) -> None:
+    passed = {"findings": [PASS.to_json()]}
+    draft = release(store, "aa", [PASS], decided=False)
+    found = rewritten(store, draft, {"metrics.json": passed, "fairness.json": passed}, {"approvals": 2})
+    ReleaseRegistry(store).promote(found, "its people approved it")
+    promote_by_hand(store, release(store, "bb", [PASS]), "another")
+    assert promote_by_hand(store, found, "again").status == "promoted"
 
 
 def test_what_the_leakage_stage_found_is_known_of_a_release_that_no_run_decided_on(store: Store) -> None:

@@ -3,11 +3,12 @@
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from components.errors import ConfigError, StoreConflictError
-from components.gate.approval import Approval, ApprovalRecords, Approvers, is_enough, sign_approval
+from components.gate.approval import Approval, ApprovalRecords, Approvers, approved_by, is_enough, sign_approval
 from components.gate.decision import Decision, Finding
 from components.gate.records import DecisionRecords
 from components.signing import SigningKey
@@ -85,6 +86,25 @@ def test_it_reads_as_no_after_its_last_day_and_after_one_no(
     assert not is_enough(replace(decision, until="soon"), said, TODAY)
     no = sign_approval(decision, "reject", "carla", "no", ANNA)
     assert not is_enough(decision, [*said, no], TODAY)
+
+
+def test_what_is_written_into_a_decision_counts_by_people_who_are_for_it(decision: Decision) -> None:
+    anna, ben = (sign_approval(decision, "approve", name, "fine", ANNA).to_json() for name in ("anna", "ben"))
+    no = sign_approval(decision, "reject", "carla", "no", ANNA).to_json()
+    cases: list[tuple[list[Any], set[str]]] = [
+        ([], set()),
+        ([anna], {"anna"}),
+        ([anna, anna], {"anna"}),
+        ([anna, ben], {"anna", "ben"}),
+        ([anna, ben, no], set()),
+        ([no], set()),
+        ([anna, {**ben, "verdict": "perhaps"}], set()),
+        ([anna, {**ben, "version": "tracing-ffffffffffff"}], set()),
+        ([anna, "ben"], set()),
+        ([anna, {}], set()),
+    ]
+    for words, people in cases:
+        assert approved_by(replace(decision, approvals=tuple(words))) == people, words
 
 
 class TestForgeries:
