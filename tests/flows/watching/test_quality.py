@@ -11,6 +11,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from components.app import load_application
+from components.artifacts import JsonValue
 from components.overrides import Journal, Override
 from flows.settings import Settings
 from flows.watching.quality import _predicted, live_quality, of_overrides
@@ -106,7 +107,7 @@ def test_what_a_client_says_an_override_is_of_is_shown_only_where_there_is_such_
 def test_the_releases_of_the_store_are_the_ones_that_are_shown_and_recorded(tmp_path: Path) -> None:
     settings = Settings(store=str(tmp_path / "store"), overrides=tmp_path / "kept", cache=tmp_path / "cache")
     store = settings.open_store()
-    known = {"version": RELEASE, "artifact": "0" * 64}
+    known: dict[str, JsonValue] = {"version": RELEASE, "artifact": "0" * 64}
     store.write_record(f"releases/essay_grading/known/{RELEASE}.json", known)
     with closing(Journal(tmp_path / "kept" / "essay_grading")) as journal:
         for n in range(12):
