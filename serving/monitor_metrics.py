@@ -73,6 +73,8 @@ class MonitorMetrics:
             "homeroom_live_quality_values", "How many answers the live quality is of.", ["release", "metric"], **newest
         )
         self._counted: dict[tuple[str, str], list[int]] = {}
+        self._alarms: set[tuple[str, str]] = set()
+        """Release and signal of the alarms that were said."""
         self._shown: bytes = b""
 
     def signals(
@@ -96,7 +98,10 @@ class MonitorMetrics:
             self._counted[release, name] = bins
 
     def watched(self, folder: Path | None) -> None:
-        """Show what `homeroom watch` last said, if it said anything; what cannot be read is left out."""
+        """Show what `homeroom watch` last said, if it said anything; what cannot be read is left out.
+
+        Alarms that it no longer speaks of are 0: of a former release, also where a worker before this one showed them.
+        """
         try:
             body = (folder / LAST_WATCH).read_bytes() if folder is not None else b""
             if body == self._shown or not body:
@@ -109,6 +114,11 @@ class MonitorMetrics:
                 self._index.labels(release, name).set(float(one["index"]))
                 self._alarm.labels(release, name).set(float(one["alarm"]))
                 self._windows.labels(release, name).set(float(one["windows"]))
+            said = {(release, str(name)) for name in value["shown"]}
+            former = {(str(of), str(name)) for of, names in value.get("former", {}).items() for name in names}
+            for labels in (self._alarms | former) - said:
+                self._alarm.labels(*labels).set(0.0)
+            self._alarms = said
             for of, metrics in value.get("quality", {}).items():
                 for name, one in metrics.items():
                     self._quality.labels(of, name).set(float(one["value"]))

@@ -14,6 +14,7 @@ from typing import Any
 from starlette.requests import Request
 
 from components.app import GradingCodec
+from components.bundle import VERSION_DIGITS
 from components.errors import StoreError
 from components.overrides import Journal, Override
 from components.pseudonyms import pseudonyms
@@ -38,7 +39,7 @@ class Correction:
     id: str
     """Chosen by the client, 16 to 64 letters, digits and `-` at random; sending again with the same id is safe."""
     release: str
-    """Version of the release that gave the machine's score."""
+    """Version of the release that gave the machine's score, as the answer said it: `<application>-<12 hex digits>`."""
     prompt: str
     text: str
     """The whole response, as it was graded."""
@@ -68,6 +69,7 @@ class Overrides:
         assert isinstance(bundle.codec, GradingCodec)
         self._journal = journal
         self._application = bundle.manifest.application
+        self._version = re.compile(rf"{re.escape(self._application)}-[0-9a-f]{{{VERSION_DIGITS}}}")
         self._rubrics = {prompt["prompt"]: prompt for prompt in bundle.codec.grading_prompts()}
         self._key = key
         self._reader: Reader[Correction] = Reader(Correction)
@@ -100,7 +102,11 @@ class Overrides:
         problems: list[tuple[str, str]] = []
         if not _ID.fullmatch(given.id):
             problems.append(("id", "expected 16 to 64 letters, digits and `-`, chosen at random"))
-        limits = {"text": LONGEST_TEXT, "reason": LONGEST_REASON, "teacher": LONGEST_NAME, "release": LONGEST_NAME}
+        # It becomes a label of metrics and a name in records; which releases there are, the reader of these knows.
+        if not self._version.fullmatch(given.release):
+            rule = "expected the version of the release that gave the score: the application's name, `-`, 12 hex digits"
+            problems.append(("release", rule))
+        limits = {"text": LONGEST_TEXT, "reason": LONGEST_REASON, "teacher": LONGEST_NAME}
         for name, most in limits.items():
             value = getattr(given, name)
             if not value.strip() or len(value) > most:

@@ -5,7 +5,7 @@ looked at says nothing of all answers: how many were corrected, and in which dir
 logs it is the next answers, in logs that were collected since: a service keeps nothing by which it could know them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +32,7 @@ from flows.settings import Settings
 from flows.watching.records import WatchRecords
 from flows.watching.service import write_quality
 from serving.bundle import load_bundle
-from serving.registry import PointerLog
+from serving.registry import PointerLog, ReleaseRegistry
 
 MIN_VALUES = 10
 """With fewer answers no figure is given."""
@@ -78,15 +78,18 @@ class LiveQuality:
     """`overrides` or `logs`."""
     figures: tuple[Figure, ...]
     caution: str
+    unknown: int = 0
+    """Overrides of what is no release of this store; they are left out."""
 
     def lines(self) -> list[str]:
         """Return it for people."""
-        return [*(one.line() for one in self.figures), self.caution]
+        left_out = [f"{self.unknown} overrides are of releases that this store does not know; they are left out"]
+        return [*(one.line() for one in self.figures), *(left_out if self.unknown else []), self.caution]
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the fields as plain JSON values."""
         figures = cast("list[JsonValue]", [asdict(one) for one in self.figures])
-        return {"source": self.source, "figures": figures, "caution": self.caution}
+        return {"source": self.source, "figures": figures, "unknown": self.unknown, "caution": self.caution}
 
 
 def live_quality(application: Application, settings: Settings, data: Sequence[str], status: Path | None) -> LiveQuality:
@@ -103,7 +106,8 @@ def live_quality(application: Application, settings: Settings, data: Sequence[st
         path = settings.overrides / application.name / FILE
         if not path.is_file():
             raise ConfigError(f"There are no overrides in {path.parent}; expected those that `homeroom serve` stored.")
-        found = of_overrides(parsed(path.read_bytes()).overrides, rubrics_of(store, settings))
+        known = ReleaseRegistry(store).versions(application.name)
+        found = of_overrides(parsed(path.read_bytes()).overrides, rubrics_of(store, settings), known)
     else:
         raise ConfigError(
             f"What came after the answers of {application.name} is in later logs only: name them with --data."
@@ -137,15 +141,22 @@ def rubrics_of(store: Store, settings: Settings) -> Any:  # Any: a function of a
     return of
 
 
-def of_overrides(overrides: Sequence[Override], rubrics: Any) -> LiveQuality:  # Any: as `rubrics_of` returns
+def of_overrides(
+    overrides: Sequence[Override],
+    rubrics: Any,  # Any: as `rubrics_of` returns
+    known: Collection[str],
+) -> LiveQuality:
     """Return agreement of machine and teacher by release; intervals by drawing teachers with all their corrections.
 
     Args:
         overrides: of one application; of several on one response the latest counts.
         rubrics: a release's version -> its rubrics; kappa and bias are in steps of them.
+        known: versions of releases. A client chooses what an override says that it is of: only these become records
+            and labels, the others are counted.
     """
     latest: dict[tuple[str, str, str], Override] = {}
-    for one in sorted(overrides, key=lambda one: one.made_utc):
+    kept = [one for one in overrides if one.release in known]
+    for one in sorted(kept, key=lambda one: one.made_utc):
         latest[one.release, one.prompt, one.response or f"{one.student or ''}\n{one.text}"] = one
     figures: list[Figure] = []
     for release in sorted({one.release for one in latest.values()}):
@@ -162,6 +173,7 @@ def of_overrides(overrides: Sequence[Override], rubrics: Any) -> LiveQuality:  #
     return LiveQuality(
         source="overrides",
         figures=tuple(figures),
+        unknown=len(overrides) - len(kept),
         caution="Teachers choose what they look at: these figures are of what they corrected or confirmed, not of all "
         "answers. bias: teacher less machine, in steps of the rubric.",
     )

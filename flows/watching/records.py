@@ -5,8 +5,8 @@ quality/<application>/<utc>.json           live quality by release
 """
 
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from components.artifacts import JsonValue
@@ -20,15 +20,21 @@ _APPLICATION = re.compile(r"[a-z][a-z0-9_]*")
 class WatchRecords:
     """Reads and adds records of one application.
 
+    Args:
+        store: with the records.
+        application: whose.
+        now: the time that a record gets.
+
     Raises:
         ConfigError: `application` is no application's name.
     """
 
-    def __init__(self, store: Store, application: str) -> None:
+    def __init__(self, store: Store, application: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         if not _APPLICATION.fullmatch(application):
             raise ConfigError(f"{application!r} is no application's name: small letters, digits and `_`.")
         self._store = store
         self._application = application
+        self._now = now
 
     def add(self, kind: str, value: Mapping[str, JsonValue]) -> int:
         """Record something of a drift and return its number.
@@ -39,7 +45,7 @@ class WatchRecords:
         number = len(self._paths())
         while True:
             number += 1
-            body: dict[str, JsonValue] = {"format": FORMAT, "number": number, "kind": kind, "at": _now(), **value}
+            body: dict[str, JsonValue] = {"format": FORMAT, "number": number, "kind": kind, "at": self._at(), **value}
             try:
                 self._store.write_record(f"drift/{self._application}/{number:08d}.json", body, create=True)
             except StoreConflictError:  # another watch was first
@@ -51,20 +57,32 @@ class WatchRecords:
         found = [self._store.read_record(path) for path in self._paths()]
         return [one for one in found if isinstance(one, dict) and one.get("format") == FORMAT]
 
-    def last_started(self) -> datetime | None:
-        """Return when a drift last started a run or an event, None if none did."""
-        times = [one["at"] for one in self.all() if one["kind"] == "drift" and one["action"] in {"run", "event"}]
-        return max(map(datetime.fromisoformat, times)) if times else None
+    def held_until(self, cool_down: timedelta, retry: timedelta, *, lasts: bool) -> datetime | None:
+        """Return from when on a drift may start something; None where nothing holds it back.
+
+        Args:
+            cool_down: after a drift started a run or an event. A run of which nothing is recorded yet may still go on.
+            retry: after one whose run failed, or whose event nobody took.
+            lasts: it is no new drift but one that goes on, which also waits for `retry` after there was no data.
+        """
+        records = self.all()
+        failed = {one["alarm"] for one in records if one["kind"] == "outcome" and "error" in one}
+        waits = {"run": cool_down, "event": cool_down, **({"no data": retry} if lasts else {})}
+        ends = [
+            datetime.fromisoformat(one["at"]) + (retry if one["number"] in failed else waits[one["action"]])
+            for one in records
+            if one["kind"] == "drift" and one["action"] in waits
+        ]
+        return max(ends, default=None)
 
     def add_quality(self, value: Mapping[str, JsonValue]) -> str:
         """Record live quality and return the record's path."""
         path = f"quality/{self._application}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.json"
-        self._store.write_record(path, {"format": FORMAT, "at": _now(), **value}, create=True)
+        self._store.write_record(path, {"format": FORMAT, "at": self._at(), **value}, create=True)
         return path
 
     def _paths(self) -> list[str]:
         return self._store.list_records(f"drift/{self._application}")
 
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    def _at(self) -> str:
+        return self._now().isoformat(timespec="milliseconds")

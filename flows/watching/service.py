@@ -15,6 +15,9 @@ from flows.watching.watcher import Watcher
 from serving.monitor_metrics import LAST_WATCH
 from serving.status import WorkerStatus, read_statuses
 
+FORMER_KEPT = 20
+"""Releases that were watched before, of which the workers are told that their drifts are over."""
+
 
 def served_by(workers: list[WorkerStatus], application: str) -> str | None:
     """Return the version that all workers answer with, None while there are none or they differ.
@@ -69,11 +72,19 @@ def read_watcher(folder: Path, release: str, limits: DriftLimits) -> Watcher:
 
 
 def write_watcher(folder: Path, watcher: Watcher) -> None:
-    """Leave the watch where the next look, and the workers' metrics, find it; the live quality there stays."""
-    quality = {}
-    with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
-        quality = json.loads((folder / LAST_WATCH).read_bytes())["quality"]
-    _write(folder, {**watcher.to_json(), "quality": quality})
+    """Leave the watch where the next look, and the workers' metrics, find it; the live quality there stays.
+
+    `former` are the signals of releases that were watched before, by release: no worker, whenever it was started, may
+    go on to show a drift of these.
+    """
+    quality, former = {}, {}
+    with contextlib.suppress(OSError, KeyError, TypeError, ValueError, AttributeError):
+        before = json.loads((folder / LAST_WATCH).read_bytes())
+        quality = before.get("quality", {})
+        former = {**before.get("former", {}), before["release"]: sorted(before["shown"])}
+    former.pop(watcher.release, None)
+    kept = dict(list(former.items())[-FORMER_KEPT:])
+    _write(folder, {**watcher.to_json(), "quality": quality, "former": kept})
 
 
 def write_quality(folder: Path, release: str, quality: dict[str, dict[str, dict[str, float]]]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from components.artifacts import JsonValue
-from components.errors import PipelineError, StoreError
+from components.errors import StoreError
 from components.monitoring.windows import DriftLimits, Window
 from components.store import Store
 from flows.cli.options import check_local_files
@@ -22,7 +22,7 @@ from flows.watching.service import (
     workers_of,
     write_watcher,
 )
-from flows.watching.watcher import Drift
+from flows.watching.watcher import Drift, Watcher
 
 Action = Literal["run", "event", "none"]
 
@@ -60,7 +60,10 @@ class Watch:
     action: Action = "run"
     limits: DriftLimits = field(default_factory=DriftLimits)
     cool_down: timedelta = timedelta(days=7)
-    """After a drift started a run, others start none for so long: the next window still shows the same."""
+    """After a drift started a run, none is started for so long: the next windows still show the same. A drift that
+    lasts longer starts another."""
+    retry: timedelta = timedelta(days=1)
+    """As `cool_down`, after a run that failed or an event that nobody took, and where there was no data."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def look(self) -> Look:
@@ -81,33 +84,40 @@ class Watch:
                 "students; the next release will have one",
             )
         watcher = read_watcher(self.status, release, self.limits)
-        drifts = watcher.look(workers, reference)
-        write_watcher(self.status, watcher)
+        begun, lasting = watcher.look(workers, reference)
         windows = tuple(windows[-1] for _, windows in sorted(watcher.recent.items()))
         look = Look(told=_told(release, windows, len(reference.signals)), release=release, windows=windows)
-        return self._acted(replace(look, drifts=tuple(drifts))) if drifts else look
+        records = WatchRecords(self.store, self.application, self.now)
+        # What lasts is as good a reason as what begins: the first run may have failed, or have changed nothing.
+        lasts = not begun and bool(lasting) and self.action != "none" and not self._is_held(records, lasts=True)
+        if not begun and not lasts:
+            write_watcher(self.status, watcher)
+            return look
+        return self._acted(replace(look, drifts=tuple(begun or lasting)), watcher, records, lasts=lasts)
 
-    def _acted(self, look: Look) -> Look:
-        """Record a drift before anything is done about it, then do it."""
-        records = WatchRecords(self.store, self.application)
-        why = f"drift of {look.release}: {'; '.join(one.sentence() for one in look.drifts)}"
+    def _acted(self, look: Look, watcher: Watcher, records: WatchRecords, *, lasts: bool) -> Look:
+        """Record a drift before it is taken as known and before anything is done about it, then do it."""
+        found = "; ".join(one.sentence() for one in look.drifts)
+        why = f"drift of {look.release}{' goes on' if lasts else ''}: {found}"
         action, request = self._action(records)
         signals = [{**one.window.to_json(), "windows": one.k, "of": one.n} for one in look.drifts]
         number = records.add(
             "drift",
             {"release": look.release, "why": why, "action": action, "signals": cast("list[JsonValue]", signals)},
         )
+        write_watcher(self.status, watcher)
         reason = f"{why} (alarm {number})"
         payload: dict[str, JsonValue] = {"release": look.release, "alarm": number, "why": why}
         sent = self.emit(self.application, reason, payload)
         look = replace(look, alarm=number, action=action)
         if request is None:
             if action == "event" and not sent:
+                records.add("outcome", {"alarm": number, "run": None, "error": "no server"})
                 return replace(look, told=f"{reason}; no Prefect server took the event")
             return replace(look, told=f"{reason}; {_WORDS[action]}")
         try:
             summary = self.run(replace(request, reason=reason))
-        except PipelineError as error:
+        except Exception as error:
             records.add("outcome", {"alarm": number, "run": None, "error": type(error).__name__})
             raise
         version, promoted = summary.outcome.release.version, summary.decision.promote
@@ -118,12 +128,15 @@ class Watch:
             came = f"{version} came out, {'promoted' if promoted else 'not promoted'}: {summary.decision.reason}"
         return replace(look, run=summary.run, told=f"{reason}; run {summary.run}: {came}")
 
+    def _is_held(self, records: WatchRecords, *, lasts: bool) -> bool:
+        until = records.held_until(self.cool_down, min(self.retry, self.cool_down), lasts=lasts)
+        return until is not None and self.now() < until
+
     def _action(self, records: WatchRecords) -> tuple[str, RunRequest | None]:
         """Return what is done about a drift now, and the run's request."""
         if self.action == "none":
             return "none", None
-        last = records.last_started()
-        if last is not None and self.now() - last < self.cool_down:
+        if self._is_held(records, lasts=False):
             return "cooling down", None
         if self.action == "event":
             return "event", None

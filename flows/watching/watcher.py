@@ -17,7 +17,7 @@ MOST_KEPT = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """A drift of one signal that has just begun."""
+    """A drift of one signal: one that has just begun, or one that goes on."""
 
     window: Window
     """The latest."""
@@ -50,10 +50,11 @@ class Watcher:
     alarmed: set[str] = field(default_factory=set)
     """Signals that are in a drift."""
 
-    def look(self, workers: Iterable[WorkerStatus], reference: Reference) -> list[Drift]:
-        """Take what the workers counted, end windows, and return the drifts that begin with them."""
+    def look(self, workers: Iterable[WorkerStatus], reference: Reference) -> tuple[list[Drift], list[Drift]]:
+        """Take what the workers counted, end windows, and return the drifts that begin and that go on with them."""
         self.totals.read(workers, self.release)
-        begun = []
+        begun: list[Drift] = []
+        lasting: list[Drift] = []
         for name, counts in self.totals.sum().items():
             if name not in reference.signals:
                 continue
@@ -67,12 +68,12 @@ class Watcher:
             self.ended[name] = self.ended.get(name, 0) + 1
             if not alarm(self.recent[name], self.limits):
                 self.alarmed.discard(name)
-            elif name not in self.alarmed:
-                self.alarmed.add(name)
-                last = self.recent[name][-self.limits.n :]
-                same = sum(one.found == window.found for one in last)
-                begun.append(Drift(window=window, k=same, n=len(last)))
-        return begun
+                continue
+            last = self.recent[name][-self.limits.n :]
+            same = sum(one.found == window.found for one in last)
+            (lasting if name in self.alarmed else begun).append(Drift(window=window, k=same, n=len(last)))
+            self.alarmed.add(name)
+        return begun, lasting
 
     def shown(self) -> dict[str, dict[str, float]]:
         """Return the figures of each signal's last window, for metrics."""

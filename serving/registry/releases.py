@@ -297,6 +297,10 @@ class ReleaseRegistry:
             )
         return self._release(next(iter(known.values())))
 
+    def versions(self, application: str) -> frozenset[str]:
+        """Return the versions of an application's releases that were registered, or made by a run in this store."""
+        return frozenset(self._known(application))
+
     def _known(self, application: str | None) -> dict[str, str]:
         """Return version -> identity of all releases that were registered, or made by a run in this store."""
         found: dict[str, str] = {}

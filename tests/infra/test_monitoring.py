@@ -139,3 +139,12 @@ def test_the_board_is_whole_and_prometheus_reads_its_rules() -> None:
     config: Any = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     assert [(PROMETHEUS / name).is_file() for name in config["rule_files"]] == [True]
     assert config["scrape_configs"][0]["metrics_path"] == "/metrics"
+
+
+def test_a_drift_alerts_only_while_its_release_serves() -> None:
+    """The watch may have ended with the release: what it last said stays in the workers' files."""
+    serves = 'and on (release) (max by (release) (homeroom_live_workers{slot="champion"}) > 0)'
+    found = {place: text for place, text in expressions().items() if "homeroom_drift_alarm" in text}
+    assert len(found) == 2  # a rule and a panel
+    for place, text in found.items():
+        assert text.endswith(f" > 0 {serves}"), place

@@ -16,6 +16,9 @@ from components.app import MonitoredCodec
 from components.monitoring.counts import group_of
 from components.monitoring.reference import Reference, reference_of
 from components.monitoring.signals import signals_of
+from components.monitoring.windows import DriftLimits, Window
+from flows.watching.service import write_quality, write_watcher
+from flows.watching.watcher import Watcher
 from serving.bundle import load_bundle
 from serving.canary import HEADER
 from serving.http import add_routes
@@ -137,6 +140,40 @@ def test_what_the_watch_said_is_shown_and_what_it_did_not_say_is_not(live: Live,
     assert found == said
     assert registry.get_sample_value("homeroom_live_quality", {"release": "r", "metric": "qwk"}) == 0.7
     assert registry.get_sample_value("homeroom_live_quality_values", {"release": "r", "metric": "qwk"}) == 40.0
+
+
+def test_the_alarm_of_a_former_release_ends_with_its_watch_also_for_a_worker_that_starts_later(tmp_path: Path) -> None:
+    shifted = Window(signal="a", values=900, effect=0.5, error=0.04, index=0.3, threshold=0.15, found="up")
+
+    def watched(release: str, *signals: str) -> Watcher:
+        every = {name: [shifted] for name in signals}
+        ended = dict.fromkeys(signals, 1)
+        return Watcher(release=release, limits=DriftLimits(), recent=every, ended=ended, alarmed=set(signals))
+
+    def alarms(metrics: Metrics, registry: Any) -> dict[str, float | None]:
+        metrics.monitoring.watched(tmp_path)
+        asked = {f"{r} {s}": {"release": r, "signal": s} for r in "xyz" for s in "ab"}
+        return {name: registry.get_sample_value("homeroom_drift_alarm", labels) for name, labels in asked.items()}
+
+    def worker() -> tuple[Metrics, Any]:
+        registry = prometheus_client.CollectorRegistry()
+        return Metrics(registry), registry
+
+    none = dict.fromkeys(("x a", "x b", "y a", "y b", "z a", "z b"), None)
+    old = worker()
+    write_watcher(tmp_path, watched("x", "a", "b"))
+    assert alarms(*old) == {**none, "x a": 1.0, "x b": 1.0}
+    write_watcher(tmp_path, watched("x", "a"))  # begun anew, after its file was damaged
+    assert alarms(*old) == {**none, "x a": 1.0, "x b": 0.0}
+    write_watcher(tmp_path, watched("y"))  # promoted, and no window yet
+    assert alarms(*old) == {**none, "x a": 0.0, "x b": 0.0}
+    write_quality(tmp_path, "y", {})
+    write_watcher(tmp_path, watched("z", "b"))
+    later = {**none, "x a": 0.0, "z b": 1.0}
+    assert alarms(*old) == {**later, "x b": 0.0}
+    assert alarms(*worker()) == later  # in place of one that was killed while it showed 1
+    write_watcher(tmp_path, watched("x", "a"))  # rolled back
+    assert alarms(*worker()) == {**none, "x a": 1.0, "z b": 0.0}
 
 
 def test_a_release_without_a_reference_is_served_and_not_watched(tracing_folder: Path) -> None:

@@ -23,6 +23,7 @@ from components.simulate.stage import simulate
 from components.stage import Runner
 from flows.comparing import findings_beside
 from flows.contract.released import Released, own_settings, release_application
+from flows.knowledge_tracing.requests import held_out_requests
 from flows.mitigation import comparisons_of
 from flows.scoring import score_logs
 from serving.bundle import Bundle
@@ -106,6 +107,24 @@ def test_evaluation_scoring_and_the_service_give_the_same_answers(mapped: Mapped
     assert served == pytest.approx(offline, abs=1e-5)
     for one, answer in zip(asked, answers, strict=True):
         assert ("new_group" in answer.flags) == (one.group == "c")
+
+
+def test_the_reference_of_monitoring_is_of_answers_by_each_students_own_map(mapped: Mapped) -> None:
+    store, outcome, bundle = mapped.run.store, mapped.run.summary.outcome, mapped.bundle
+    evaluation = store.folder(outcome.evaluation)
+    kept = pl.read_parquet(evaluation / PREDICTIONS).filter("scored").sort("student", "position")
+    asked = held_out_requests(store.folder(outcome.logs), evaluation, bundle.codec, kept.height, 0)  # all of them
+    assert [student for student, _ in asked] == kept["student"].to_list()
+    served = [
+        answer.predictions[0].probability
+        for at in range(0, len(asked), 100)
+        for answer in bundle.answer([one for _, one in asked[at : at + 100]])
+    ]
+    # The evaluation asked the torch model, whole sequences at once.
+    assert served == pytest.approx(kept["probability"].to_list(), abs=1e-5)
+    drawn = mapped.report("reference.json")["signals"]["probability"]
+    tolerance = 1e-5 if kept.height <= 2000 else 3 * drawn["sd"] / np.sqrt(2000)
+    assert drawn["mean"] == pytest.approx(float(kept["probability"].mean()), abs=tolerance)  # type: ignore[arg-type]  # polars types means broadly
 
 
 def test_another_group_is_another_map_and_none_is_everybodys(mapped: Mapped) -> None:

@@ -221,7 +221,95 @@ def test_a_run_that_fails_is_recorded_and_told(bench: Bench) -> None:
         bench.looks([0.5, 0.5], run=fails)
     assert [one["kind"] for one in bench.records] == ["drift", "outcome"]
     assert bench.records[1]["error"] == "StoreError"
-    assert bench.looks([0.5])[-1].alarm is None  # it is the same drift
+    assert bench.looks([0.5])[-1].alarm is None  # it is the same drift, and to be tried again tomorrow
+
+
+def kinds(bench: Bench) -> list[str]:
+    return [one["action"] for one in bench.records if one["kind"] == "drift"]
+
+
+def test_a_drift_that_lasts_starts_a_run_once_in_every_cool_down(bench: Bench) -> None:
+    bench.had_run()
+    bench.came = (bench.slot.version, False)  # nothing gets better of it
+    bench.looks([0.5] * 6)
+    assert kinds(bench) == ["run"]
+    for days, runs in ((6, 1), (1.1, 2), (6, 2), (1.1, 3)):
+        bench.now += timedelta(days=days)
+        bench.looks([0.5] * 3)
+        assert kinds(bench) == ["run"] * len(bench.asked)
+        assert len(bench.asked) == runs
+    assert bench.records[2]["why"].startswith(f"drift of {bench.slot.version} goes on: probability up by 0.")
+    assert bench.asked[1].reason.endswith("(alarm 3)")
+
+
+def test_without_new_windows_or_once_it_is_over_nothing_is_started(bench: Bench) -> None:
+    bench.had_run()
+    bench.looks([0.5, 0.5])
+    bench.now += timedelta(days=30)
+    assert bench.watch().look().alarm is None  # nobody asked since
+    bench.looks([0.0, 0.0, 0.0])
+    assert kinds(bench) == ["run"]
+    bench.now += timedelta(days=30)
+    bench.looks([0.0] * 2)
+    assert len(bench.asked) == 1
+
+
+def test_what_began_in_a_cool_down_starts_a_run_after_it(bench: Bench) -> None:
+    bench.had_run()
+    bench.looks([0.5, 0.5, 0.0, 0.0, 0.0, 0.5, 0.5, 0.5])
+    assert kinds(bench) == ["run", "cooling down"]
+    bench.now += timedelta(days=7, minutes=1)
+    bench.looks([0.5])
+    assert kinds(bench) == ["run", "cooling down", "run"]
+
+
+@pytest.mark.parametrize("error", [StoreError("The store went away."), RuntimeError("out of memory")])
+def test_a_run_that_failed_is_started_again_a_day_later(bench: Bench, error: Exception) -> None:
+    bench.had_run()
+
+    def fails(request: RunRequest) -> Any:
+        raise error
+
+    with pytest.raises(type(error)):
+        bench.looks([0.5, 0.5], run=fails)
+    assert bench.records[1]["error"] == type(error).__name__
+    assert bench.looks([0.5])[-1].alarm is None
+    bench.now += timedelta(days=1, minutes=1)
+    assert bench.looks([0.5])[-1].run == "run-1"
+    bench.looks([0.5])
+    assert len(bench.asked) == 1  # that one did not fail: the cool-down is a whole one
+
+
+def test_where_there_was_no_data_it_looks_again_a_day_later(bench: Bench) -> None:
+    bench.looks([0.5] * 4)
+    assert kinds(bench) == ["no data"]
+    bench.had_run()
+    bench.now += timedelta(days=1, minutes=1)
+    assert bench.looks([0.5])[-1].action == "run"
+
+
+def test_an_event_that_nobody_took_is_sent_again_a_day_later(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "emit", lambda application, reason, payload: False)
+    assert bench.looks([0.5, 0.5], action="event")[-1].told.endswith("no Prefect server took the event")
+    bench.now += timedelta(days=1, minutes=1)
+    assert bench.looks([0.5, 0.5], action="event")[0].alarm == 3
+    bench.looks([0.5] * 2, action="none")
+    assert kinds(bench) == ["event"] * 2
+
+
+def test_a_drift_that_could_not_be_recorded_is_no_less_new(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.had_run()
+    add = WatchRecords.add
+
+    def broken(self: WatchRecords, kind: str, value: Any) -> int:
+        raise StoreError("The store went away.")
+
+    monkeypatch.setattr(WatchRecords, "add", broken)
+    with pytest.raises(StoreError, match="went away"):
+        bench.looks([0.5, 0.5])
+    monkeypatch.setattr(WatchRecords, "add", add)
+    assert bench.watch().look().alarm == 1
+    assert len(bench.asked) == 1
 
 
 def test_who_cannot_be_watched(tmp_path: Path) -> None:
