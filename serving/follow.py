@@ -23,7 +23,7 @@ from serving.metrics import Metrics
 from serving.registry import PointerLog, Slot, State
 from serving.settings import GateOverride, ServiceSettings
 from serving.shadow import Shadow
-from serving.slots import Server, Slots
+from serving.slots import Server, Slots, load_failure
 
 log = logging.getLogger("homeroom.serving")
 LOOK_AROUND_S = 60.0
@@ -314,7 +314,7 @@ class Follower:
             return live
         self._metrics.failed_load(slot.version)
         log.error("The %s %s cannot be loaded: %s", name, slot.version, reason)
-        problems.append(f"The {name} {slot.version} cannot be loaded: {reason}")
+        problems.append(f"The {name} {load_failure(slot.version)}: {reason}")
         return None
 
     def _fail(self, problems: list[str], loaded: dict[str, Live]) -> None:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from components.errors import PipelineError, StoreConflictError
 from serving.registry import Challenger, Change, Slot, State
+from serving.slots import load_failure
 from serving.status import WorkerStatus
 from serving.supervise.counts import Counts, since
 from serving.supervise.judging import Verdict, judge
@@ -66,7 +67,7 @@ class Supervisor:
         self._began = 0.0
         """When the entry was seen."""
         self._since = 0.0
-        """Since when is counted: since all workers answer by it."""
+        """Since when all workers answer by it."""
         self._then: dict[str, Tally] = {}
         self._alive: set[tuple[int, float]] = set()
         """Workers that were there since the entry began."""
@@ -103,10 +104,12 @@ class Supervisor:
         if self._state is None:
             return None
         crashes = self._crashes(workers)
-        if not crashes and (not workers or any(one.entry != self._state.number for one in workers)):
-            self._then = self._counts.totals()  # nothing counts before all workers answer by the entry
+        behind = [one for one in workers if one.entry != self._state.number]
+        if not crashes and (behind or not workers):
             self._since = self._clock()
-            return None
+            if not workers or self._clock() - self._began < self._limits.min_stage_s:
+                self._then = self._counts.totals()  # nothing counts before all workers answer by the entry, or had time
+                return None
         change = self._due(self._state, workers, crashes)
         if change is None:
             return None
@@ -154,8 +157,8 @@ class Supervisor:
         waited = self._clock() - self._since
         if self._former is not None and self._clock() - self._began <= self._limits.watch_s:
             verdict = judge(champion, self._old, self._limits)
-            if crashes:
-                verdict = Verdict(outcome="bad", reason=crashes)
+            if trouble := crashes or self._unloadable(state.champion, workers):
+                verdict = Verdict(outcome="bad", reason=trouble)
             if verdict.outcome == "bad":
                 return Change(
                     action="rollback",
@@ -171,6 +174,13 @@ class Supervisor:
             return self._withdrawn(state, state.champion, f"{name} is withdrawn: {crashes}")
         return self._step_of(state, state.champion, state.challenger, champion, totals, workers, waited)
 
+    def _unloadable(self, champion: Slot, workers: Sequence[WorkerStatus]) -> str:
+        """Return in words that workers could not load a champion in the time they had; empty where they could."""
+        failed = sum(load_failure(champion.version) in one.behind for one in workers)
+        if not failed or self._clock() - self._began < self._limits.min_stage_s:
+            return ""
+        return f"{failed} of {len(workers)} workers cannot load it; their /v1/version says why"
+
     def _step_of(
         self,
         state: State,
@@ -183,7 +193,8 @@ class Supervisor:
     ) -> Change | None:
         """Return the next step of a canary."""
         name = challenger.version
-        if any(one.challenger != name for one in workers):
+        there = [one for one in workers if one.entry == state.number]
+        if any(one.challenger != name for one in there):
             if waited < self._limits.min_stage_s:
                 return None
             reason = f"{name} is withdrawn: a worker cannot load it; its /v1/version says why"
@@ -191,7 +202,7 @@ class Supervisor:
         verdict = judge(since(totals, self._then, name), beside, self._limits)
         if verdict.outcome == "bad":
             return self._withdrawn(state, champion, f"{name} is withdrawn at {challenger.percent} %: {verdict.reason}")
-        if verdict.outcome == "wait" or waited < self._limits.min_stage_s:
+        if verdict.outcome == "wait" or waited < self._limits.min_stage_s or len(there) < len(workers):
             return None
         reason = f"{name} did well at {challenger.percent} %: {verdict.reason}"
         larger = next((stage for stage in STAGES if stage > challenger.percent), None)

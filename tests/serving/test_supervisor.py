@@ -196,6 +196,68 @@ def test_a_promoted_release_that_fails_is_taken_back_once(bench: Bench) -> None:
     assert bench.step() is None, "what was brought back is not taken back again"
 
 
+@pytest.mark.parametrize("unable", [1, 2])
+def test_a_promoted_release_that_workers_cannot_load_is_taken_back(bench: Bench, unable: int) -> None:
+    before = say(bench.log, "promote", A)
+    bench.all_say(before, {A.version: tally(500)})
+    bench.step()
+    state = say(bench.log, "promote", B)
+    bench.all_say(state, {A.version: tally(500), B.version: Tally()})
+    told = f"The champion {B.version} cannot be loaded: it gives other golden answers."
+    for place in range(unable):
+        bench.workers[place] = replace(bench.workers[place], entry=before.number, release=A.version, behind=told)
+    assert bench.step(0.0) is None
+    assert bench.step(LIMITS.min_stage_s - 1) is None, "it is tried again meanwhile"
+    found = bench.step(2.0)
+    assert found is not None
+    assert (found.action, found.champion) == ("rollback", A)
+    assert f"{unable} of 2 workers cannot load it" in found.reason
+
+
+def test_a_worker_that_stays_behind_does_not_hide_what_the_others_do(bench: Bench) -> None:
+    before = say(bench.log, "promote", A)
+    bench.all_say(before, {A.version: tally(500)})
+    bench.step()
+    state = say(bench.log, "promote", B)
+
+    def one_is_late(errors: int) -> None:
+        bench.all_say(state, {A.version: tally(500), B.version: tally(errors, errors=errors)})
+        late = "The store has not answered for 30 s; what serves is what served before."
+        bench.workers[1] = replace(bench.workers[1], entry=before.number, releases={A.version: tally(500)}, behind=late)
+
+    one_is_late(0)
+    assert bench.step(0.0) is None
+    assert bench.step(LIMITS.min_stage_s + 1) is None, "to be late is no fault of the release"
+    one_is_late(20)
+    found = bench.step(1.0)
+    assert found is not None
+    assert (found.action, found.champion) == ("rollback", A)
+    assert "100.0% of 20 requests failed" in found.reason
+
+
+def test_a_canary_goes_on_only_with_all_workers_and_is_withdrawn_without(bench: Bench) -> None:
+    before = say(bench.log, "promote", A)
+    state = say(bench.log, "canary", A, (B, 1))
+
+    def one_is_late(new: Tally) -> None:
+        bench.all_say(state, {A.version: tally(500), B.version: new})
+        bench.workers[1] = replace(
+            bench.workers[1], entry=before.number, challenger=None, releases={A.version: tally(500)}
+        )
+
+    one_is_late(Tally())
+    bench.step(0.0)
+    bench.step(LIMITS.min_stage_s + 1)
+    one_is_late(tally(500))
+    assert bench.step(1.0) is None
+    assert bench.step(1000.0) is None
+    one_is_late(tally(600, errors=100))
+    found = bench.step(1.0)
+    assert found is not None
+    assert found.action == "withdraw"
+    assert "16.7% of 600 requests failed" in found.reason
+
+
 def test_a_promotion_is_watched_only_for_its_time(bench: Bench) -> None:
     state = say(bench.log, "promote", A)
     bench.all_say(state, {A.version: tally(500)})
