@@ -30,8 +30,8 @@ class Log(Protocol):
     def latest(self) -> State | None:
         """Return the last entry."""
 
-    def after(self, number: int) -> State | None:
-        """Return the last entry after this one."""
+    def following(self, number: int) -> list[State]:
+        """Return the entries after this one, in order."""
 
     def append(self, change: Change, *, expected: int) -> State:
         """Write the next entry."""
@@ -74,7 +74,15 @@ class Supervisor:
         self._spoken = 0.0
         """When a worker last said something."""
         self._former: Slot | None = None
+        """Who was champion before the promotion, and can be brought back."""
         self._old = Tally()
+        """What it did."""
+        self._promoted = 0.0
+        """When the champion's first entry was seen."""
+        self._since_promotion: dict[str, Tally] = {}
+        """The totals when it began to count."""
+        self._settled = False
+        """Whether it did: all workers answered by it, or had the time to."""
         self._told = ""
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
@@ -98,9 +106,13 @@ class Supervisor:
         """
         workers = self._workers()
         self._counts.read(workers)
-        found = self._entries.latest() if self._state is None else self._entries.after(self._state.number)
-        if found is not None:
-            self._begin(found)
+        if self._state is None:
+            first = self._entries.latest()
+            found = [] if first is None else [first]
+        else:
+            found = self._entries.following(self._state.number)
+        for state in found:
+            self._begin(state)
         if self._state is None:
             return None
         crashes = self._crashes(workers)
@@ -109,7 +121,10 @@ class Supervisor:
             self._since = self._clock()
             if not workers or self._clock() - self._began < self._limits.min_stage_s:
                 self._then = self._counts.totals()  # nothing counts before all workers answer by the entry, or had time
+                if not self._settled:
+                    self._since_promotion = self._then
                 return None
+        self._settled = True
         change = self._due(self._state, workers, crashes)
         if change is None:
             return None
@@ -123,14 +138,13 @@ class Supervisor:
         return written
 
     def _begin(self, state: State) -> None:
-        """Take up a new entry; who was champion before it can be brought back, unless it was that already."""
-        before = self._state
+        """Take up a new entry; while its champion stays, who was champion before a promotion can be brought back."""
+        before = None if self._state is None else self._state.champion
         totals = self._counts.totals()
-        self._former = None
-        former = before.champion if before is not None and state.action == "promote" else None
-        if former is not None and state.champion is not None and former.artifact != state.champion.artifact:
-            self._former = former
-            self._old = since(totals, {}, former.version)
+        if (before and before.artifact) != (state.champion and state.champion.artifact):
+            self._former = before if state.action == "promote" else None
+            self._old = since(totals, {}, before.version) if before is not None else Tally()
+            self._promoted, self._since_promotion, self._settled = self._clock(), totals, False
         self._state = state
         self._then = totals
         self._began = self._since = self._spoken = self._clock()
@@ -155,8 +169,10 @@ class Supervisor:
         totals = self._counts.totals()
         champion = since(totals, self._then, state.champion.version)
         waited = self._clock() - self._since
-        if self._former is not None and self._clock() - self._began <= self._limits.watch_s:
-            verdict = judge(champion, self._old, self._limits)
+        if crashes and (change := self._undone(state, state.champion, crashes)) is not None:
+            return change
+        if self._former is not None and self._clock() - self._promoted <= self._limits.watch_s:
+            verdict = judge(since(totals, self._since_promotion, state.champion.version), self._old, self._limits)
             if trouble := crashes or self._unloadable(state.champion, workers):
                 verdict = Verdict(outcome="bad", reason=trouble)
             if verdict.outcome == "bad":
@@ -167,17 +183,23 @@ class Supervisor:
                     champion=self._former,
                     shadow=state.shadow,
                 )
-        if state.challenger is None:
+        if state.challenger is None or crashes:
             return None
-        if crashes:
-            name = state.challenger.version
-            return self._withdrawn(state, state.champion, f"{name} is withdrawn: {crashes}")
         return self._step_of(state, state.champion, state.challenger, champion, totals, workers, waited)
+
+    def _undone(self, state: State, champion: Slot, crashes: str) -> Change | None:
+        """Return the end of a canary or of a shadow that began before workers ended; None where there is neither."""
+        if state.challenger is not None:
+            return self._withdrawn(state, champion, f"{state.challenger.version} is withdrawn: {crashes}")
+        if state.action == "shadow" and state.shadow is not None:
+            reason = f"{state.shadow.version} is withdrawn: {crashes}"
+            return Change(action="withdraw", by=self._by, reason=reason, champion=champion)
+        return None
 
     def _unloadable(self, champion: Slot, workers: Sequence[WorkerStatus]) -> str:
         """Return in words that workers could not load a champion in the time they had; empty where they could."""
         failed = sum(load_failure(champion.version) in one.behind for one in workers)
-        if not failed or self._clock() - self._began < self._limits.min_stage_s:
+        if not failed or self._clock() - self._promoted < self._limits.min_stage_s:
             return ""
         return f"{failed} of {len(workers)} workers cannot load it; their /v1/version says why"
 

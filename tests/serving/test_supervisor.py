@@ -258,6 +258,65 @@ def test_a_canary_goes_on_only_with_all_workers_and_is_withdrawn_without(bench: 
     assert "16.7% of 600 requests failed" in found.reason
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("later", ["shadow", "canary", "withdraw"])
+def test_a_later_entry_does_not_end_the_watch_over_a_promotion(bench: Bench, later: str, at_once: bool) -> None:
+    state = say(bench.log, "promote", A)
+    bench.all_say(state, {A.version: tally(500)})
+    bench.step()
+    state = say(bench.log, "promote", B)
+    bench.all_say(state, {A.version: tally(500), B.version: Tally()})
+    if not at_once:
+        assert bench.step(1.0) is None
+        bench.all_say(state, {A.version: tally(500), B.version: tally(2, errors=2)})
+        assert bench.step(1.0) is None, "4 failures are too few yet, and are not forgotten"
+    state = {
+        "shadow": lambda: say(bench.log, "shadow", B, shadow=C),
+        "canary": lambda: say(bench.log, "canary", B, (C, 1)),
+        "withdraw": lambda: say(bench.log, "withdraw", B),
+    }[later]()
+    bench.all_say(state, {A.version: tally(500), B.version: tally(2, errors=2)})
+    assert bench.step(1.0) is None
+    bench.all_say(state, {A.version: tally(500), B.version: tally(5, errors=5) if at_once else tally(3, errors=3)})
+    found = bench.step(LIMITS.watch_s - 10)
+    assert found is not None
+    assert (found.action, found.champion, found.challenger) == ("rollback", A, None)
+    assert "100.0% of 6 requests failed" in found.reason
+
+
+def test_what_was_taken_back_to_is_not_taken_back_after_another_entry_in_the_same_second(bench: Bench) -> None:
+    state = say(bench.log, "promote", B)
+    bench.all_say(state, {B.version: tally(500)})
+    bench.step()
+    say(bench.log, "rollback", A)
+    state = say(bench.log, "shadow", A, shadow=C)
+    bench.all_say(state, {A.version: Tally(), B.version: tally(500)})
+    bench.step()
+    bench.all_say(state, {A.version: tally(60, errors=60), B.version: tally(500)})
+    assert bench.step() is None
+
+
+@pytest.mark.parametrize("what", ["canary", "shadow"])
+def test_workers_that_end_after_a_canary_or_a_shadow_began_end_that_and_not_the_promotion(
+    bench: Bench, what: str
+) -> None:
+    state = say(bench.log, "promote", A)
+    bench.all_say(state, {A.version: tally(500)})
+    bench.step()
+    state = say(bench.log, "promote", B)
+    bench.all_say(state, {A.version: tally(500), B.version: Tally()})
+    bench.step()
+    state = say(bench.log, "canary", B, (C, 1)) if what == "canary" else say(bench.log, "shadow", B, shadow=C)
+    bench.all_say(state, {})
+    for death in range(LIMITS.worker_deaths):
+        assert bench.step(1.0) is None
+        bench.workers[0] = replace(bench.workers[0], pid=100 + death)
+    found = bench.step(1.0)
+    assert found is not None
+    assert (found.action, found.champion, found.challenger, found.shadow) == ("withdraw", B, None, None)
+    assert f"{C.version} is withdrawn: 3 worker processes ended" in found.reason
+
+
 def test_a_promotion_is_watched_only_for_its_time(bench: Bench) -> None:
     state = say(bench.log, "promote", A)
     bench.all_say(state, {A.version: tally(500)})
