@@ -267,6 +267,7 @@ async def _by_slots(slots: Slots, student: str | None, found: Observed, answer: 
         except Exception as error:
             log.warning("The challenger could not answer (%s); the champion does", type(error).__name__)
     found.live, found.slot = slots.champion, "champion"
+    found.items, found.failed, found.refused, found.invalid = 1, 0, 0, 0
     text = await answer(slots.champion, found)
     found.stumbled = challenger
     return text
@@ -287,6 +288,10 @@ async def _answer_list(body: bytes, live: Live, found: Observed) -> bytes:
     items = loaded.requests.read_many(body, MOST_IN_LIST)
     results = await asyncio.gather(*(_one(live, item) for item in items))
     failures = [r for r in results if isinstance(r, ServingError)]
+    found.invalid = sum(_status(failure) < 500 for failure in failures)
+    found.refused = sum(_status(failure) == 503 for failure in failures)
+    found.failed = len(failures) - found.invalid - found.refused
+    found.items = len(results) - found.invalid - found.refused
     if failures and (found.slot == "challenger" or _all_ours(failures, len(results))):
         raise failures[0]
     texts = [b'{"error":%b}' % _failure(r) if isinstance(r, ServingError) else b'{"answer":%b}' % r[1] for r in results]

@@ -30,6 +30,12 @@ class Observed:
     requests: tuple[Any, ...] = ()  # Any: the codec's Request
     answers: tuple[Any, ...] = ()  # Any: plain JSON of the codec's Answer
     """The answers to `requests`; empty where there are none."""
+    items: int = 1
+    """What it asked and was answered or failed on: more or fewer than one only for a list."""
+    failed: int = 0
+    refused: int = 0
+    invalid: int = 0
+    """Items of a list that failed, that there was no room for, and that could not be read."""
     student: str | None = None
     """The pseudonym that came with it, if any; of it only a group of 32 is counted by."""
     body: bytes = b""
@@ -71,7 +77,15 @@ class Observer:
             return
         scores = [score for score in map(score_of, found.answers) if score is not None]
         score = sum(scores) / len(scores) if scores else None
-        live.tally.count(found.status, found.seconds, score)
+        live.tally.count(
+            found.status,
+            found.seconds,
+            score,
+            items=found.items,
+            failed=found.failed,
+            refused=found.refused,
+            invalid=found.invalid,
+        )
         if live.monitor is not None:
             live.monitor.count(live.tally.signals, found.requests, found.answers, found.student)
         if found.shadow is not None and found.status == 200:

@@ -1,7 +1,11 @@
 """A challenger and a shadow beside the champion, over HTTP in process: who answers, and what is counted."""
 
+from typing import Any
+
 import pytest
 
+from serving.errors import ModelError
+from serving.live import Live
 from tests.serving.bundles import (
     probability_of,
     request_of,
@@ -56,6 +60,35 @@ def test_what_a_challenger_cannot_answer_the_champion_does(bench: Bench) -> None
     assert 8 <= challenger.tally.errors <= 10
     assert bench.count("homeroom_challenger_fallbacks_total", release=c.version) == challenger.tally.errors
     assert bench.server.live.tally.errors == 0
+
+
+def fail_on(monkeypatch: pytest.MonkeyPatch, release: str, *lengths: int) -> None:
+    """Have a release fail on requests with these lengths of their history."""
+    real = Live.answer
+
+    async def answer(live: Live, request: Any) -> Any:
+        if live.bundle is not None and live.bundle.version == release and len(request.history) in lengths:
+            raise ModelError("It cannot.")
+        return await real(live, request)
+
+    monkeypatch.setattr(Live, "answer", answer)
+
+
+def test_what_fails_in_a_list_is_counted_although_the_list_is_answered(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = release_of(bench.store, plain)
+    say(bench.log, "promote", a)
+    bench.step()
+    fail_on(monkeypatch, a.version, 3)
+    response = bench.ask([*[request_of(3)] * 9, {"nothing": 1}], "/predict/batch")
+    assert response.status_code == 200
+    assert [one["error"]["status"] for one in response.json()["results"]] == [500] * 9 + [400]
+    tally = bench.server.live.tally
+    assert (tally.requests, tally.items, tally.errors, tally.invalid) == (1, 9, 9, 1)
+    assert bench.ask([request_of(3)] * 4, "/predict/batch").status_code == 500
+    assert bench.ask([request_of(2), request_of(3)], "/predict/batch").status_code == 200
+    assert (tally.requests, tally.items, tally.errors, tally.invalid) == (3, 15, 14, 1)
 
 
 def test_a_challenger_that_cannot_be_loaded_leaves_the_champion_of_the_same_entry(bench: Bench) -> None:
