@@ -40,8 +40,12 @@ class Observed:
     """The pseudonym that came with it, if any; of it only a group of 32 is counted by."""
     body: bytes = b""
     """As it was sent."""
+    unanswered: frozenset[int] | None = None
+    """Places in a list of what has no answer; None where it is no list, or none of it has."""
     stumbled: Live | None = None
-    """The challenger that could not answer, where the champion did instead."""
+    """The challenger that could not answer what the champion then did."""
+    missed: int = 0
+    """How many answers it was that only the champion had: more than one only for a list."""
     shadow: Shadow | None = None
     """Is to answer a copy."""
     begin: float = 0.0
@@ -91,5 +95,5 @@ class Observer:
         if found.shadow is not None and found.status == 200:
             found.shadow.offer(found.body, score)
         if found.stumbled is not None and found.stumbled.bundle is not None:
-            found.stumbled.tally.count(500, found.seconds, None)
+            found.stumbled.tally.count(500, found.seconds, None, items=found.missed)
             self.metrics.fallback(found.stumbled.bundle.version)
