@@ -255,9 +255,11 @@ class Follower:
             return
         if champion is None:
             champion = replace(before.champion, bundle=None, batcher=None, reason="No release is to serve.")
-        elif state.override is not None and champion.gate_override is None:
-            given = GateOverride.model_validate(state.override.to_json())
-            champion = replace(champion, gate_override=given)
+        else:
+            word = None if state.champion is None else state.champion.override
+            given = None if word is None else GateOverride.model_validate(word.to_json())
+            if champion.gate_override != given:
+                champion = replace(champion, gate_override=given)
         challenger = self._take(state.challenger, "challenger", loaded, problems)
         in_shadow = self._take(state.shadow, "shadow", loaded, problems)
         shadow = before.shadow

@@ -272,7 +272,7 @@ async def _by_slots(slots: Slots, student: str | None, found: Observed, answer: 
     unanswered, found.unanswered = found.unanswered, None
     text = await answer(slots.champion, found)
     if challenger is not None:
-        missing = found.unanswered or frozenset()
+        missing: frozenset[int] = found.unanswered or frozenset()
         found.missed = found.items - found.failed if unanswered is None else len(unanswered - missing)
         found.stumbled = challenger if found.missed else None
     return text

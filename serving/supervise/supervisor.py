@@ -18,6 +18,7 @@ from serving.status import WorkerStatus
 from serving.supervise.counts import Counts, since
 from serving.supervise.judging import Verdict, judge
 from serving.supervise.limits import STAGES, Limits
+from serving.supervise.permission import override_expired
 from serving.tally import Tally
 
 log = logging.getLogger("homeroom.serving")
@@ -45,6 +46,7 @@ class Supervisor:
         workers: gives what the workers say now.
         limits: by which it is decided.
         by: who it is, in the log.
+        forbidden: says why a challenger may not go on by what the gate says of it today, empty where it may.
         clock: seconds.
     """
 
@@ -55,12 +57,14 @@ class Supervisor:
         limits: Limits,
         *,
         by: str,
+        forbidden: Callable[[Slot], str] = override_expired,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._entries = entries
         self._workers = workers
         self._limits = limits
         self._by = by
+        self._forbidden = forbidden
         self._clock = clock
         self._counts = Counts()
         self._state: State | None = None
@@ -182,6 +186,8 @@ class Supervisor:
                     reason=f"{state.champion.version} is taken back: {verdict.reason}",
                     champion=self._former,
                     shadow=state.shadow,
+                    decision=self._former.decision,
+                    override=self._former.override,
                 )
         if state.challenger is None or crashes:
             return None
@@ -226,6 +232,8 @@ class Supervisor:
             return self._withdrawn(state, champion, f"{name} is withdrawn at {challenger.percent} %: {verdict.reason}")
         if verdict.outcome == "wait" or waited < self._limits.min_stage_s or len(there) < len(workers):
             return None
+        if forbidden := self._forbidden(challenger):
+            return self._withdrawn(state, champion, f"{name} is withdrawn at {challenger.percent} %: {forbidden}")
         reason = f"{name} did well at {challenger.percent} %: {verdict.reason}"
         larger = next((stage for stage in STAGES if stage > challenger.percent), None)
         if larger is None:
@@ -235,8 +243,8 @@ class Supervisor:
                 reason=reason,
                 champion=Slot(version=name, artifact=challenger.artifact),
                 shadow=state.shadow,
-                decision=state.decision,
-                override=state.override,
+                decision=challenger.decision,
+                override=challenger.override,
             )
         return Change(
             action="canary",
@@ -245,8 +253,8 @@ class Supervisor:
             champion=champion,
             challenger=Challenger(version=name, artifact=challenger.artifact, percent=larger),
             shadow=state.shadow,
-            decision=state.decision,
-            override=state.override,
+            decision=challenger.decision,
+            override=challenger.override,
         )
 
     def _withdrawn(self, state: State, champion: Slot, reason: str) -> Change:

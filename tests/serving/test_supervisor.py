@@ -1,20 +1,26 @@
 """The supervisor as plain steps: canaries go from share to share or are withdrawn, promotions are taken back."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from components.errors import ConfigError
+from components.gate.decision import Decision, Finding
+from components.gate.override import Override
+from components.gate.records import DecisionRecords
 from components.store import Store
 from serving.errors import ServerStartError
-from serving.registry import Change, PointerLog, Slot, State
+from serving.registry import Challenger, Change, PointerLog, Slot, State
 from serving.status import WorkerStatus
 from serving.supervise.counts import Counts, since
 from serving.supervise.judging import judge
 from serving.supervise.limits import Limits
+from serving.supervise.permission import Permission
 from serving.supervise.supervisor import Supervisor
 from serving.supervise.waiting import wait_until_live
 from serving.tally import Tally
@@ -339,6 +345,113 @@ def test_workers_that_end_after_a_canary_or_a_shadow_began_end_that_and_not_the_
     assert found is not None
     assert (found.action, found.champion, found.challenger, found.shadow) == ("withdraw", B, None, None)
     assert f"{C.version} is withdrawn: 3 worker processes ended" in found.reason
+
+
+def word(until: str) -> Override:
+    return Override(by="A. Mensah", reason="for this term", until=until, given="20260101T000000Z")
+
+
+def challenge(log: PointerLog, override: Override | None, decision: str | None = "d" * 64) -> State:
+    """Begin a canary of B at 50 % beside A, which serves by a decision of its own."""
+    mine = Slot(version=A.version, artifact=A.artifact, decision="a" * 64)
+    log.append(Change(action="promote", by="a test", reason="try", champion=mine, decision="a" * 64), expected=0)
+    other = Challenger(version=B.version, artifact=B.artifact, percent=50)
+    change = Change(
+        action="challenge",
+        by="a test",
+        reason="try",
+        champion=mine,
+        challenger=other,
+        decision=decision,
+        override=override,
+    )
+    return log.append(change, expected=1)
+
+
+def well(bench: Bench, state: State) -> State | None:
+    """Have both do well in this stage; return what is written."""
+    bench.all_say(state, {A.version: Tally(), B.version: Tally()})
+    assert bench.step() is None
+    bench.all_say(state, {A.version: tally(500), B.version: tally(500)})
+    return bench.step()
+
+
+@pytest.mark.parametrize("between", ["nothing", "shadow", "withdraw"])
+def test_a_canary_is_promoted_by_its_own_decision_and_override_whatever_came_between(
+    bench: Bench, between: str
+) -> None:
+    given = word("2999-01-31")
+    state = challenge(bench.log, given)
+    for action in {"nothing": [], "shadow": ["shadow"], "withdraw": ["shadow", "withdraw"]}[between]:
+        change = Change(
+            action=action,  # type: ignore[arg-type]  # of a list above
+            by="a test",
+            reason="try",
+            champion=state.champion,
+            challenger=state.challenger,
+            shadow=C if action == "shadow" else None,
+        )
+        state = bench.log.append(change, expected=state.number)
+    bench.supervisor.step()
+    found = well(bench, state)
+    assert found is not None
+    assert (found.action, found.champion, found.decision, found.override) == ("promote", B, "d" * 64, given)
+    last = bench.log.latest()
+    assert last is not None
+    assert last.champion is not None
+    assert (last.champion.decision, last.champion.override) == ("d" * 64, given)
+    bench.all_say(found, {A.version: tally(500), B.version: tally(600, errors=100)})
+    back = bench.step()
+    assert back is not None
+    assert (back.action, back.champion, back.decision, back.override) == ("rollback", A, "a" * 64, None)
+
+
+def test_a_canary_whose_override_expired_is_withdrawn_and_not_promoted(bench: Bench) -> None:
+    state = challenge(bench.log, word("2020-01-31"))
+    found = well(bench, state)
+    assert found is not None
+    assert (found.action, found.champion, found.challenger) == ("withdraw", A, None)
+    assert "override by A. Mensah EXPIRED on 2020-01-31" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("outcome", "override", "told"),
+    [
+        ("pass", None, ""),
+        ("stop", None, "the gate stops it: the gap is too large"),
+        ("stop", word("2999-01-31"), ""),
+        ("stop", word("2020-01-31"), "the gate stops it: the gap is too large"),
+    ],
+)
+def test_what_was_decided_last_on_a_challenger_is_asked_before_it_goes_on(
+    tmp_path: Path, outcome: Any, override: Override | None, told: str
+) -> None:
+    store = Store(tmp_path / "store")
+    permission = Permission(store, "app")
+    assert permission(B) == "", "nothing was decided on it"
+    finding = Finding(check="groups", subject="all", measure="", outcome=outcome, reason="the gap is too large")
+    decision = Decision(
+        application="app", version=B.version, promote=False, reason="", findings=(finding,), override=override
+    )
+    DecisionRecords(store).add(decision)
+    assert permission(B) == told
+    assert permission(A) == ""
+    assert "EXPIRED" in permission(replace(A, override=word("2020-01-31")))
+
+
+def test_entries_from_before_slots_had_decisions_are_read_and_kept(bench: Bench) -> None:
+    state = challenge(bench.log, word("2999-01-31"))
+    value = state.to_json()
+    for name in ("champion", "challenger"):
+        slot_value = value[name]
+        assert isinstance(slot_value, dict)
+        slot_value.pop("decision", None)
+        slot_value.pop("override", None)
+    old = State.from_json(json.loads(json.dumps(value)))
+    assert old.challenger is not None
+    assert old.champion is not None
+    assert (old.challenger.decision, old.challenger.override) == ("d" * 64, word("2999-01-31"))
+    assert (old.champion.decision, old.champion.override) == (None, None)
 
 
 def test_a_promotion_is_watched_only_for_its_time(bench: Bench) -> None:

@@ -145,9 +145,7 @@ def test_a_request_has_a_group_only_where_the_release_asks_for_it() -> None:
         assert schema["required"] == ["candidates"]
         body = b'{"candidates":[{"item":"i1","skills":["add"]}],"group":"f"}'
         assert getattr(reader.read(body), "group", None) == ("f" if codec is GROUPED else None)
-        assert getattr(reader.read_many(b"[" + body + b"]", 1)[0], "group", None) == (
-            "f" if codec is GROUPED else None
-        )
+        assert getattr(reader.read_many(b"[" + body + b"]", 1)[0], "group", None) == ("f" if codec is GROUPED else None)
         with pytest.raises(BadRequestError) as caught:
             reader.read(b'{"candidates":[{"item":"i1","skills":["add"],"group":"f"}],"group":"f","Anna":1}')
         assert {path for path, _ in caught.value.problems} == {"", "candidates[0]"}
