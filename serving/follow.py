@@ -23,7 +23,7 @@ from serving.metrics import Metrics
 from serving.registry import PointerLog, Slot, State
 from serving.settings import GateOverride, ServiceSettings
 from serving.shadow import Shadow
-from serving.slots import Server, Slots
+from serving.slots import Server, Slots, load_failure
 
 log = logging.getLogger("homeroom.serving")
 LOOK_AROUND_S = 60.0
@@ -255,9 +255,11 @@ class Follower:
             return
         if champion is None:
             champion = replace(before.champion, bundle=None, batcher=None, reason="No release is to serve.")
-        elif state.override is not None and champion.gate_override is None:
-            given = GateOverride.model_validate(state.override.to_json())
-            champion = replace(champion, gate_override=given)
+        else:
+            word = None if state.champion is None else state.champion.override
+            given = None if word is None else GateOverride.model_validate(word.to_json())
+            if champion.gate_override != given:
+                champion = replace(champion, gate_override=given)
         challenger = self._take(state.challenger, "challenger", loaded, problems)
         in_shadow = self._take(state.shadow, "shadow", loaded, problems)
         shadow = before.shadow
@@ -314,7 +316,7 @@ class Follower:
             return live
         self._metrics.failed_load(slot.version)
         log.error("The %s %s cannot be loaded: %s", name, slot.version, reason)
-        problems.append(f"The {name} {slot.version} cannot be loaded: {reason}")
+        problems.append(f"The {name} {load_failure(slot.version)}: {reason}")
         return None
 
     def _fail(self, problems: list[str], loaded: dict[str, Live]) -> None:

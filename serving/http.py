@@ -255,7 +255,8 @@ async def _body(request: Request, server: Server, found: Observed) -> bytes:
 async def _by_slots(slots: Slots, student: str | None, found: Observed, answer: Answering) -> bytes:
     """Return the answer of the challenger where the student is its, and otherwise, or where it fails, the champion's.
 
-    A challenger that is too slow fails the request all the same: it had all the time there is.
+    A challenger that is too slow fails the request all the same: it had all the time there is. What the champion cannot
+    answer either is no failure of the challenger.
     """
     challenger = slots.challenger_for(student)
     if challenger is not None:
@@ -267,8 +268,13 @@ async def _by_slots(slots: Slots, student: str | None, found: Observed, answer: 
         except Exception as error:
             log.warning("The challenger could not answer (%s); the champion does", type(error).__name__)
     found.live, found.slot = slots.champion, "champion"
+    found.items, found.failed, found.refused, found.invalid = 1, 0, 0, 0
+    unanswered, found.unanswered = found.unanswered, None
     text = await answer(slots.champion, found)
-    found.stumbled = challenger
+    if challenger is not None:
+        missing: frozenset[int] = found.unanswered or frozenset()
+        found.missed = found.items - found.failed if unanswered is None else len(unanswered - missing)
+        found.stumbled = challenger if found.missed else None
     return text
 
 
@@ -287,6 +293,11 @@ async def _answer_list(body: bytes, live: Live, found: Observed) -> bytes:
     items = loaded.requests.read_many(body, MOST_IN_LIST)
     results = await asyncio.gather(*(_one(live, item) for item in items))
     failures = [r for r in results if isinstance(r, ServingError)]
+    found.invalid = sum(_status(failure) < 500 for failure in failures)
+    found.refused = sum(_status(failure) == 503 for failure in failures)
+    found.failed = len(failures) - found.invalid - found.refused
+    found.items = len(results) - found.invalid - found.refused
+    found.unanswered = frozenset(place for place, one in enumerate(results) if isinstance(one, ServingError))
     if failures and (found.slot == "challenger" or _all_ours(failures, len(results))):
         raise failures[0]
     texts = [b'{"error":%b}' % _failure(r) if isinstance(r, ServingError) else b'{"answer":%b}' % r[1] for r in results]

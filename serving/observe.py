@@ -30,12 +30,22 @@ class Observed:
     requests: tuple[Any, ...] = ()  # Any: the codec's Request
     answers: tuple[Any, ...] = ()  # Any: plain JSON of the codec's Answer
     """The answers to `requests`; empty where there are none."""
+    items: int = 1
+    """What it asked and was answered or failed on: more or fewer than one only for a list."""
+    failed: int = 0
+    refused: int = 0
+    invalid: int = 0
+    """Items of a list that failed, that there was no room for, and that could not be read."""
     student: str | None = None
     """The pseudonym that came with it, if any; of it only a group of 32 is counted by."""
     body: bytes = b""
     """As it was sent."""
+    unanswered: frozenset[int] | None = None
+    """Places in a list of what has no answer; None where it is no list, or none of it has."""
     stumbled: Live | None = None
-    """The challenger that could not answer, where the champion did instead."""
+    """The challenger that could not answer what the champion then did."""
+    missed: int = 0
+    """How many answers it was that only the champion had: more than one only for a list."""
     shadow: Shadow | None = None
     """Is to answer a copy."""
     begin: float = 0.0
@@ -71,11 +81,19 @@ class Observer:
             return
         scores = [score for score in map(score_of, found.answers) if score is not None]
         score = sum(scores) / len(scores) if scores else None
-        live.tally.count(found.status, found.seconds, score)
+        live.tally.count(
+            found.status,
+            found.seconds,
+            score,
+            items=found.items,
+            failed=found.failed,
+            refused=found.refused,
+            invalid=found.invalid,
+        )
         if live.monitor is not None:
             live.monitor.count(live.tally.signals, found.requests, found.answers, found.student)
         if found.shadow is not None and found.status == 200:
             found.shadow.offer(found.body, score)
         if found.stumbled is not None and found.stumbled.bundle is not None:
-            found.stumbled.tally.count(500, found.seconds, None)
+            found.stumbled.tally.count(500, found.seconds, None, items=found.missed)
             self.metrics.fallback(found.stumbled.bundle.version)

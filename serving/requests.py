@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
@@ -42,6 +42,8 @@ SAFE_RULES = frozenset(
         "tuple_type",
     }
 )
+GROUP = "group"
+"""Field of the requests of a release that maps answers by group."""
 UNKNOWN_KEYS = frozenset({"unexpected_keyword_argument", "extra_forbidden"})
 
 
@@ -50,9 +52,10 @@ class Reader(Generic[T]):
 
     Args:
         kind: the dataclass; it and what it is made of are read strictly, with unknown keys refused.
+        ignored: keys of its objects that are no fields and are left out instead, whatever their values.
     """
 
-    def __init__(self, kind: type[T]) -> None:
+    def __init__(self, kind: type[T], ignored: Collection[str] = ()) -> None:
         # Dataclasses inside take the configuration of the one that holds them, unless they have their own.
         kind.__pydantic_config__ = STRICT  # type: ignore[attr-defined]  # pydantic's documented hook for dataclasses
         self.kind = kind
@@ -60,6 +63,7 @@ class Reader(Generic[T]):
         self._many: TypeAdapter[list[T]] = TypeAdapter(list[kind])  # type: ignore[valid-type]  # kind is known only now
         self._schema = self._one.json_schema()
         self._names = frozenset(_field_names(self._schema))
+        self._ignored = frozenset(ignored) - self._schema.get("properties", {}).keys()
 
     def read(self, body: bytes) -> T:
         """Return the object in a JSON body.
@@ -70,7 +74,14 @@ class Reader(Generic[T]):
         try:
             return self._one.validate_json(body)
         except ValidationError as error:
-            raise self._complaint(error) from None  # the chain would hold the values
+            complaint = error
+        if any(one["loc"] in {(name,) for name in self._ignored} for one in complaint.errors(include_input=False)):
+            plain = {name: value for name, value in from_json(body).items() if name not in self._ignored}
+            try:
+                return self._one.validate_json(to_json(plain))
+            except ValidationError as error:
+                complaint = error
+        raise self._complaint(complaint) from None  # the chain would hold the values
 
     def read_many(self, body: bytes, most: int) -> list[T | BadRequestError]:
         """Return the objects of a JSON list, with a complaint in the place of each that cannot be read.
@@ -177,17 +188,20 @@ def readers(module: ModuleType) -> tuple[Reader[Any], Reader[Any]]:
 def requests_of(codec: Codec, plain: Reader[Any]) -> Reader[Any]:
     """Return the reader of the class that a codec names for its requests; `plain` where it names none.
 
+    A release that asks for no group although its codec could ignores the group that clients of other releases of it
+    send: so one can take the other's place, or answer beside it.
+
     Raises:
         BundleError: it is no dataclass that JSON can carry.
     """
-    if not isinstance(codec, GroupCodec) or codec.request_class is plain.kind:
+    if not isinstance(codec, GroupCodec):
         return plain
-    return _reader(codec.request_class, "Request")
+    return _reader(codec.request_class, "Request", () if codec.groups else (GROUP,))
 
 
-def _reader(kind: type[Any], name: str) -> Reader[Any]:
+def _reader(kind: type[Any], name: str, ignored: Collection[str] = ()) -> Reader[Any]:
     try:
-        return Reader(kind)
+        return Reader(kind, ignored)
     except Exception as error:  # pydantic raises several kinds for a type that it cannot carry
         raise BundleError(
             f"The codec's {name} cannot be carried by JSON ({type(error).__name__}); use str, int, float, bool, "

@@ -16,6 +16,11 @@ from serving.tally import Tally
 SlotName = Literal["champion", "challenger"]
 
 
+def load_failure(version: str) -> str:
+    """Return the words by which a worker's `behind` says that it tried to load a release and could not."""
+    return f"{version} cannot be loaded"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slots:
     """The releases that answer, all of one entry of the pointer log."""

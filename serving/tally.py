@@ -102,36 +102,65 @@ class Tally:
     """
 
     requests: int = 0
+    items: int = 0
+    """What `requests` asked: one each, of a list as many as it has that could be read."""
     errors: int = 0
-    """Answers of 500 and 504 among `requests`, and what a challenger could not answer and the champion then did."""
+    """Failures (500, 504) among `items`, and what a challenger could not answer and the champion then did."""
     refused: int = 0
-    """503: the queue was full."""
+    """503, items of lists by themselves: the queue was full."""
     invalid: int = 0
-    """4xx: the client's fault."""
+    """4xx, items of lists by themselves: the client's fault, or a release that reads other requests."""
     latency: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_S) + 1))
     """Answered requests by time, from the whole body to the answer."""
     scores: Moments = field(default_factory=Moments)
     signals: dict[str, SignalCounts] = field(default_factory=dict)
     """What is watched for drift, by signal (`serving.monitor`)."""
 
-    def count(self, status: int, seconds: float, score: float | None) -> None:
-        """Count one request by the status of its answer."""
+    def count(
+        self,
+        status: int,
+        seconds: float,
+        score: float | None,
+        *,
+        items: int = 1,
+        failed: int = 0,
+        refused: int = 0,
+        invalid: int = 0,
+    ) -> None:
+        """Count one request by the status of its answer.
+
+        Args:
+            status: of the whole answer.
+            seconds: from the whole body to the answer.
+            score: what was predicted, if anything was.
+            items: of a list: those that were answered or failed on.
+            failed: how many of them failed, in an answer whose status says no failure; otherwise all did.
+            refused: of a list: those that there was no room for.
+            invalid: of a list: those that could not be read.
+        """
         if status == 503 or status == 429:
             self.refused += 1
         elif 400 <= status < 500:
             self.invalid += 1
         else:
             self.requests += 1
+            self.items += items
+            self.errors += items if status >= 500 else failed
+            self.refused += refused
+            self.invalid += invalid
             self.latency[bisect_left(LATENCY_S, seconds)] += 1
-            if status >= 500:
-                self.errors += 1
-            elif score is not None:
+            if status < 500 and score is not None:
                 self.scores.add(score)
 
     @property
     def error_rate(self) -> float:
-        """Share of `requests` that failed; 0 without any."""
-        return self.errors / self.requests if self.requests else 0.0
+        """Share of `items` that failed; 0 without any."""
+        return self.errors / self.items if self.items else 0.0
+
+    @property
+    def invalid_rate(self) -> float:
+        """Share of what was asked that could not be read; 0 where nothing was asked."""
+        return self.invalid / (self.items + self.invalid) if self.invalid else 0.0
 
     def quantile(self, share: float) -> float:
         """Return the upper bound, seconds, of the bucket where this share of the requests is reached; NaN if none."""
@@ -141,6 +170,7 @@ class Tally:
         """Return both together, or with `sign` -1 what was counted here since `other`."""
         return Tally(
             requests=self.requests + sign * other.requests,
+            items=self.items + sign * other.items,
             errors=self.errors + sign * other.errors,
             refused=self.refused + sign * other.refused,
             invalid=self.invalid + sign * other.invalid,
@@ -153,6 +183,7 @@ class Tally:
         """Return the fields as plain JSON values."""
         return {
             "requests": self.requests,
+            "items": self.items,
             "errors": self.errors,
             "refused": self.refused,
             "invalid": self.invalid,
@@ -169,6 +200,7 @@ class Tally:
             raise ValueError("another number of latency buckets")
         return cls(
             requests=int(value["requests"]),
+            items=int(value.get("items", value["requests"])),
             errors=int(value["errors"]),
             refused=int(value["refused"]),
             invalid=int(value["invalid"]),

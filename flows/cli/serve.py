@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # light to import: a command line that only shows its help ne
     from components.artifacts import Release
     from components.gate.override import Override
     from components.store import Store
-    from serving.registry import PointerLog
     from serving.run import Following, ServerProcess
     from serving.supervise.limits import Limits
 
@@ -135,7 +134,7 @@ def serve(
             environment=environment,
             tls=tls,
         ) as server,
-        _supervised(PointerLog(store, application), server, chosen, follows and supervise),
+        _supervised(store, application, server, chosen, follows and supervise),
     ):
         what = (
             f"{found.version} is" if found is not None else f"No release of {application} was promoted yet; one will be"
@@ -177,14 +176,17 @@ def _gate_override(store: Store, release: Release) -> Override | None:
 
 
 @contextmanager
-def _supervised(entries: PointerLog, server: ServerProcess, limits: Limits, wanted: bool) -> Iterator[None]:
+def _supervised(store: Store, application: str, server: ServerProcess, limits: Limits, wanted: bool) -> Iterator[None]:
     """Have canaries and promotions watched while the server runs."""
+    from serving.registry import PointerLog
+    from serving.supervise.permission import Permission
     from serving.supervise.supervisor import Supervisor
 
     if not wanted:
         yield
         return
-    supervisor = Supervisor(entries, server.workers, limits, by=f"server {socket.gethostname()}")
+    entries, by = PointerLog(store, application), f"server {socket.gethostname()}"
+    supervisor = Supervisor(entries, server.workers, limits, by=by, forbidden=Permission(store, application))
     supervisor.start()
     try:
         yield

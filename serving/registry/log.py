@@ -71,12 +71,18 @@ class PointerLog:
         Raises:
             StoreError: the last entry is damaged: keep what serves, and say so.
         """
-        found: State | None = None
+        found = self.following(number)
+        return found[-1] if found else None
+
+    def following(self, number: int) -> list[State]:
+        """Return the entries after this one that can be read, in order; as `after` otherwise."""
+        found: list[State] = []
         damaged: EntryUnreadableError | None = None
         while (body := self.body(number + 1)) is not None:
             number += 1
             try:
-                found, damaged = self.parsed(number, body), None
+                found.append(self.parsed(number, body))
+                damaged = None
             except EntryUnreadableError as error:
                 damaged = error  # who wrote the next one knew it
         if damaged is not None:

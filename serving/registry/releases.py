@@ -373,6 +373,8 @@ def _pointer_of(state: State) -> Pointer:
         since=state.at,
         reason=state.reason,
         action="promote",
+        override=state.champion.override,
+        decision=state.champion.decision,
         number=state.number,
     )
 

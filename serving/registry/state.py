@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from components.artifacts import JsonValue
@@ -14,6 +14,13 @@ FORMAT = 1
 """Version of an entry. Readers accept every version up to this one."""
 Action = Literal["promote", "rollback", "challenge", "canary", "shadow", "withdraw"]
 CHANGES_CHAMPION: frozenset[Action] = frozenset({"promote", "rollback"})
+_ABOUT: Mapping[Action, Literal["champion", "challenger"]] = {
+    "promote": "champion",
+    "rollback": "champion",
+    "challenge": "challenger",
+    "canary": "challenger",
+}
+"""The slot that the decision and the override of an entry are about."""
 _VERSION = re.compile(r"[a-z][a-z0-9_]*-[0-9a-f]{12}")
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 
@@ -29,6 +36,10 @@ class Slot:
     version: str
     artifact: str
     """SHA-256 of the Release artifact."""
+    decision: str | None = field(default=None, compare=False)
+    """SHA-256 of the decision document that let it into this place."""
+    override: Override | None = field(default=None, compare=False)
+    """A person's word that did."""
 
     def __post_init__(self) -> None:
         if not _VERSION.fullmatch(self.version) or not _HEX64.fullmatch(self.artifact):
@@ -38,8 +49,13 @@ class Slot:
             )
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return the fields as plain JSON values."""
-        return {"version": self.version, "artifact": self.artifact}
+        """Return the fields as plain JSON values; `decision` and `override` only where there is one."""
+        value: dict[str, JsonValue] = {"version": self.version, "artifact": self.artifact}
+        if self.decision is not None:
+            value["decision"] = self.decision
+        if self.override is not None:
+            value["override"] = dict(self.override.to_json())
+        return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +75,7 @@ class Challenger(Slot):
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the fields as plain JSON values."""
-        return {"version": self.version, "artifact": self.artifact, "percent": self.percent}
+        return {**Slot.to_json(self), "percent": self.percent}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +92,14 @@ class Change:
     decision: str | None = None
     """SHA-256 of the decision document that lets the release through."""
     override: Override | None = None
-    """A person's word that let the release through the gate."""
+    """A person's word that let the release through the gate. Of a promotion or rollback both are of the champion, of a
+    canary of the challenger; later entries keep them in that slot."""
 
     def __post_init__(self) -> None:
+        place = _ABOUT.get(self.action)
+        slot = None if place is None else getattr(self, place)
+        if slot is not None and slot.decision is None and slot.override is None:
+            object.__setattr__(self, str(place), replace(slot, decision=self.decision, override=self.override))
         if not self.by.strip() or "\n" in self.by:
             raise ConfigError(f"A change of what serves is by {self.by!r}; expected who makes it, on one line.")
 
@@ -183,10 +204,20 @@ def _text(value: object) -> str:
 
 
 def _slot(value: Any) -> Slot | None:  # Any: parsed JSON
-    return None if value is None else Slot(version=value["version"], artifact=value["artifact"])
+    return None if value is None else Slot(**_named(value))
 
 
 def _challenger(value: Any) -> Challenger | None:  # Any: parsed JSON
     if value is None:
         return None
-    return Challenger(version=value["version"], artifact=value["artifact"], percent=value["percent"])
+    return Challenger(**_named(value), percent=value["percent"])
+
+
+def _named(value: Any) -> dict[str, Any]:  # Any: parsed JSON
+    override = value.get("override")
+    return {
+        "version": value["version"],
+        "artifact": value["artifact"],
+        "decision": value.get("decision"),
+        "override": None if override is None else Override.from_json(override),
+    }

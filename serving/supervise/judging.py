@@ -20,8 +20,8 @@ class Verdict:
 def judge(new: Tally, old: Tally, limits: Limits) -> Verdict:
     """Compare what a new release did with what another did.
 
-    Failures count at once, from `min_errors` on; latency and scores only from `min_requests` on, and only where the
-    other release has as many to compare with.
+    Failures count at once, from `min_errors` on; what it cannot read from `min_requests` on, answered or not; latency
+    and scores only from `min_requests` on, and only where the other release has as many to compare with.
 
     Args:
         new: counted since the new release got its place.
@@ -33,17 +33,24 @@ def judge(new: Tally, old: Tally, limits: Limits) -> Verdict:
     if new.errors >= limits.min_errors and rate > other + limits.error_rate:
         return Verdict(
             outcome="bad",
-            reason=f"{rate:.1%} of {new.requests} requests failed, {other:.1%} of the other release's {old.requests}; "
+            reason=f"{rate:.1%} of {new.items} requests failed, {other:.1%} of the other release's {old.items}; "
             f"allowed are {limits.error_rate:.1%} more",
+        )
+    unread, before = new.invalid_rate, old.invalid_rate
+    if new.items + new.invalid >= limits.min_requests and unread > before + limits.invalid_rate:
+        return Verdict(
+            outcome="bad",
+            reason=f"{unread:.1%} of {new.items + new.invalid} requests could not be read, {before:.1%} of the other "
+            f"release's {old.items + old.invalid}; allowed are {limits.invalid_rate:.1%} more",
         )
     if new.requests < limits.min_requests:
         return Verdict(outcome="wait", reason=f"{figures} of at least {limits.min_requests}")
     if old.requests >= limits.min_requests:
-        now, before = new.quantile(0.95), old.quantile(0.95)
-        if now > max(limits.latency_floor_s, limits.latency_ratio * before):
+        now, other = new.quantile(0.95), old.quantile(0.95)
+        if now > max(limits.latency_floor_s, limits.latency_ratio * other):
             return Verdict(
                 outcome="bad",
-                reason=f"the 95th percentile of the latency is {now * 1e3:.0f} ms, {before * 1e3:.0f} ms of the other "
+                reason=f"the 95th percentile of the latency is {now * 1e3:.0f} ms, {other * 1e3:.0f} ms of the other "
                 f"release; allowed is {limits.latency_ratio:g} times that",
             )
         shift = effect_size(new.scores, old.scores)

@@ -13,10 +13,12 @@ from typing import Protocol
 
 from components.errors import PipelineError, StoreConflictError
 from serving.registry import Challenger, Change, Slot, State
+from serving.slots import load_failure
 from serving.status import WorkerStatus
 from serving.supervise.counts import Counts, since
 from serving.supervise.judging import Verdict, judge
 from serving.supervise.limits import STAGES, Limits
+from serving.supervise.permission import override_expired
 from serving.tally import Tally
 
 log = logging.getLogger("homeroom.serving")
@@ -29,8 +31,8 @@ class Log(Protocol):
     def latest(self) -> State | None:
         """Return the last entry."""
 
-    def after(self, number: int) -> State | None:
-        """Return the last entry after this one."""
+    def following(self, number: int) -> list[State]:
+        """Return the entries after this one, in order."""
 
     def append(self, change: Change, *, expected: int) -> State:
         """Write the next entry."""
@@ -44,6 +46,7 @@ class Supervisor:
         workers: gives what the workers say now.
         limits: by which it is decided.
         by: who it is, in the log.
+        forbidden: says why a challenger may not go on by what the gate says of it today, empty where it may.
         clock: seconds.
     """
 
@@ -54,26 +57,36 @@ class Supervisor:
         limits: Limits,
         *,
         by: str,
+        forbidden: Callable[[Slot], str] = override_expired,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._entries = entries
         self._workers = workers
         self._limits = limits
         self._by = by
+        self._forbidden = forbidden
         self._clock = clock
         self._counts = Counts()
         self._state: State | None = None
         self._began = 0.0
         """When the entry was seen."""
         self._since = 0.0
-        """Since when is counted: since all workers answer by it."""
+        """Since when all workers answer by it."""
         self._then: dict[str, Tally] = {}
         self._alive: set[tuple[int, float]] = set()
         """Workers that were there since the entry began."""
         self._spoken = 0.0
         """When a worker last said something."""
         self._former: Slot | None = None
+        """Who was champion before the promotion, and can be brought back."""
         self._old = Tally()
+        """What it did."""
+        self._promoted = 0.0
+        """When the champion's first entry was seen."""
+        self._since_promotion: dict[str, Tally] = {}
+        """The totals when it began to count."""
+        self._settled = False
+        """Whether it did: all workers answered by it, or had the time to."""
         self._told = ""
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
@@ -97,16 +110,25 @@ class Supervisor:
         """
         workers = self._workers()
         self._counts.read(workers)
-        found = self._entries.latest() if self._state is None else self._entries.after(self._state.number)
-        if found is not None:
-            self._begin(found)
+        if self._state is None:
+            first = self._entries.latest()
+            found = [] if first is None else [first]
+        else:
+            found = self._entries.following(self._state.number)
+        for state in found:
+            self._begin(state)
         if self._state is None:
             return None
         crashes = self._crashes(workers)
-        if not crashes and (not workers or any(one.entry != self._state.number for one in workers)):
-            self._then = self._counts.totals()  # nothing counts before all workers answer by the entry
+        behind = [one for one in workers if one.entry != self._state.number]
+        if not crashes and (behind or not workers):
             self._since = self._clock()
-            return None
+            if not workers or self._clock() - self._began < self._limits.min_stage_s:
+                self._then = self._counts.totals()  # nothing counts before all workers answer by the entry, or had time
+                if not self._settled:
+                    self._since_promotion = self._then
+                return None
+        self._settled = True
         change = self._due(self._state, workers, crashes)
         if change is None:
             return None
@@ -120,14 +142,13 @@ class Supervisor:
         return written
 
     def _begin(self, state: State) -> None:
-        """Take up a new entry; who was champion before it can be brought back, unless it was that already."""
-        before = self._state
+        """Take up a new entry; while its champion stays, who was champion before a promotion can be brought back."""
+        before = None if self._state is None else self._state.champion
         totals = self._counts.totals()
-        self._former = None
-        former = before.champion if before is not None and state.action == "promote" else None
-        if former is not None and state.champion is not None and former.artifact != state.champion.artifact:
-            self._former = former
-            self._old = since(totals, {}, former.version)
+        if (before and before.artifact) != (state.champion and state.champion.artifact):
+            self._former = before if state.action == "promote" else None
+            self._old = since(totals, {}, before.version) if before is not None else Tally()
+            self._promoted, self._since_promotion, self._settled = self._clock(), totals, False
         self._state = state
         self._then = totals
         self._began = self._since = self._spoken = self._clock()
@@ -152,10 +173,12 @@ class Supervisor:
         totals = self._counts.totals()
         champion = since(totals, self._then, state.champion.version)
         waited = self._clock() - self._since
-        if self._former is not None and self._clock() - self._began <= self._limits.watch_s:
-            verdict = judge(champion, self._old, self._limits)
-            if crashes:
-                verdict = Verdict(outcome="bad", reason=crashes)
+        if crashes and (change := self._undone(state, state.champion, crashes)) is not None:
+            return change
+        if self._former is not None and self._clock() - self._promoted <= self._limits.watch_s:
+            verdict = judge(since(totals, self._since_promotion, state.champion.version), self._old, self._limits)
+            if trouble := crashes or self._unloadable(state.champion, workers):
+                verdict = Verdict(outcome="bad", reason=trouble)
             if verdict.outcome == "bad":
                 return Change(
                     action="rollback",
@@ -163,13 +186,28 @@ class Supervisor:
                     reason=f"{state.champion.version} is taken back: {verdict.reason}",
                     champion=self._former,
                     shadow=state.shadow,
+                    decision=self._former.decision,
+                    override=self._former.override,
                 )
-        if state.challenger is None:
+        if state.challenger is None or crashes:
             return None
-        if crashes:
-            name = state.challenger.version
-            return self._withdrawn(state, state.champion, f"{name} is withdrawn: {crashes}")
         return self._step_of(state, state.champion, state.challenger, champion, totals, workers, waited)
+
+    def _undone(self, state: State, champion: Slot, crashes: str) -> Change | None:
+        """Return the end of a canary or of a shadow that began before workers ended; None where there is neither."""
+        if state.challenger is not None:
+            return self._withdrawn(state, champion, f"{state.challenger.version} is withdrawn: {crashes}")
+        if state.action == "shadow" and state.shadow is not None:
+            reason = f"{state.shadow.version} is withdrawn: {crashes}"
+            return Change(action="withdraw", by=self._by, reason=reason, champion=champion)
+        return None
+
+    def _unloadable(self, champion: Slot, workers: Sequence[WorkerStatus]) -> str:
+        """Return in words that workers could not load a champion in the time they had; empty where they could."""
+        failed = sum(load_failure(champion.version) in one.behind for one in workers)
+        if not failed or self._clock() - self._promoted < self._limits.min_stage_s:
+            return ""
+        return f"{failed} of {len(workers)} workers cannot load it; their /v1/version says why"
 
     def _step_of(
         self,
@@ -183,7 +221,8 @@ class Supervisor:
     ) -> Change | None:
         """Return the next step of a canary."""
         name = challenger.version
-        if any(one.challenger != name for one in workers):
+        there = [one for one in workers if one.entry == state.number]
+        if any(one.challenger != name for one in there):
             if waited < self._limits.min_stage_s:
                 return None
             reason = f"{name} is withdrawn: a worker cannot load it; its /v1/version says why"
@@ -191,8 +230,10 @@ class Supervisor:
         verdict = judge(since(totals, self._then, name), beside, self._limits)
         if verdict.outcome == "bad":
             return self._withdrawn(state, champion, f"{name} is withdrawn at {challenger.percent} %: {verdict.reason}")
-        if verdict.outcome == "wait" or waited < self._limits.min_stage_s:
+        if verdict.outcome == "wait" or waited < self._limits.min_stage_s or len(there) < len(workers):
             return None
+        if forbidden := self._forbidden(challenger):
+            return self._withdrawn(state, champion, f"{name} is withdrawn at {challenger.percent} %: {forbidden}")
         reason = f"{name} did well at {challenger.percent} %: {verdict.reason}"
         larger = next((stage for stage in STAGES if stage > challenger.percent), None)
         if larger is None:
@@ -202,8 +243,8 @@ class Supervisor:
                 reason=reason,
                 champion=Slot(version=name, artifact=challenger.artifact),
                 shadow=state.shadow,
-                decision=state.decision,
-                override=state.override,
+                decision=challenger.decision,
+                override=challenger.override,
             )
         return Change(
             action="canary",
@@ -212,8 +253,8 @@ class Supervisor:
             champion=champion,
             challenger=Challenger(version=name, artifact=challenger.artifact, percent=larger),
             shadow=state.shadow,
-            decision=state.decision,
-            override=state.override,
+            decision=challenger.decision,
+            override=challenger.override,
         )
 
     def _withdrawn(self, state: State, champion: Slot, reason: str) -> Change:

@@ -1,7 +1,11 @@
 """A challenger and a shadow beside the champion, over HTTP in process: who answers, and what is counted."""
 
+from typing import Any
+
 import pytest
 
+from serving.errors import ModelError
+from serving.live import Live
 from tests.serving.bundles import (
     probability_of,
     request_of,
@@ -56,6 +60,57 @@ def test_what_a_challenger_cannot_answer_the_champion_does(bench: Bench) -> None
     assert 8 <= challenger.tally.errors <= 10
     assert bench.count("homeroom_challenger_fallbacks_total", release=c.version) == challenger.tally.errors
     assert bench.server.live.tally.errors == 0
+
+
+def fail_on(monkeypatch: pytest.MonkeyPatch, release: str, *lengths: int) -> None:
+    """Have a release fail on requests with these lengths of their history."""
+    real = Live.answer
+
+    async def answer(live: Live, request: Any) -> Any:
+        if live.bundle is not None and live.bundle.version == release and len(request.history) in lengths:
+            raise ModelError("It cannot.")
+        return await real(live, request)
+
+    monkeypatch.setattr(Live, "answer", answer)
+
+
+def test_what_fails_in_a_list_is_counted_although_the_list_is_answered(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = release_of(bench.store, plain)
+    say(bench.log, "promote", a)
+    bench.step()
+    fail_on(monkeypatch, a.version, 3)
+    response = bench.ask([*[request_of(3)] * 9, {"nothing": 1}], "/predict/batch")
+    assert response.status_code == 200
+    assert [one["error"]["status"] for one in response.json()["results"]] == [500] * 9 + [400]
+    tally = bench.server.live.tally
+    assert (tally.requests, tally.items, tally.errors, tally.invalid) == (1, 9, 9, 1)
+    assert bench.ask([request_of(3)] * 4, "/predict/batch").status_code == 500
+    assert bench.ask([request_of(2), request_of(3)], "/predict/batch").status_code == 200
+    assert (tally.requests, tally.items, tally.errors, tally.invalid) == (3, 15, 14, 1)
+
+
+@pytest.mark.parametrize(("only_b", "missed"), [((), 0), ((1,), 1), ((1, 2), 3)])
+def test_of_a_list_only_what_the_champion_could_answer_is_the_challengers_failure(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, only_b: tuple[int, ...], missed: int
+) -> None:
+    a, b = release_of(bench.store, plain), release_of(bench.store, shifted)
+    say(bench.log, "canary", a, (b, 99))
+    bench.step()
+    challenger = bench.server.slots.challenger
+    assert challenger is not None
+    student = next(f"s{n}" for n in range(9) if bench.server.slots.challenger_for(f"s{n}") is not None)
+    fail_on(monkeypatch, a.version, 3)
+    fail_on(monkeypatch, b.version, 3, *only_b)
+    items = [request_of(1), {"nothing": 1}, request_of(2), request_of(3), request_of(2)]
+    found = bench.ask(items, "/predict/batch", **{"homeroom-student": student}).json()
+    assert found["release"] == a.version
+    assert [one["error"]["status"] if "error" in one else 0 for one in found["results"]] == [0, 400, 0, 500, 0]
+    assert (challenger.tally.errors, challenger.tally.items) == (missed, missed)
+    assert bench.count("homeroom_challenger_fallbacks_total", release=b.version) == (1 if missed else 0)
+    champion = bench.server.live.tally
+    assert (champion.items, champion.errors, champion.invalid) == (4, 1, 1)
 
 
 def test_a_challenger_that_cannot_be_loaded_leaves_the_champion_of_the_same_entry(bench: Bench) -> None:

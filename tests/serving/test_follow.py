@@ -7,17 +7,19 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from components.artifacts import Release
 from components.errors import StoreError
+from components.gate.override import Override
 from components.store import Store
 from components.testing import ALWAYS, S3Server, hang, slow_down
 from serving.follow import FIRST_RETRY_S, LATE_S, LOOK_AROUND_S, MOST_KEPT, Follower, StoreSource
 from serving.http import version_info
 from serving.live import Live, not_ready
-from serving.registry import Slot, State
+from serving.registry import Challenger, Change, Slot, State
 from serving.settings import ServiceSettings
 from serving.slots import Server, Slots
 from tests.serving.bundles import (
@@ -337,3 +339,33 @@ def test_an_artifact_that_is_no_such_release_is_refused(bench: Bench) -> None:
     bench.step()
     assert not bench.server.live.is_ready
     assert "is not that release" in bench.server.live.reason
+
+
+def test_the_override_of_a_canary_is_not_shown_as_the_champions_and_none_stays_with_a_release(bench: Bench) -> None:
+    a, b = release_of(bench.store, plain), release_of(bench.store, shifted)
+    given = Override(by="A. Mensah", reason="for this term", until="2999-01-31", given="20260101T000000Z")
+
+    def shown(action: Any, champion: Slot, challenger: Slot | None = None, override: Override | None = None) -> Any:
+        last = bench.log.latest()
+        other = None
+        if challenger is not None:
+            other = Challenger(version=challenger.version, artifact=challenger.artifact, percent=50)
+        change = Change(
+            action=action, by="a test", reason="try", champion=champion, challenger=other, override=override
+        )
+        bench.log.append(change, expected=0 if last is None else last.number)
+        bench.step()
+        told = bench.get("/version").json()
+        assert told["release"] == champion.version
+        return told["gate_override"] and told["gate_override"]["by"]
+
+    assert shown("promote", a) is None
+    assert shown("challenge", a, b, given) is None
+    assert shown("canary", a, b, given) is None
+    assert shown("promote", b, override=given) == "A. Mensah"
+    last = bench.log.latest()
+    assert last is not None
+    assert last.champion is not None
+    assert shown("challenge", last.champion, a) == "A. Mensah", "a later entry keeps what the champion serves by"
+    assert shown("promote", a) is None
+    assert shown("promote", b) is None, "let through without one this time"

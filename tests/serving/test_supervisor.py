@@ -1,20 +1,26 @@
 """The supervisor as plain steps: canaries go from share to share or are withdrawn, promotions are taken back."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from components.errors import ConfigError
+from components.gate.decision import Decision, Finding
+from components.gate.override import Override
+from components.gate.records import DecisionRecords
 from components.store import Store
 from serving.errors import ServerStartError
-from serving.registry import Change, PointerLog, Slot, State
+from serving.registry import Challenger, Change, PointerLog, Slot, State
 from serving.status import WorkerStatus
 from serving.supervise.counts import Counts, since
 from serving.supervise.judging import judge
 from serving.supervise.limits import Limits
+from serving.supervise.permission import Permission
 from serving.supervise.supervisor import Supervisor
 from serving.supervise.waiting import wait_until_live
 from serving.tally import Tally
@@ -30,7 +36,7 @@ def slot(digit: str) -> Slot:
 A, B, C = slot("a"), slot("b"), slot("c")
 
 
-def tally(requests: int, *, errors: int = 0, seconds: float = 0.01, mean: float = 0.5) -> Tally:
+def tally(requests: int, *, errors: int = 0, seconds: float = 0.01, mean: float = 0.5, invalid: int = 0) -> Tally:
     """Count requests; the scores lie 0.1 above and below the mean, in turns."""
     found = Tally()
     for number in range(requests):
@@ -38,6 +44,8 @@ def tally(requests: int, *, errors: int = 0, seconds: float = 0.01, mean: float 
             found.count(500, seconds, None)
         else:
             found.count(200, seconds, mean + (0.1 if number % 2 else -0.1))
+    for _ in range(invalid):
+        found.count(400, seconds, None)
     return found
 
 
@@ -50,6 +58,10 @@ def tally(requests: int, *, errors: int = 0, seconds: float = 0.01, mean: float 
         (tally(20, errors=4), "wait", "20 requests, 4 failures"),
         (tally(400, errors=8), "good", "8 failures"),
         (tally(400, errors=9), "bad", r"2.2% of 400"),
+        (tally(0, invalid=100), "bad", r"100.0% of 100 requests could not be read, 0.0% of the other release's 1000"),
+        (tally(0, invalid=99), "wait", "0 requests"),
+        (tally(900, invalid=100), "good", "900 requests"),
+        (tally(899, invalid=101), "bad", r"10.1% of 1000 requests could not be read"),
         (tally(200, seconds=0.2), "bad", "95th percentile"),
         (tally(200, seconds=0.03), "good", "200 requests"),  # three times as slow, but below the floor
         (tally(200, mean=0.53), "good", "200 requests"),
@@ -61,6 +73,24 @@ def test_the_verdict_follows_from_the_counts(new: Tally, outcome: str, told: str
     found = judge(new, tally(1000), LIMITS)
     assert found.outcome == outcome
     assert re.search(told, found.reason)
+
+
+def test_what_the_other_release_could_not_read_either_is_no_fault() -> None:
+    assert judge(tally(900, invalid=101), tally(900, invalid=100), LIMITS).outcome == "good"
+
+
+def test_a_promoted_release_that_refuses_everybody_is_taken_back(bench: "Bench") -> None:
+    state = say(bench.log, "promote", A)
+    bench.all_say(state, {A.version: tally(500, invalid=5)})
+    bench.step()
+    state = say(bench.log, "promote", B)
+    bench.all_say(state, {A.version: tally(500, invalid=5), B.version: Tally()})
+    bench.step()
+    bench.all_say(state, {A.version: tally(500, invalid=5), B.version: tally(0, invalid=60)})
+    found = bench.step()
+    assert found is not None
+    assert (found.action, found.champion) == ("rollback", A)
+    assert "100.0% of 120 requests could not be read, 1.0% of the other release's 1010" in found.reason
 
 
 def test_without_another_release_to_compare_with_only_failures_count() -> None:
@@ -194,6 +224,234 @@ def test_a_promoted_release_that_fails_is_taken_back_once(bench: Bench) -> None:
     assert "5.0% of 120 requests failed, 0.0% of the other release's 1000" in found.reason
     bench.all_say(found, {A.version: tally(600, errors=100), B.version: tally(60, errors=3)})
     assert bench.step() is None, "what was brought back is not taken back again"
+
+
+@pytest.mark.parametrize("unable", [1, 2])
+def test_a_promoted_release_that_workers_cannot_load_is_taken_back(bench: Bench, unable: int) -> None:
+    before = say(bench.log, "promote", A)
+    bench.all_say(before, {A.version: tally(500)})
+    bench.step()
+    state = say(bench.log, "promote", B)
+    bench.all_say(state, {A.version: tally(500), B.version: Tally()})
+    told = f"The champion {B.version} cannot be loaded: it gives other golden answers."
+    for place in range(unable):
+        bench.workers[place] = replace(bench.workers[place], entry=before.number, release=A.version, behind=told)
+    assert bench.step(0.0) is None
+    assert bench.step(LIMITS.min_stage_s - 1) is None, "it is tried again meanwhile"
+    found = bench.step(2.0)
+    assert found is not None
+    assert (found.action, found.champion) == ("rollback", A)
+    assert f"{unable} of 2 workers cannot load it" in found.reason
+
+
+def test_a_worker_that_stays_behind_does_not_hide_what_the_others_do(bench: Bench) -> None:
+    before = say(bench.log, "promote", A)
+    bench.all_say(before, {A.version: tally(500)})
+    bench.step()
+    state = say(bench.log, "promote", B)
+
+    def one_is_late(errors: int) -> None:
+        bench.all_say(state, {A.version: tally(500), B.version: tally(errors, errors=errors)})
+        late = "The store has not answered for 30 s; what serves is what served before."
+        bench.workers[1] = replace(bench.workers[1], entry=before.number, releases={A.version: tally(500)}, behind=late)
+
+    one_is_late(0)
+    assert bench.step(0.0) is None
+    assert bench.step(LIMITS.min_stage_s + 1) is None, "to be late is no fault of the release"
+    one_is_late(20)
+    found = bench.step(1.0)
+    assert found is not None
+    assert (found.action, found.champion) == ("rollback", A)
+    assert "100.0% of 20 requests failed" in found.reason
+
+
+def test_a_canary_goes_on_only_with_all_workers_and_is_withdrawn_without(bench: Bench) -> None:
+    before = say(bench.log, "promote", A)
+    state = say(bench.log, "canary", A, (B, 1))
+
+    def one_is_late(new: Tally) -> None:
+        bench.all_say(state, {A.version: tally(500), B.version: new})
+        bench.workers[1] = replace(
+            bench.workers[1], entry=before.number, challenger=None, releases={A.version: tally(500)}
+        )
+
+    one_is_late(Tally())
+    bench.step(0.0)
+    bench.step(LIMITS.min_stage_s + 1)
+    one_is_late(tally(500))
+    assert bench.step(1.0) is None
+    assert bench.step(1000.0) is None
+    one_is_late(tally(600, errors=100))
+    found = bench.step(1.0)
+    assert found is not None
+    assert found.action == "withdraw"
+    assert "16.7% of 600 requests failed" in found.reason
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("later", ["shadow", "canary", "withdraw"])
+def test_a_later_entry_does_not_end_the_watch_over_a_promotion(bench: Bench, later: str, at_once: bool) -> None:
+    state = say(bench.log, "promote", A)
+    bench.all_say(state, {A.version: tally(500)})
+    bench.step()
+    state = say(bench.log, "promote", B)
+    bench.all_say(state, {A.version: tally(500), B.version: Tally()})
+    if not at_once:
+        assert bench.step(1.0) is None
+        bench.all_say(state, {A.version: tally(500), B.version: tally(2, errors=2)})
+        assert bench.step(1.0) is None, "4 failures are too few yet, and are not forgotten"
+    state = {
+        "shadow": lambda: say(bench.log, "shadow", B, shadow=C),
+        "canary": lambda: say(bench.log, "canary", B, (C, 1)),
+        "withdraw": lambda: say(bench.log, "withdraw", B),
+    }[later]()
+    bench.all_say(state, {A.version: tally(500), B.version: tally(2, errors=2)})
+    assert bench.step(1.0) is None
+    bench.all_say(state, {A.version: tally(500), B.version: tally(5, errors=5) if at_once else tally(3, errors=3)})
+    found = bench.step(LIMITS.watch_s - 10)
+    assert found is not None
+    assert (found.action, found.champion, found.challenger) == ("rollback", A, None)
+    assert "100.0% of 6 requests failed" in found.reason
+
+
+def test_what_was_taken_back_to_is_not_taken_back_after_another_entry_in_the_same_second(bench: Bench) -> None:
+    state = say(bench.log, "promote", B)
+    bench.all_say(state, {B.version: tally(500)})
+    bench.step()
+    say(bench.log, "rollback", A)
+    state = say(bench.log, "shadow", A, shadow=C)
+    bench.all_say(state, {A.version: Tally(), B.version: tally(500)})
+    bench.step()
+    bench.all_say(state, {A.version: tally(60, errors=60), B.version: tally(500)})
+    assert bench.step() is None
+
+
+@pytest.mark.parametrize("what", ["canary", "shadow"])
+def test_workers_that_end_after_a_canary_or_a_shadow_began_end_that_and_not_the_promotion(
+    bench: Bench, what: str
+) -> None:
+    state = say(bench.log, "promote", A)
+    bench.all_say(state, {A.version: tally(500)})
+    bench.step()
+    state = say(bench.log, "promote", B)
+    bench.all_say(state, {A.version: tally(500), B.version: Tally()})
+    bench.step()
+    state = say(bench.log, "canary", B, (C, 1)) if what == "canary" else say(bench.log, "shadow", B, shadow=C)
+    bench.all_say(state, {})
+    for death in range(LIMITS.worker_deaths):
+        assert bench.step(1.0) is None
+        bench.workers[0] = replace(bench.workers[0], pid=100 + death)
+    found = bench.step(1.0)
+    assert found is not None
+    assert (found.action, found.champion, found.challenger, found.shadow) == ("withdraw", B, None, None)
+    assert f"{C.version} is withdrawn: 3 worker processes ended" in found.reason
+
+
+def word(until: str) -> Override:
+    return Override(by="A. Mensah", reason="for this term", until=until, given="20260101T000000Z")
+
+
+def challenge(log: PointerLog, override: Override | None, decision: str | None = "d" * 64) -> State:
+    """Begin a canary of B at 50 % beside A, which serves by a decision of its own."""
+    mine = Slot(version=A.version, artifact=A.artifact, decision="a" * 64)
+    log.append(Change(action="promote", by="a test", reason="try", champion=mine, decision="a" * 64), expected=0)
+    other = Challenger(version=B.version, artifact=B.artifact, percent=50)
+    change = Change(
+        action="challenge",
+        by="a test",
+        reason="try",
+        champion=mine,
+        challenger=other,
+        decision=decision,
+        override=override,
+    )
+    return log.append(change, expected=1)
+
+
+def well(bench: Bench, state: State) -> State | None:
+    """Have both do well in this stage; return what is written."""
+    bench.all_say(state, {A.version: Tally(), B.version: Tally()})
+    assert bench.step() is None
+    bench.all_say(state, {A.version: tally(500), B.version: tally(500)})
+    return bench.step()
+
+
+@pytest.mark.parametrize("between", ["nothing", "shadow", "withdraw"])
+def test_a_canary_is_promoted_by_its_own_decision_and_override_whatever_came_between(
+    bench: Bench, between: str
+) -> None:
+    given = word("2999-01-31")
+    state = challenge(bench.log, given)
+    for action in {"nothing": [], "shadow": ["shadow"], "withdraw": ["shadow", "withdraw"]}[between]:
+        change = Change(
+            action=action,  # type: ignore[arg-type]  # of a list above
+            by="a test",
+            reason="try",
+            champion=state.champion,
+            challenger=state.challenger,
+            shadow=C if action == "shadow" else None,
+        )
+        state = bench.log.append(change, expected=state.number)
+    bench.supervisor.step()
+    found = well(bench, state)
+    assert found is not None
+    assert (found.action, found.champion, found.decision, found.override) == ("promote", B, "d" * 64, given)
+    last = bench.log.latest()
+    assert last is not None
+    assert last.champion is not None
+    assert (last.champion.decision, last.champion.override) == ("d" * 64, given)
+    bench.all_say(found, {A.version: tally(500), B.version: tally(600, errors=100)})
+    back = bench.step()
+    assert back is not None
+    assert (back.action, back.champion, back.decision, back.override) == ("rollback", A, "a" * 64, None)
+
+
+def test_a_canary_whose_override_expired_is_withdrawn_and_not_promoted(bench: Bench) -> None:
+    state = challenge(bench.log, word("2020-01-31"))
+    found = well(bench, state)
+    assert found is not None
+    assert (found.action, found.champion, found.challenger) == ("withdraw", A, None)
+    assert "override by A. Mensah EXPIRED on 2020-01-31" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("outcome", "override", "told"),
+    [
+        ("pass", None, ""),
+        ("stop", None, "the gate stops it: the gap is too large"),
+        ("stop", word("2999-01-31"), ""),
+        ("stop", word("2020-01-31"), "the gate stops it: the gap is too large"),
+    ],
+)
+def test_what_was_decided_last_on_a_challenger_is_asked_before_it_goes_on(
+    tmp_path: Path, outcome: Any, override: Override | None, told: str
+) -> None:
+    store = Store(tmp_path / "store")
+    permission = Permission(store, "app")
+    assert permission(B) == "", "nothing was decided on it"
+    finding = Finding(check="groups", subject="all", measure="", outcome=outcome, reason="the gap is too large")
+    decision = Decision(
+        application="app", version=B.version, promote=False, reason="", findings=(finding,), override=override
+    )
+    DecisionRecords(store).add(decision)
+    assert permission(B) == told
+    assert permission(A) == ""
+    assert "EXPIRED" in permission(replace(A, override=word("2020-01-31")))
+
+
+def test_entries_from_before_slots_had_decisions_are_read_and_kept(bench: Bench) -> None:
+    state = challenge(bench.log, word("2999-01-31"))
+    value = state.to_json()
+    for name in ("champion", "challenger"):
+        slot_value = value[name]
+        assert isinstance(slot_value, dict)
+        slot_value.pop("decision", None)
+        slot_value.pop("override", None)
+    old = State.from_json(json.loads(json.dumps(value)))
+    assert old.challenger is not None
+    assert old.champion is not None
+    assert (old.challenger.decision, old.challenger.override) == ("d" * 64, word("2999-01-31"))
+    assert (old.champion.decision, old.champion.override) == (None, None)
 
 
 def test_a_promotion_is_watched_only_for_its_time(bench: Bench) -> None:

@@ -68,6 +68,20 @@ def test_what_is_counted_where_and_the_json_round_trip() -> None:
         Tally.from_json({**tally.to_json(), "latency": [1]})
 
 
+def test_items_of_a_list_count_by_themselves() -> None:
+    tally = Tally()
+    tally.count(200, 0.002, None, items=99, failed=99, invalid=1)
+    tally.count(500, 0.002, None, items=3)
+    tally.count(200, 0.002, 0.5, items=8, refused=2)
+    assert (tally.requests, tally.items, tally.errors, tally.refused, tally.invalid) == (3, 110, 102, 2, 1)
+    assert (tally.error_rate, tally.invalid_rate) == (102 / 110, 1 / 111)
+    assert (sum(tally.latency), tally.scores.count) == (3, 1)
+    assert Tally.from_json(json.loads(json.dumps(tally.to_json()))) == tally
+    older = {name: value for name, value in tally.to_json().items() if name != "items"}
+    assert Tally.from_json(older).items == 3
+    assert (Tally().error_rate, Tally().invalid_rate) == (0.0, 0.0)
+
+
 def test_a_comparison_counts_differences_in_the_bucket_of_their_size() -> None:
     found = Comparison()
     for shadow, champion in ((0.5, 0.5), (0.52, 0.5), (0.5, 0.9), (None, 0.5)):

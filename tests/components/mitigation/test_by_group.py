@@ -26,6 +26,7 @@ from components.train.fit import check_postprocess
 from flows.knowledge_tracing.codec import Candidate, Codec, Request, RequestWithGroup, Step
 from flows.knowledge_tracing.config import DktConfig
 from flows.knowledge_tracing.model import DeepKnowledgeTracing
+from serving.errors import BadRequestError
 from serving.requests import readers, requests_of
 from trainer.seed import isolated_rng
 
@@ -142,6 +143,14 @@ def test_a_request_has_a_group_only_where_the_release_asks_for_it() -> None:
         schema = reader._schema
         assert set(schema["properties"]) == fields
         assert schema["required"] == ["candidates"]
+        body = b'{"candidates":[{"item":"i1","skills":["add"]}],"group":"f"}'
+        assert getattr(reader.read(body), "group", None) == ("f" if codec is GROUPED else None)
+        assert getattr(reader.read_many(b"[" + body + b"]", 1)[0], "group", None) == ("f" if codec is GROUPED else None)
+        with pytest.raises(BadRequestError) as caught:
+            reader.read(b'{"candidates":[{"item":"i1","skills":["add"],"group":"f"}],"group":"f","Anna":1}')
+        assert {path for path, _ in caught.value.problems} == {"", "candidates[0]"}
+        with pytest.raises(BadRequestError):
+            reader.read(b'{"group":"f"}')
     # a bundle of before there were groups: its codec says nothing of a class of requests
     plain = readers(module)[0]
     assert requests_of(SimpleNamespace(), plain) is plain  # type: ignore[arg-type]  # that is the point
