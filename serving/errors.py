@@ -64,6 +64,10 @@ class ServerStartError(ServingError, RuntimeError):
     exit_code = 4
 
 
+class PortTakenError(ServerStartError):
+    """The port was free, and another program took it before the server could."""
+
+
 class ReleaseNotFoundError(ServingError, LookupError):
     """No release, or more than one, goes by this version."""
 

@@ -22,11 +22,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from serving.access.tls import Tls, opener
-from serving.errors import ServerStartError
+from serving.errors import PortTakenError, ServerStartError
 from serving.guard import MARK, end_marked
 from serving.status import WorkerStatus, read_statuses
 
 TARGET = "serving.service:Service"
+TAKEN = "Address already in use"
+MOST_PORTS = 5
+"""So many free ports are tried: between the look and the server's own start another program may take one."""
 POLL_S = 0.1
 TAIL_LINES = 30
 ORPHAN_GRACE_S = 5.0
@@ -150,7 +153,29 @@ def start(
     """
     if tls is not None:
         tls.check()
-    port = _usable(port or 0, host)
+    for left in reversed(range(1 if port else MOST_PORTS)):
+        try:
+            return _start_at(
+                release, _usable(port or 0, host), host, workers, key_file, start_s, grace_s, log_file, environment, tls
+            )
+        except PortTakenError:  # a port that was free is another's by now: who asked for any gets the next
+            if not left:
+                raise
+    raise AssertionError("one try at least")
+
+
+def _start_at(
+    release: Path | Following,
+    port: int,
+    host: str,
+    workers: int,
+    key_file: Path | None,
+    start_s: float,
+    grace_s: float,
+    log_file: Path | None,
+    environment: Mapping[str, str] | None,
+    tls: Tls | None,
+) -> ServerProcess:
     root = Path(__file__).resolve().parent.parent
     home = Path(tempfile.mkdtemp(prefix="homeroom-serve-"))
     log_path = log_file or home / "server.log"
@@ -238,9 +263,10 @@ def _wait(server: ServerProcess, start_s: float, workers: int) -> None:
     end = time.monotonic() + start_s
     while time.monotonic() < end:
         if not server.is_running:
-            raise ServerStartError(
+            tail = server.log_tail()
+            raise (PortTakenError if TAKEN in tail else ServerStartError)(
                 f"The server ended with status {server.process.returncode} before it was ready. Is the port free, and "
-                f"bentoml installed? The end of its log:\n{server.log_tail()}"
+                f"bentoml installed? The end of its log:\n{tail}"
             )
         status, body = _get(f"{server.url}/readyz", server.tls)
         said = server.workers()

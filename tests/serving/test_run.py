@@ -266,3 +266,17 @@ def test_an_address_of_another_machine_is_told(tmp_path: Path) -> None:
 def test_free_ports_can_be_listened_on() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", free_port()))
+
+
+def test_a_port_that_is_taken_at_the_last_moment_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look for a free port and the server's own start, another program may take it."""
+    write_bundle(tmp_path / "release")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        found = iter([taken, free_port()])
+        monkeypatch.setattr("serving.run._usable", lambda port, host: next(found))
+        with start(tmp_path / "release") as process:
+            assert process.url.rpartition(":")[2] != str(taken)
+            assert httpx.get(f"{process.url}/readyz", trust_env=False).status_code == 200
