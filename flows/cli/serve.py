@@ -179,14 +179,21 @@ def _gate_override(store: Store, release: Release) -> Override | None:
 def _supervised(store: Store, application: str, server: ServerProcess, limits: Limits, wanted: bool) -> Iterator[None]:
     """Have canaries and promotions watched while the server runs."""
     from serving.registry import PointerLog
-    from serving.supervise.permission import Permission
+    from serving.supervise.permission import Permission, missing_from
     from serving.supervise.supervisor import Supervisor
 
     if not wanted:
         yield
         return
     entries, by = PointerLog(store, application), f"server {socket.gethostname()}"
-    supervisor = Supervisor(entries, server.workers, limits, by=by, forbidden=Permission(store, application))
+    supervisor = Supervisor(
+        entries,
+        server.workers,
+        limits,
+        by=by,
+        forbidden=Permission(store, application),
+        missing=missing_from(store),
+    )
     supervisor.start()
     try:
         yield

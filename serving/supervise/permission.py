@@ -1,5 +1,8 @@
 """May a challenger go on to more students today? An override counts until its day, and a later decision may stop it."""
 
+from collections.abc import Callable
+
+from components.errors import ArtifactMissingError, DigestMismatchError
 from components.gate.override import today_utc
 from components.gate.records import DecisionRecords
 from components.store import Store
@@ -12,6 +15,22 @@ def override_expired(slot: Slot) -> str:
     if slot.override is None or slot.override.counts_on(today):
         return ""
     return f"its {slot.override.sentence(today)}"
+
+
+def missing_from(store: Store) -> Callable[[Slot], str]:
+    """Return what says why a release cannot serve again, as it is not whole any more, or takes it into use.
+
+    It raises StoreError where the store cannot be asked: nobody knows then.
+    """
+
+    def missing(slot: Slot) -> str:
+        try:
+            store.use(store.find(slot.artifact))
+        except (ArtifactMissingError, DigestMismatchError) as error:
+            return str(error)
+        return ""
+
+    return missing
 
 
 class Permission:

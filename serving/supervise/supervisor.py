@@ -47,6 +47,7 @@ class Supervisor:
         limits: by which it is decided.
         by: who it is, in the log.
         forbidden: says why a challenger may not go on by what the gate says of it today, empty where it may.
+        missing: says why a former champion cannot serve again, empty where it can; it is in use from then on.
         clock: seconds.
     """
 
@@ -58,6 +59,7 @@ class Supervisor:
         *,
         by: str,
         forbidden: Callable[[Slot], str] = override_expired,
+        missing: Callable[[Slot], str] = lambda slot: "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._entries = entries
@@ -65,6 +67,7 @@ class Supervisor:
         self._limits = limits
         self._by = by
         self._forbidden = forbidden
+        self._missing = missing
         self._clock = clock
         self._counts = Counts()
         self._state: State | None = None
@@ -179,7 +182,10 @@ class Supervisor:
             verdict = judge(since(totals, self._since_promotion, state.champion.version), self._old, self._limits)
             if trouble := crashes or self._unloadable(state.champion, workers):
                 verdict = Verdict(outcome="bad", reason=trouble)
-            if verdict.outcome == "bad":
+            if verdict.outcome == "bad" and (problem := self._missing(self._former)):
+                log.error("%s stays, though %s: %s", state.champion.version, verdict.reason, problem)
+                self._former = None  # there is no way back
+            elif verdict.outcome == "bad":
                 return Change(
                     action="rollback",
                     by=self._by,

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,11 @@ from serving.status import WorkerStatus
 from serving.supervise.counts import Counts, since
 from serving.supervise.judging import judge
 from serving.supervise.limits import Limits
-from serving.supervise.permission import Permission
+from serving.supervise.permission import Permission, missing_from
 from serving.supervise.supervisor import Supervisor
 from serving.supervise.waiting import wait_until_live
 from serving.tally import Tally
+from tests.serving.registry.published import release
 from tests.serving.releasing import say
 
 LIMITS = Limits(min_requests=100, min_stage_s=10)
@@ -583,3 +585,28 @@ def test_waiting_ends_when_all_workers_have_it_and_otherwise_says_which_have_not
 
     with pytest.raises(ServerStartError, match="could not be asked"):
         wait_until_live(nobody, "b", 5, clock=now, sleep=lambda s: None)
+
+
+def test_a_release_that_is_gone_is_not_gone_back_to(bench: Bench, tmp_path: Path) -> None:
+    """As one that was erased meanwhile: the log would say what nobody can answer with."""
+    store = Store(tmp_path / "releases")
+    kept, gone = (release(store, digit * 12) for digit in "ab")
+    shutil.rmtree(tmp_path / "releases" / "artifacts" / gone.sha256)
+    missing = missing_from(store)
+    assert missing(Slot(version=kept.version, artifact=kept.sha256)) == ""
+    assert "no manifest is there" in missing(Slot(version=gone.version, artifact=gone.sha256))
+
+    told = {A.version: "it is gone"}
+    bench.supervisor = Supervisor(
+        bench.log, lambda: bench.workers, LIMITS, by="s", missing=lambda one: told[one.version], clock=lambda: bench.now
+    )
+    bench.all_say(say(bench.log, "promote", A), {A.version: tally(500)})
+    bench.step()
+    state = say(bench.log, "promote", B)
+    bench.all_say(state, {A.version: tally(500), B.version: Tally()})
+    bench.step()
+    bench.all_say(state, {A.version: tally(500), B.version: tally(60, errors=3)})
+    assert bench.step() is None
+    last = bench.log.latest()
+    assert last is not None
+    assert last.champion == B
