@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# Tests run in this many processes, each on one thread.
-TEST_WORKERS ?= 2
+# Tests run in this many processes, each on one thread: one more than two cores, as many tests wait.
+TEST_WORKERS ?= 3
 
 .PHONY: demo test check suite soak bench docs clean
 

@@ -68,7 +68,7 @@ def test_one_approval_makes_it_serve_and_the_log_names_the_signed_decision(store
     assert (Settings().keys / "approver-a.mensah.ed25519").stat().st_mode & 0o777 == 0o600
     value = said("approve", "aa", "--by", "a.mensah", "--reason", "looked at the groups")
     entry = value["entry"]
-    assert entry["champion"] == {"version": found.version, "artifact": found.sha256}
+    assert entry["champion"] == {"version": found.version, "artifact": found.sha256, "decision": entry["decision"]}
     assert (entry["by"], entry["reason"]) == ("a.mensah", "approved by a.mensah (looked at the groups)")
     latest = DecisionRecords(store).latest(APPLICATION, found.version)
     assert latest is not None
