@@ -25,7 +25,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from components.bundle import write_bundle_manifest  # noqa: E402  # after the path is set
-from serving.bundle import load_bundle  # noqa: E402
+from components.monitoring.names import REFERENCE  # noqa: E402
+from components.monitoring.reference import Reference, reference_of  # noqa: E402
+from components.monitoring.signals import signals_of  # noqa: E402
+from serving.bundle import Bundle, load_bundle  # noqa: E402
 from serving.run import start  # noqa: E402
 
 WIDTH = 64
@@ -77,7 +80,7 @@ def gru_model(seed: int = 0) -> bytes:
 
 
 def write_release(folder: Path, seed: int = 0) -> None:
-    """Write a knowledge-tracing bundle around the GRU of a seed; its golden answers are the model's own."""
+    """Write a knowledge-tracing bundle around the GRU of a seed; golden answers and reference are the model's own."""
     codec = (ROOT / "flows" / "knowledge_tracing" / "codec.py").read_bytes()
     vocabulary = {
         "codec": "knowledge_tracing",
@@ -101,10 +104,24 @@ def write_release(folder: Path, seed: int = 0) -> None:
                 "requests": [loaded.requests.plain(r) for r in requests],
                 "answers": [loaded.answers.plain(loaded.answer([r])[0]) for r in requests],
             }
+            (folder / REFERENCE).write_text(json.dumps(reference(loaded, 500).to_json()))
         else:
             golden = {"requests": [{"candidates": [{"item": "i0"}]}], "answers": answers}
         (folder / "golden.json").write_text(json.dumps(golden))
         write_bundle_manifest(folder, "knowledge_tracing", ["probability"], 1e-5, None)
+
+
+def reference(bundle: Bundle, count: int) -> Reference:
+    """Return how the signals of so many random requests lie, each of a student of its own: a service counts by it."""
+    found: dict[str, list[float]] = {}
+    for text in bodies(count, 50):
+        request = bundle.requests.read(text)
+        answer = bundle.answers.plain(bundle.answer([request])[0])
+        for name, value in signals_of(bundle.codec, request, answer).items():
+            found.setdefault(name, []).append(value)
+    signals = {name: reference_of(np.array(values), np.arange(len(values))) for name, values in found.items()}
+    known = {name: one for name, one in signals.items() if one is not None}
+    return Reference(split="random", requests=count, students=count, signals=known)
 
 
 def bodies(count: int, steps: int) -> list[bytes]:

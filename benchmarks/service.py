@@ -12,7 +12,8 @@ each is sent requests at a steady rate, for latencies: only these need an idle m
 - `homeroom, canary and shadow`: besides, a shadow answers a copy of what the champion answered, until it is too busy.
 - `bentoml @api`: an async method of a BentoML service as it comes, with pydantic's types, metrics and access log.
 - `starlette`: starlette and ONNX Runtime under uvicorn, with the same codec and no checks: what there is at least.
-- `litserve`: where it is installed.
+- `litserve`: where it is installed, or with `--litserve-python` another interpreter that has it besides: its packages
+  would give BentoML another event loop.
 """
 
 import argparse
@@ -281,6 +282,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--rate", type=float, default=200.0, help="requests per second of the second measurement")
+    parser.add_argument("--litserve-python", default=sys.executable, help="interpreter that has litserve")
     parser.add_argument("--rate-s", type=float, default=15.0, help="how long it takes")
     chosen = parser.parse_args()
     some = bodies(200, chosen.steps)
@@ -309,8 +311,8 @@ def main() -> None:
             "bentoml @api": (BENTO, [sys.executable, "-m", "bentoml", "serve", "bento_api:Own", "--port"]),
             "starlette": (PLAIN, [sys.executable, "plain_app.py"]),
         }
-        if importlib.util.find_spec("litserve") is not None:
-            others["litserve"] = (LIT, [sys.executable, "lit_api.py"])
+        if chosen.litserve_python != sys.executable or importlib.util.find_spec("litserve") is not None:
+            others["litserve"] = (LIT, [chosen.litserve_python, "lit_api.py"])
         files = {"bentoml @api": "bento_api", "starlette": "plain_app", "litserve": "lit_api"}
         for name, (script, command) in others.items():
             port = free_port()

@@ -15,6 +15,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,9 @@ class Load:
             which = number % len(self.texts)
             text = self.texts[which]
             begin = time.perf_counter()
-            writer.write(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
+            writer.write(
+                b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(text) + text
+            )
             try:
                 header = await reader.readuntil(b"\r\n\r\n")
                 lines = header.decode().lower().split("\r\n")
@@ -175,6 +178,7 @@ def main() -> None:
                 "requests": len(load.times),
                 "swaps": chosen.swaps,
                 "failed": len(load.failed),
+                "failed_as": dict(Counter(load.failed)),
                 "not_live": load.not_live,
                 "wrong_numbers": load.wrong,
                 "promote_s_max": round(max(seconds["promote"]), 2),

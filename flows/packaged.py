@@ -156,9 +156,8 @@ async def _asked(ask: Ask, requests: list[Any]) -> Asked:
 def _in_process(folder: Path, requests: list[Any]) -> Asked:
     """Ask the service's routes in this process, as a server's worker has them."""
     import httpx  # late: a run that has nothing to decide needs none of it
-    from fastapi import FastAPI
 
-    from serving.http import add_routes
+    from serving.http import Api
     from serving.live import go_live
     from serving.settings import ServiceSettings
 
@@ -167,8 +166,7 @@ def _in_process(folder: Path, requests: list[Any]) -> Asked:
         release=folder, release_key=None, serve_overrides=None, serve_gate_override=None, serve_pseudonym_key=None
     )
     live = go_live(settings)
-    app = FastAPI()
-    add_routes(app, live)
+    app = Api(live)
 
     async def run() -> Asked:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://replay") as client:

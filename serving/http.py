@@ -15,12 +15,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from fastapi import FastAPI
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Route
-
 from components.app import GradingCodec
+from serving.asgi import Asked, ClientGoneError, Receive, Reply, Scope, Send
 from serving.bundle import Bundle
 from serving.canary import HEADER
 from serving.errors import AnswerTimeoutError, BadRequestError, NotReadyError, ServingError
@@ -44,103 +40,121 @@ from serving.slots import Server, Slots
 from serving.status import workers_info
 
 log = logging.getLogger("homeroom.serving")
-LENGTH_DIGITS = 15
-"""Most digits of a content-length: Python refuses to read very long numbers."""
-RETRY_AFTER_S = "1"
-JSON = "application/json"
-ANY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+RETRY_AFTER = ((b"retry-after", b"1"),)
+STUDENT = HEADER.lower().encode()
+RELEASE = RELEASE_HEADER.lower().encode()
+ALLOWED = {"GET": frozenset({"GET", "HEAD"}), "POST": frozenset({"POST"})}
 
-Handler = Callable[[Request, Observed], Awaitable[Response]]
+Handler = Callable[[Asked, Observed], Awaitable[Reply]]
 Answering = Callable[[Live, Observed], Awaitable[bytes]]
 
 
-def add_routes(app: FastAPI, live: Live | Server, observer: Observer | None = None) -> None:
-    """Add the routes to `app`: /predict, /predict/batch, /version, /card, /openapi.json, /grading and /overrides.
+class Api:
+    """The ASGI application that is mounted at `/v1`.
 
-    The last two answer 404 while no grading release is live; what is no route is answered in the same words as other
-    errors.
+    Its routes are /predict, /predict/batch, /version, /card, /openapi.json, /grading and /overrides. The last two
+    answer 404 while no grading release is live; what is no route is answered in the same words as other errors, all
+    of which name a release and are observed.
 
     Args:
-        app: is mounted at `/v1`.
         live: what answers: one release, or a server that may exchange it.
         observer: hears of every answer; None counts in the metrics of this process.
     """
-    server = Server.of(live)
-    watching = observer if observer is not None else Observer(process_metrics())
-    methods = {
-        "/predict": "POST",
-        "/predict/batch": "POST",
-        "/version": "GET",
-        "/card": "GET",
-        "/grading": "GET",
-        "/overrides": "POST",
-        "/openapi.json": "GET",
-    }
 
-    async def predict(request: Request, found: Observed) -> Response:
-        body = found.body = await _body(request, server, found)
-        found.student = request.headers.get(HEADER)
-        slots = server.slots
+    def __init__(self, live: Live | Server, observer: Observer | None = None) -> None:
+        self.server = Server.of(live)
+        self._observer = observer if observer is not None else Observer(process_metrics())
+        self._routes: dict[str, tuple[str, Handler]] = {
+            "/predict": ("POST", self._predict),
+            "/predict/batch": ("POST", self._predict_batch),
+            "/version": ("GET", self._version),
+            "/card": ("GET", self._card),
+            "/grading": ("GET", self._grading),
+            "/overrides": ("POST", self._override),
+            "/openapi.json": ("GET", self._openapi),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, with every error turned into a reply."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"{scope['type']} is not served here; expected http.")
+        asked = Asked(scope, receive)
+        route = asked.path
+        method, handler = self._routes.get(route, ("", self._other))
+        if not method or scope["method"] not in ALLOWED[method]:
+            route, handler = "other", self._other  # never a path that the client chose
+        found = Observed(route=route, live=self.server.slots.champion, begin=time.perf_counter())
+        try:
+            reply = await handler(asked, found)
+        except ServingError as error:
+            status = _status(error)
+            reply = Reply(_failure(error), status, headers=RETRY_AFTER if status in {429, 503} else ())
+        except ClientGoneError:
+            reply = Reply(b"", 400)  # nobody is there to read it
+        except Exception as error:  # the message may hold a student's data: log only the kind and the place
+            frames = traceback.extract_tb(error.__traceback__)[-3:]
+            log.error("%s in %s", type(error).__name__, ", ".join(f"{f.name}:{f.lineno}" for f in frames))
+            reply = _told("The request could not be answered; see the server's log.", 500)
+        found.status = reply.status
+        found.seconds = time.perf_counter() - found.begin
+        self._observer.soon(found)
+        bundle = found.live.bundle
+        if bundle is None:
+            await reply.send(send)
+        else:
+            await reply.send(send, (RELEASE, bundle.version.encode()))
+
+    async def _predict(self, asked: Asked, found: Observed) -> Reply:
+        body = found.body = await _body(asked, found)
+        found.student = asked.header(STUDENT)
+        slots = self.server.slots
         text = await _by_slots(slots, found.student, found, partial(_answer_one, body))
         if found.slot == "champion":
             found.shadow = slots.shadow
-        return Response(text, media_type=JSON)
+        return Reply(text)
 
-    async def predict_batch(request: Request, found: Observed) -> Response:
-        body = await _body(request, server, found)
-        found.student = request.headers.get(HEADER)
-        text = await _by_slots(server.slots, found.student, found, partial(_answer_list, body))
-        return Response(text, media_type=JSON)
+    async def _predict_batch(self, asked: Asked, found: Observed) -> Reply:
+        body = await _body(asked, found)
+        found.student = asked.header(STUDENT)
+        return Reply(await _by_slots(self.server.slots, found.student, found, partial(_answer_list, body)))
 
-    async def version(request: Request, found: Observed) -> Response:
-        return Response(version_info(server).model_dump_json(), media_type=JSON)
+    async def _version(self, asked: Asked, found: Observed) -> Reply:
+        return Reply(version_info(self.server).model_dump_json().encode())
 
-    async def card(request: Request, found: Observed) -> Response:
-        return Response(_loaded(found.live).card, media_type="text/markdown")
+    async def _card(self, asked: Asked, found: Observed) -> Reply:
+        return Reply(_loaded(found.live).card.encode(), kind=b"text/markdown; charset=utf-8")
 
-    async def grading(request: Request, found: Observed) -> Response:
+    async def _grading(self, asked: Asked, found: Observed) -> Reply:
         if not _grades(found.live):
-            return _no_route(request, methods)
-        return Response(grading_info(found.live).model_dump_json(), media_type=JSON)
+            return await self._other(asked, found)
+        return Reply(grading_info(found.live).model_dump_json().encode())
 
-    async def override(request: Request, found: Observed) -> Response:
+    async def _override(self, asked: Asked, found: Observed) -> Reply:
         if not _grades(found.live):
-            return _no_route(request, methods)
-        check_origin(request)
-        body = await read_body(request, found.live.body_bytes, found.live.timeout_s)
-        live = found.live = server.slots.champion
+            return await self._other(asked, found)
+        check_origin(asked)
+        body = await asked.body(found.live.body_bytes, found.live.timeout_s)
+        live = found.live = self.server.slots.champion
         if live.overrides is None:
             raise NotReadyError(
                 "This server stores no overrides: it was given no folder for them (HOMEROOM_SERVE_OVERRIDES)."
             )
         stored, is_new = await live.overrides.store(body)
         told = Stored(release=_loaded(live).version, id=stored, is_new=is_new)
-        return Response(told.model_dump_json(), status_code=201 if is_new else 200, media_type=JSON)
+        return Reply(told.model_dump_json().encode(), 201 if is_new else 200)
 
-    async def openapi(request: Request, found: Observed) -> Response:
+    async def _openapi(self, asked: Asked, found: Observed) -> Reply:
         spec = document(found.live.bundle)
-        root = request.scope.get("root_path", "") or "/"
-        return Response(json.dumps({**spec, "servers": [{"url": root}]}), media_type=JSON)
+        root = asked.scope.get("root_path", "") or "/"
+        return Reply(json.dumps({**spec, "servers": [{"url": root}]}).encode())
 
-    async def other(request: Request, found: Observed) -> Response:
-        return _no_route(request, methods)
-
-    handlers: dict[str, Handler] = {
-        "/predict": predict,
-        "/predict/batch": predict_batch,
-        "/version": version,
-        "/card": card,
-        "/grading": grading,
-        "/overrides": override,
-        "/openapi.json": openapi,
-    }
-    app.router.routes[:] = [
-        *(
-            Route(path, guarded(handler, path, server, watching), methods=[methods[path]])
-            for path, handler in handlers.items()
-        ),
-        Route("/{path:path}", guarded(other, "other", server, watching), methods=ANY_METHOD),
-    ]
+    async def _other(self, asked: Asked, found: Observed) -> Reply:
+        """Return 405 where the path is one of ours and the method is not, otherwise 404."""
+        allowed, _ = self._routes.get(asked.path, ("", None))
+        if not allowed or asked.scope["method"] in ALLOWED[allowed]:  # of a grading release alone
+            return _told("There is nothing here; /v1/openapi.json lists what there is.", 404)
+        allow = (b"allow", allowed.encode())
+        return _told(f"This takes {allowed} and no other method.", 405, (allow,))
 
 
 def grading_info(live: Live) -> GradingInfo:
@@ -187,67 +201,9 @@ def _override_of(live: Live) -> GateOverrideInfo | None:
     return GateOverrideInfo(**given.model_dump(), counts=datetime.now(UTC).date() <= given.until)
 
 
-async def read_body(request: Request, most: int, timeout_s: float) -> bytes:
-    """Return a request's body without ever holding more than `most` bytes and one chunk of it.
-
-    Raises:
-        BadRequestError: it is larger (413), compressed (415), or does not arrive in time (408).
-    """
-    declared = request.headers.get("content-length", "0")
-    if not declared.isdecimal() or len(declared) > LENGTH_DIGITS or int(declared) > most:
-        raise _too_large(most)
-    if request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
-        raise BadRequestError(
-            "The body is compressed (it has a content-encoding); expected plain JSON in UTF-8. Send it uncompressed.",
-            status=415,
-        )
-    chunks, size = [], 0
-    try:
-        async with asyncio.timeout(timeout_s):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > most:
-                    raise _too_large(most)
-                chunks.append(chunk)
-    except TimeoutError:
-        raise BadRequestError(f"The body did not arrive within {timeout_s:g} s; send it faster.", status=408) from None
-    return b"".join(chunks)
-
-
-def guarded(
-    handler: Handler, route: str, server: Server, observer: Observer
-) -> Callable[[Request], Awaitable[Response]]:
-    """Return `handler` with every error turned into a response, all of which name a release and are observed."""
-
-    async def answer(request: Request) -> Response:
-        found = Observed(route=route, live=server.slots.champion, begin=time.perf_counter())
-        try:
-            response = await handler(request, found)
-        except ServingError as error:
-            response = Response(_failure(error), status_code=_status(error), media_type=JSON)
-            if _status(error) in {429, 503}:
-                response.headers["retry-after"] = RETRY_AFTER_S
-        except ClientDisconnect:
-            response = Response(status_code=400)  # nobody is there to read it
-        except Exception as error:  # the message may hold a student's data: log only the kind and the place
-            frames = traceback.extract_tb(error.__traceback__)[-3:]
-            log.error("%s in %s", type(error).__name__, ", ".join(f"{f.name}:{f.lineno}" for f in frames))
-            failure = Failure(error="The request could not be answered; see the server's log.", status=500)
-            response = Response(failure.model_dump_json(), status_code=500, media_type=JSON)
-        if found.live.bundle is not None:
-            response.headers[RELEASE_HEADER] = found.live.bundle.version
-        found.status = response.status_code
-        found.seconds = time.perf_counter() - found.begin
-        observer.soon(found)
-        return response
-
-    return answer
-
-
-async def _body(request: Request, server: Server, found: Observed) -> bytes:
+async def _body(asked: Asked, found: Observed) -> bytes:
     """Return the body; the time that counts begins once it is there."""
-    live = found.live
-    body = await read_body(request, live.body_bytes, live.timeout_s)
+    body = await asked.body(found.live.body_bytes, found.live.timeout_s)
     found.begin = time.perf_counter()
     return body
 
@@ -332,15 +288,8 @@ def _grades(live: Live) -> bool:
     return live.bundle is not None and isinstance(live.bundle.codec, GradingCodec)
 
 
-def _no_route(request: Request, methods: dict[str, str]) -> Response:
-    """Return 405 where the path is one of ours and the method is not, otherwise 404."""
-    path = "/" + request.path_params.get("path", "\n")
-    allowed = methods.get(path)
-    if allowed is None:
-        failure = Failure(error="There is nothing here; /v1/openapi.json lists what there is.", status=404)
-        return Response(failure.model_dump_json(), status_code=404, media_type=JSON)
-    failure = Failure(error=f"This takes {allowed} and no other method.", status=405)
-    return Response(failure.model_dump_json(), status_code=405, media_type=JSON, headers={"allow": allowed})
+def _told(error: str, status: int, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
+    return Reply(Failure(error=error, status=status).model_dump_json().encode(), status, headers=headers)
 
 
 def _status(error: ServingError) -> int:
@@ -355,7 +304,3 @@ def _failure(error: ServingError) -> bytes:
         "problems": [{"path": path, "rule": rule} for path, rule in problems],
     }
     return json.dumps(value).encode()
-
-
-def _too_large(most: int) -> BadRequestError:
-    return BadRequestError(f"The body is larger than {most} bytes; send less history, or fewer requests.", status=413)

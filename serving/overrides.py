@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from starlette.requests import Request
-
 from components.app import GradingCodec
 from components.bundle import VERSION_DIGITS
 from components.errors import StoreError
 from components.overrides import Journal, Override
 from components.pseudonyms import pseudonyms
 from components.secrets import SecretKey
+from serving.asgi import Asked
 from serving.bundle import Bundle
 from serving.errors import BadRequestError, NotReadyError
 from serving.requests import Reader
@@ -152,16 +151,16 @@ class Overrides:
         )
 
 
-def check_origin(request: Request) -> None:
+def check_origin(request: Asked) -> None:
     """Refuse what another site has a teacher's browser send: it must be JSON, and not from elsewhere.
 
     Raises:
         BadRequestError: 415 or 403.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = (request.header(b"content-type") or "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise BadRequestError("The content-type must be application/json; send it so.", status=415)
-    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+    if request.header(b"sec-fetch-site") not in {None, "same-origin", "none"}:
         raise BadRequestError("Another site sent this; overrides are taken from the service's own page.", status=403)
 
 

@@ -191,7 +191,7 @@ def _start_at(
         # BentoML keeps its metrics below its home and empties them at start: two servers must not share one.
         "BENTOML_HOME": str(home),
         "HOMEROOM_SERVE_SESSION_KEY": secrets.token_hex(32),
-        "HOMEROOM_SERVE_LIMITS": str(home / "limits"),
+        **({"HOMEROOM_SERVE_LIMITS": str(home / "limits")} if workers > 1 else {}),  # one worker has nobody to ask
         "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")])),
         **({"HOMEROOM_RELEASE_KEY": str(key_file.resolve())} if key_file is not None else {}),
         **(environment or {}),

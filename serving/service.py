@@ -12,12 +12,11 @@ import gc
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import bentoml
 from _bentoml_sdk import Service as BentoService
-from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,7 +24,8 @@ from starlette.routing import Route
 
 from serving.access.hosts import is_from_here
 from serving.access.middleware import add_access
-from serving.http import add_routes
+from serving.asgi import Receive, Scope, Send
+from serving.http import Api
 from serving.live import Live, go_live, not_ready, read_settings
 from serving.metrics import process_metrics
 from serving.openapi import HOT_PATH, ReadyInfo, document
@@ -97,8 +97,10 @@ def make_service(settings: Callable[[], ServiceSettings] = ServiceSettings) -> A
     Args:
         settings: gives the settings, and is called when the service starts; the default reads the environment.
     """
-    app = FastAPI(docs_url=None, redoc_url=None)
-    started: list[Server] = []
+    started: list[Api] = []
+
+    def api(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return started[0](scope, receive, send)
 
     class Homeroom:
         """Answers with what its slots hold."""
@@ -106,8 +108,7 @@ def make_service(settings: Callable[[], ServiceSettings] = ServiceSettings) -> A
         def __init__(self) -> None:
             _show_our_log()
             self.server, self.ending = _started(settings)
-            started[:] = [self.server]
-            add_routes(app, self.server)
+            started[:] = [Api(self.server)]
             gc.collect()
             gc.freeze()  # what was made so far stays for good: full collections need not walk through it
 
@@ -133,10 +134,10 @@ def make_service(settings: Callable[[], ServiceSettings] = ServiceSettings) -> A
         logging={"access": {"enabled": False}},
         service_class=HomeroomService,
     )(Homeroom)
-    service.homeroom = lambda: started[0]
+    service.homeroom = lambda: started[0].server
     add_access(service, settings)
-    service.mount_asgi_app(app, path=HOT_PATH, name=NAME)
-    pages = Starlette(routes=page_routes(lambda: started[0].live if started else None))
+    service.mount_asgi_app(api, path=HOT_PATH, name=NAME)
+    pages = Starlette(routes=page_routes(lambda: started[0].server.live if started else None))
     service.mount_asgi_app(pages, path="/", name="page")  # before BentoML's own
     return service
 

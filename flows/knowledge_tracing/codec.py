@@ -185,9 +185,11 @@ class Codec:
         """Return (N, K) indices of each set's known skills, zeros at the right; (UNKNOWN, 0, ...) if none is known."""
         out = np.zeros((len(sets), self.max_skills), np.int64)
         index = self._skill_index
+        # Most have one skill: these at once, an assignment to an array costs a microsecond.
+        out[:, 0] = [index.get(names[0], UNKNOWN) if len(names) == 1 else UNKNOWN for names in sets]
         for row, names in enumerate(sets):
-            known = sorted({index[name] for name in names if name in index})[: self.max_skills]
-            out[row, : max(len(known), 1)] = known or [UNKNOWN]
+            if len(names) > 1 and (known := sorted({index[name] for name in names if name in index})):
+                out[row, : len(known)] = known[: self.max_skills]
         return out
 
     def group_indices(self, groups: Sequence[str | None]) -> npt.NDArray[np.int64]:
@@ -260,7 +262,7 @@ class Codec:
         flags = []
         if used < len(request.history):
             flags.append("history_shortened")
-        if any(self._is_new(step.item, step.skills) for step in past):
+        if self._any_is_new(past):
             flags.append("new_in_history")
         if rows[0].group == NO_GROUP and _group_of(request) is not None:
             flags.append("new_group")
@@ -332,6 +334,12 @@ class Codec:
     def _is_new(self, item: str | None, skills: Sequence[str]) -> bool:
         new_item = bool(self.items) and item is not None and item not in self._item_index
         return new_item or any(s not in self._skill_index for s in skills)
+
+    def _any_is_new(self, steps: Sequence[Step]) -> bool:
+        """Return whether `_is_new` holds for any step; every answer asks it of a whole history, hence by sets."""
+        items = {step.item for step in steps} - {None} if self.items else set()
+        skills = set().union(*[step.skills for step in steps])
+        return not (items <= self._item_index.keys() and skills <= self._skill_index.keys())
 
     def _flags(self, candidate: Candidate) -> tuple[str, ...]:
         known_item = candidate.item in self._item_index

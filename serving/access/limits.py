@@ -5,14 +5,13 @@ A bucket of `burst` tokens that fills at `rate` a second is kept as one number, 
 mapped into its memory, and a lock on its first byte that the system frees when a worker dies: a few microseconds.
 """
 
-import contextlib
 import fcntl
 import hashlib
 import mmap
 import os
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from serving.access.clients import Client
@@ -48,26 +47,23 @@ class Limiter:
         if client.rate <= 0:
             return 0.0
         interval = 1.0 / client.rate
-        with self._alone():
-            now = self._clock()
-            at, full_at = self._find(client.id, now)
-            wait = full_at - (client.burst - 1) * interval - now
-            if wait > 1e-9:
-                return wait
-            _SLOT.pack_into(self._slots, at * _SLOT.size, self._mark(client.id), max(full_at, now) + interval)
-        return 0.0
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep the other workers away; within this one, requests take their turns on the event loop."""
-        if self._file is None:
-            yield
-            return
+        if self._file is None:  # within one process, requests take their turns on the event loop
+            return self._taken(client, interval)
         fcntl.lockf(self._file, fcntl.LOCK_EX, 1)
         try:
-            yield
+            return self._taken(client, interval)
         finally:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1)
+
+    def _taken(self, client: Client, interval: float) -> float:
+        """Return what `wait_s` does, alone."""
+        now = self._clock()
+        at, full_at = self._find(client.id, now)
+        wait = full_at - (client.burst - 1) * interval - now
+        if wait > 1e-9:
+            return wait
+        _SLOT.pack_into(self._slots, at * _SLOT.size, self._mark(client.id), max(full_at, now) + interval)
+        return 0.0
 
     def _find(self, client: str, now: float) -> tuple[int, float]:
         """Return a client's slot, and when its bucket will be full."""

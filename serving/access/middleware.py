@@ -5,7 +5,7 @@ refused here is never read.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,10 +19,7 @@ from serving.access.refusals import (
     OTHER_SITE,
     WRONG_HOST,
     WRONG_TYPE,
-    Receive,
     Refusal,
-    Scope,
-    Send,
     forbidden,
     refuse,
     too_many,
@@ -33,12 +30,12 @@ from serving.access.ring import KeyRing
 from serving.access.rules import HEALTH, LOCAL, PAGES, SAFE, SESSION, is_open, roles_for
 from serving.access.sessions import Sessions
 from serving.access.signin import answer_session, is_same_origin, show_sign_in
+from serving.asgi import App, Receive, Scope, Send
 from serving.errors import AccessFileError
 from serving.metrics import process_metrics
 from serving.settings import ServiceSettings
 
 log = logging.getLogger("homeroom.access")
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 JSON = b"application/json"
 OF_INTEREST = frozenset(
     {b"host", b"content-type", b"authorization", b"cookie", b"origin", b"sec-fetch-site", b"accept"}

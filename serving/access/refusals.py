@@ -2,13 +2,10 @@
 
 import json
 import math
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any
 
-Scope = MutableMapping[str, Any]  # Any: ASGI's own
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]  # Any: likewise
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]  # Any: likewise
+from serving.asgi import Send
+
 Headers = tuple[tuple[bytes, bytes], ...]
 NO_STORE = (b"cache-control", b"no-store")
 

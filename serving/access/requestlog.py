@@ -10,12 +10,11 @@ name is one that whoever runs the server gave.
 import json
 import logging
 import time
-from collections.abc import MutableMapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
-from serving.access.refusals import Receive, Scope, Send
 from serving.access.rules import METHODS, template_of
+from serving.asgi import Message, Receive, Scope, Send
 
 log = logging.getLogger("homeroom.requests")
 RELEASE = b"x-homeroom-release"
@@ -37,13 +36,13 @@ class RequestLog:
         began = time.perf_counter()
         size, status, release = 0, 0, ""
 
-        async def counted() -> MutableMapping[str, Any]:  # Any: ASGI's own
+        async def counted() -> Message:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
             return message
 
-        async def watched(message: MutableMapping[str, Any]) -> None:  # Any: ASGI's own
+        async def watched(message: Message) -> None:
             nonlocal status, release
             if message["type"] == "http.response.start":
                 status = message["status"]

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from serving.access.clients import Client
-from serving.access.refusals import OTHER_SITE, Receive, Refusal, Scope, Send, answer, refuse, unauthorized
+from serving.access.refusals import OTHER_SITE, Refusal, answer, refuse, unauthorized
 from serving.access.ring import KeyRing
 from serving.access.sessions import Sessions, ended
+from serving.asgi import Receive, Scope, Send
 
 PAGE = Path(__file__).resolve().parent.parent / "page" / "sign-in.html"
 LARGEST_BODY = 1_000

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from components.store import Store
 from serving.follow import Follower, StoreSource
-from serving.http import add_routes
+from serving.http import Api
 from serving.live import not_ready
 from serving.metrics import Metrics
 from serving.observe import Observer
@@ -66,8 +65,7 @@ class Bench:
         return self.talk(lambda client: client.get(path))
 
     def talk(self, act: Callable[[httpx.AsyncClient], Any]) -> httpx.Response:
-        app = FastAPI()
-        add_routes(app, self.server, Observer(self.metrics))
+        app = Api(self.server, Observer(self.metrics))
 
         async def run() -> httpx.Response:
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
 
-from serving.http import add_routes
+from serving.http import Api
 from serving.live import go_live
 from serving.settings import ServiceSettings
 from tests.forked import serve
@@ -18,8 +17,7 @@ def run(question: dict[str, Any]) -> int:
     settings = ServiceSettings(release=Path(question["release"]), serve_overrides=Path(question["overrides"]))
     live = go_live(settings)
     assert live.is_ready, live.reason
-    app = FastAPI()
-    add_routes(app, live)
+    app = Api(live)
     config = uvicorn.Config(app, port=0, log_level="critical")
     socket = config.bind_socket()
     socket.listen()  # who finds the port may ask at once

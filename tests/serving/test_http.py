@@ -11,10 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from components.bundle import write_bundle_manifest
-from serving.http import add_routes
+from serving.http import Api
 from serving.live import Live, go_live, start_live
 from serving.openapi import MOST_IN_LIST
 from serving.settings import ServiceSettings
@@ -41,8 +40,7 @@ def serve(folder: Path | None, talk: Talk, **settings: Any) -> Any:
 
 
 def talk_to(live: Live, talk: Talk) -> Any:
-    app = FastAPI()
-    add_routes(app, live)
+    app = Api(live)
 
     async def run() -> Any:
         transport = httpx.ASGITransport(app)

@@ -10,7 +10,6 @@ import httpx
 import numpy as np
 import prometheus_client
 import pytest
-from fastapi import FastAPI
 
 from components.app import MonitoredCodec
 from components.monitoring.counts import group_of
@@ -21,7 +20,7 @@ from flows.watching.service import write_quality, write_watcher
 from flows.watching.watcher import Watcher
 from serving.bundle import load_bundle
 from serving.canary import HEADER
-from serving.http import add_routes
+from serving.http import Api
 from serving.live import Live, go_live
 from serving.metrics import Metrics
 from serving.monitor_metrics import LAST_WATCH
@@ -54,9 +53,8 @@ def asked(live: Live, bodies: list[tuple[str, Any, str | None]]) -> tuple[Server
     """Post bodies to a path, each with the pseudonym, and return what was counted."""
     registry = prometheus_client.CollectorRegistry()
     metrics = Metrics(registry)
-    app = FastAPI()
     server = Server(Slots(champion=live))
-    add_routes(app, server, Observer(metrics))
+    app = Api(server, Observer(metrics))
 
     async def ask() -> None:
         transport = httpx.ASGITransport(app=app)

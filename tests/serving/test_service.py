@@ -5,6 +5,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serving.settings import ServiceSettings
 
@@ -42,3 +44,7 @@ def test_settings_are_read_at_start_and_a_wrong_one_is_told_by_name(monkeypatch:
     assert ready.status_code == 503
     assert said.json()["reason"].startswith("HOMEROOM_SERVE_ROWS cannot be read")
     assert "secret" not in said.text
+
+
+def test_http_is_read_by_the_quick_parser() -> None:
+    assert AutoHTTPProtocol is HttpToolsProtocol  # BentoML leaves the choice to uvicorn

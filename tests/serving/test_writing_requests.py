@@ -8,9 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
-from serving.http import add_routes
+from serving.http import Api
 from serving.live import Live, go_live
 from serving.settings import ServiceSettings
 from tests.conftest import Released
@@ -31,8 +30,7 @@ def live(released_answers: Released) -> Iterator[Live]:
 
 
 def post(live: Live, path: str, body: bytes) -> httpx.Response:
-    app = FastAPI()
-    add_routes(app, live)
+    app = Api(live)
 
     async def run() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:

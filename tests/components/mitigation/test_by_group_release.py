@@ -11,7 +11,6 @@ import httpx
 import numpy as np
 import polars as pl
 import pytest
-from fastapi import FastAPI
 
 from components.app import load_application
 from components.deploy.config import DeployConfig
@@ -28,7 +27,7 @@ from flows.mitigation import comparisons_of
 from flows.scoring import score_logs
 from serving.bundle import Bundle
 from serving.health import golden_problems
-from serving.http import add_routes
+from serving.http import Api
 from serving.live import go_live
 from serving.settings import ServiceSettings
 from tests import conftest
@@ -183,8 +182,7 @@ def test_no_small_group_is_named_in_the_release(mapped: Mapped) -> None:
 def openapi_of(folder: Path) -> tuple[dict[str, Any], list[httpx.Response]]:
     """Return the API page of a release's service, and its replies to a request with a group and to one of a list."""
     live = go_live(ServiceSettings(release=folder))
-    app = FastAPI()
-    add_routes(app, live)
+    app = Api(live)
 
     async def talk() -> tuple[dict[str, Any], list[httpx.Response]]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
