@@ -3,17 +3,16 @@
 import contextlib
 import hashlib
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from components.artifacts import Lineage, RawFiles, Ref
-from components.digests import CHUNK_BYTES
 from components.errors import SchemaError, StoreError
 from components.ingest.addresses import secret_in
-from components.places.explaining import CutShortError, reason_for
-from components.places.s3 import S3Limits, chunks_of, is_s3, open_s3
+from components.ingest.opening import open_file_system, read_chunks
+from components.ingest.overrides import ROLE, journal_behind, kept, read_journals
+from components.places.explaining import reason_for
 from components.places.unreachable import BY_CODE
 from components.store import Store, raw_identity
 from components.tombstones import NONE, read_tombstones
@@ -55,8 +54,6 @@ def collect(
             given in several roles; all of them listed, with those of the next kind.
         SchemaError: the files can be read, and some are empty or the same as another; all of them listed.
     """
-    from components.ingest.overrides import ROLE, kept, read_journals  # late: it reads through this module
-
     started = datetime.now(UTC).isoformat(timespec="seconds")
     problems: list[str] = []
     contents: list[str] = []
@@ -139,41 +136,8 @@ def local_files(names: Sequence[str]) -> list[Path]:
     return [Path(path) for path in found]
 
 
-def open_file_system(uri: str) -> tuple[Any, str, bool]:  # Any: fsspec ships no types
-    """Return the file system of `uri`, the path in it, and whether it is this machine's own."""
-    import fsspec  # late: costs time that a run without new files need not spend
-
-    options: dict[str, Any] = {"use_listings_cache": False}  # Any: options of every file system
-    if is_s3(uri):
-        return (*open_s3(uri, S3Limits.from_environment(), options), False)
-    file_system, path = fsspec.core.url_to_fs(uri, **options)
-    protocols = file_system.protocol if isinstance(file_system.protocol, tuple) else (file_system.protocol,)
-    return file_system, path, "file" in protocols
-
-
-def read_chunks(uri: str) -> Iterator[bytes]:
-    """Yield a file's bytes, piece by piece and whole.
-
-    Raises:
-        CutShortError: fewer bytes came than the file has, in every attempt.
-    """
-    file_system, path, _ = open_file_system(uri)
-    if is_s3(uri):
-        yield from chunks_of(file_system, path, S3Limits.from_environment())
-        return
-    size, come = file_system.info(path).get("size"), 0  # a web server need not say
-    with file_system.open(path, "rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            come += len(chunk)
-            yield chunk
-    if isinstance(size, int) and come < size:
-        raise CutShortError(f"{come} of {size} bytes came")
-
-
 def _journals(names: Sequence[str], problems: list[str]) -> list[str]:
     """Return the journals of overrides behind names; what is wrong with one is added to `problems`."""
-    from components.ingest.overrides import journal_behind  # late, as above
-
     found = []
     for name in names:
         secret = secret_in(name)

@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal
 from components.artifacts import RawFiles
 from components.digests import CHUNK_BYTES, digest_of_file
 from components.errors import DigestMismatchError, SchemaError, StoreError
-from components.ingest.collect import open_file_system, read_chunks
+from components.ingest.opening import open_file_system, read_chunks
 from components.places.explaining import ELSE, in_words, remedy_for
 
 Format = Literal["parquet", "json", "text"]

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from components.artifacts import Lineage, Ref, TeacherOverrides
-from components.ingest.collect import open_file_system, read_chunks
+from components.ingest.opening import open_file_system, read_chunks
 from components.overrides import FILE, Found, Override, parsed, snapshot
 from components.store import Store
 from components.tombstones import NONE, Tombstones

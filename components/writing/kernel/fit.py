@@ -15,27 +15,24 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy import sparse
 
 from components.errors import NotEnoughDataError
-from components.writing.codec import Codec, Rubric
-from components.writing.kernel.choices import Chosen, Targets, chosen, evenly, points_of
+from components.writing.codec import Codec
+from components.writing.kernel.choices import Chosen, Targets, chosen, evenly
 from components.writing.kernel.config import KernelConfig
+from components.writing.kernel.filling import fill_labels, most_labels, put
 from components.writing.kernel.grader import KernelGrader
 from components.writing.kernel.intervals import Intervals, fit_intervals
 from components.writing.kernel.likeness import block_roots, gaussian, grams_of, product
+from components.writing.kernel.pooled import fit_pool
+from components.writing.kernel.traits import fit_traits
 from components.writing.preprocess.arrays import TextArrays
 
 Floats = npt.NDArray[np.float64]
-NEVER = -1e9
-"""Added to the share of a label that a prompt's rubric does not have."""
-LEAST_FOR_TRAIT = 10
-"""A trait with fewer scores of a prompt's training texts is not learned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +68,6 @@ def fit_kernel(folder: Path, config: KernelConfig, say: Callable[[str], None] = 
             "'both'."
         )
     if codec.pool is not None:
-        from components.writing.kernel.pooled import fit_pool  # late: it needs what is above
-
         return fit_pool(codec, train, valid, config, say)
     fitted = []
     for index, terms in enumerate(codec.prompts):
@@ -92,11 +87,6 @@ def fit_kernel(folder: Path, config: KernelConfig, say: Callable[[str], None] = 
     for index, one in enumerate(fitted):
         _fill(grader, codec, index, one, config)
     return grader.eval()
-
-
-def most_labels(codec: Codec, config: KernelConfig) -> int:
-    """Return how many labels are decided between in any prompt; 0 where scores are rounded."""
-    return max(len(points_of(terms.rubric)) for terms in codec.prompts) if config.decision == "label" else 0
 
 
 def _fit_prompt(codec: Codec, index: int, train: TextArrays, valid: TextArrays, config: KernelConfig) -> FittedPrompt:
@@ -142,24 +132,6 @@ def _fit_prompt(codec: Codec, index: int, train: TextArrays, valid: TextArrays, 
     )
 
 
-def fit_traits(
-    kernel: Floats, traits_NK: Floats, ridge: float, weight_N: Floats
-) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
-    """Return dual weights (N, K) and means (K,) of traits, and which are learned: from the texts that have them."""
-    count = traits_NK.shape[1]
-    dual_NK, centre_K, has = np.zeros(traits_NK.shape), np.zeros(count), np.zeros(count, np.bool_)
-    for k in range(count):
-        scored = np.flatnonzero(np.isfinite(traits_NK[:, k]))
-        if len(scored) < LEAST_FOR_TRAIT:
-            continue
-        has[k] = True
-        target = traits_NK[scored, k]
-        centre_K[k] = np.average(target, weights=weight_N[scored])
-        inner = kernel[np.ix_(scored, scored)] + np.diag(ridge / weight_N[scored])
-        dual_NK[scored, k] = np.linalg.solve(inner, target - centre_K[k])
-    return dual_NK, centre_K, has
-
-
 def _fill(grader: KernelGrader, codec: Codec, index: int, fitted: FittedPrompt, config: KernelConfig) -> None:
     """Write what was learned of a prompt into the module's buffers."""
     first, first_character, end = codec.gram_range(index)
@@ -190,17 +162,3 @@ def _fill(grader: KernelGrader, codec: Codec, index: int, fitted: FittedPrompt, 
     put(grader.edges_PR[index], fitted.intervals.edges_R)
     put(grader.half_width_PR[index], fitted.intervals.half_width_R)
     put(grader.has_trait_PK[index], fitted.has_trait_K)
-
-
-def fill_labels(grader: KernelGrader, index: int, chosen: Chosen, rubric: Rubric) -> None:
-    """Write a prompt's labels into the module's buffers; others than the rubric's are never chosen."""
-    count = len(chosen.bias_C)
-    if count:
-        put(grader.bias_PC[index], np.full(grader.labels, NEVER))
-        put(grader.bias_PC[index, :count], chosen.bias_C)
-        put(grader.point_PC[index, :count], points_of(rubric))
-
-
-def put(buffer: torch.Tensor, value: Any) -> None:  # Any: what numpy takes for an array
-    """Write numbers into a buffer or a part of it."""
-    buffer.copy_(torch.from_numpy(np.array(value)))

@@ -18,10 +18,11 @@ from components.errors import NotEnoughDataError
 from components.writing.codec import Codec
 from components.writing.kernel.choices import Targets, chosen, evenly
 from components.writing.kernel.config import KernelConfig
-from components.writing.kernel.fit import fill_labels, fit_traits, most_labels, put
+from components.writing.kernel.filling import fill_labels, most_labels, put
 from components.writing.kernel.grader import KernelGrader
 from components.writing.kernel.intervals import fit_intervals
 from components.writing.kernel.likeness import block_roots, gaussian, grams_of, product
+from components.writing.kernel.traits import fit_traits
 from components.writing.preprocess.arrays import TextArrays
 
 Floats = npt.NDArray[np.float64]

@@ -18,8 +18,9 @@ from components.schema import STUDENTS
 from components.writing.codec import Codec
 from components.writing.codec.features import CLIP
 from components.writing.kernel.config import KernelConfig
-from components.writing.kernel.fit import fit_kernel, fit_traits
+from components.writing.kernel.fit import fit_kernel
 from components.writing.kernel.grader import KernelGrader
+from components.writing.kernel.traits import fit_traits
 from components.writing.neural.config import NeuralConfig
 from components.writing.neural.grader import NeuralGrader
 from components.writing.preprocess.arrays import TextArrays
