@@ -15,7 +15,7 @@ import pytest
 from benchmarks.scaling import missed, run, start, summarise
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.multiprocess
 def test_it_runs_in_two_processes() -> None:
     found = summarise(start(rounds=3, steps=1), steps=1)

@@ -88,6 +88,7 @@ def test_notice_and_a_kill_change_nothing_but_the_time(tmp_path: Path, undisturb
     assert seen(tmp_path) == [EPOCHS] * SAMPLES  # each sample pushed its weight once in each epoch
 
 
+@pytest.mark.soak
 def test_machines_leave_and_join(tmp_path: Path) -> None:
     spec = make_spec(
         tmp_path,

@@ -15,12 +15,9 @@ import tests.trainer.cli.scripts_of_runs  # noqa: F401 - as the one before, it a
 from tests.trainer.cli.pieces import SCRIPTS, Seen
 
 
-def run_all(folder: Path) -> dict[str, Seen]:
-    """Return what every script shows, each in a folder of its own."""
-    seen: dict[str, Seen] = {}
-    for name, function in SCRIPTS.items():
-        seen[name] = run(function, folder / name)
-    return seen
+def run_all(folder: Path, every: int = 1) -> dict[str, Seen]:
+    """Return what every script, or every so many-th, shows, each in a folder of its own."""
+    return {name: run(SCRIPTS[name], folder / name) for name in list(SCRIPTS)[::every]}
 
 
 def run(function: Callable[[Path], Seen], folder: Path) -> Seen:
@@ -34,8 +31,8 @@ def run(function: Callable[[Path], Seen], folder: Path) -> Seen:
 
 
 def main() -> None:
-    """Run every script in the folder that is the first argument, and write what they show to the second."""
-    folder, result = sys.argv[1:]
+    """Run every so many-th script in a folder and write what they show to a file: folder, file, number."""
+    folder, result, every = sys.argv[1:]
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    torch.save(run_all(Path(folder)), result)
+    torch.save(run_all(Path(folder), int(every)), result)

@@ -23,7 +23,8 @@ ONLY_HERE = "suggest_integrations"
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # two packages, forty command lines each
-def test_every_script_does_the_same_in_lightning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("every", [2, pytest.param(1, marks=pytest.mark.soak)])
+def test_every_script_does_the_same_in_lightning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int) -> None:
     pytest.importorskip("lightning", reason="lightning is not installed, so there is nothing to compare with")
     from tests.trainer.cli import scripts
 
@@ -32,14 +33,14 @@ def test_every_script_does_the_same_in_lightning(tmp_path: Path, monkeypatch: py
     environment = {**os.environ, "SCRIPTS_RUN_UNDER": "lightning.pytorch", "PYTHONPATH": str(ROOT)}
     # Imported, not run by its name: its classes have to be where a configuration finds them.
     start = "from tests.trainer.cli.scripts import main; main()"
-    command = [sys.executable, "-c", start, str(tmp_path / "theirs"), str(tmp_path / "theirs.pt")]
+    command = [sys.executable, "-c", start, str(tmp_path / "theirs"), str(tmp_path / "theirs.pt"), str(every)]
     with (tmp_path / "output").open("w") as output:
         lightning = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:
         with warnings.catch_warnings():
             # `fit` without `configure_optimizers`, a model that overrides, and the like: the same in both.
             warnings.simplefilter("ignore")
-            ours = scripts.run_all(tmp_path / "ours")
+            ours = scripts.run_all(tmp_path / "ours", every)
         assert lightning.wait(timeout=500) == 0, (tmp_path / "output").read_text()[-3000:]
     finally:
         lightning.kill()

@@ -48,8 +48,8 @@ SOME = ("ddp/blocks", "fsdp/recurrent", "fsdp-hybrid/tied", "fsdp-keep/blocks", 
 @pytest.mark.parametrize(
     ("devices", "names"),
     [
-        (2, tuple(CONFIGS)[::8]),
-        (4, (*SOME, *parity_mp.SOME, *parity_pipe.SOME)[::2]),
+        (2, tuple(CONFIGS)[::12]),
+        (4, (*SOME, *parity_mp.SOME, *parity_pipe.SOME)[::4]),
         pytest.param(2, tuple(CONFIGS), marks=pytest.mark.soak),
         pytest.param(4, tuple(CONFIGS), marks=pytest.mark.soak),
     ],

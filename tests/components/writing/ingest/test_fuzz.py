@@ -47,7 +47,7 @@ def test_some_hostile_files_do_not_break_ingest(make: Callable[[int], HostileWri
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("make", "count"), [(hostile_csv, 400), (hostile_json, 150), (hostile_parquet, 150), (hostile_xml, 150)]
+    ("make", "count"), [(hostile_csv, 150), (hostile_json, 100), (hostile_parquet, 100), (hostile_xml, 100)]
 )
 def test_many_hostile_files_do_not_break_ingest(
     make: Callable[[int], HostileWriting], count: int, tmp_path: Path
