@@ -19,6 +19,7 @@ from serving.supervise.counts import Counts, since
 from serving.supervise.judging import Verdict, judge
 from serving.supervise.limits import STAGES, Limits
 from serving.supervise.permission import override_expired
+from serving.supervise.telling import Teller, Told
 from serving.tally import Tally
 
 log = logging.getLogger("homeroom.serving")
@@ -48,6 +49,7 @@ class Supervisor:
         by: who it is, in the log.
         forbidden: says why a challenger may not go on by what the gate says of it today, empty where it may.
         missing: says why a former champion cannot serve again, empty where it can; it is in use from then on.
+        told: is called in another thread, once for each entry that this wrote, with the entry before it.
         clock: seconds.
     """
 
@@ -60,6 +62,7 @@ class Supervisor:
         by: str,
         forbidden: Callable[[Slot], str] = override_expired,
         missing: Callable[[Slot], str] = lambda slot: "",
+        told: Told = lambda before, written: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._entries = entries
@@ -68,6 +71,7 @@ class Supervisor:
         self._by = by
         self._forbidden = forbidden
         self._missing = missing
+        self._teller = Teller(told)
         self._clock = clock
         self._counts = Counts()
         self._state: State | None = None
@@ -104,6 +108,7 @@ class Supervisor:
         self._ending.set()
         if self._thread is not None:
             self._thread.join(5.0)
+        self._teller.close()
 
     def step(self) -> State | None:
         """Look once, and write an entry if one is due; return it.
@@ -141,6 +146,7 @@ class Supervisor:
             log.warning("%s", error)
             return None
         log.warning("%s", written.sentence())
+        self._teller.tell(self._state, written)
         self._begin(written)
         return written
 

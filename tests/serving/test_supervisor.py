@@ -17,7 +17,6 @@ from components.gate.records import DecisionRecords
 from components.store import Store
 from serving.errors import ServerStartError
 from serving.registry import Challenger, Change, PointerLog, Slot, State
-from serving.status import WorkerStatus
 from serving.supervise.counts import Counts, since
 from serving.supervise.judging import judge
 from serving.supervise.limits import Limits
@@ -27,28 +26,7 @@ from serving.supervise.waiting import wait_until_live
 from serving.tally import Tally
 from tests.serving.registry.published import release
 from tests.serving.releasing import say
-
-LIMITS = Limits(min_requests=100, min_stage_s=10)
-
-
-def slot(digit: str) -> Slot:
-    return Slot(version=f"app-{digit * 12}", artifact=digit * 64)
-
-
-A, B, C = slot("a"), slot("b"), slot("c")
-
-
-def tally(requests: int, *, errors: int = 0, seconds: float = 0.01, mean: float = 0.5, invalid: int = 0) -> Tally:
-    """Count requests; the scores lie 0.1 above and below the mean, in turns."""
-    found = Tally()
-    for number in range(requests):
-        if number < errors:
-            found.count(500, seconds, None)
-        else:
-            found.count(200, seconds, mean + (0.1 if number % 2 else -0.1))
-    for _ in range(invalid):
-        found.count(400, seconds, None)
-    return found
+from tests.serving.supervising import LIMITS, A, B, Bench, C, tally
 
 
 @pytest.mark.parametrize(
@@ -81,7 +59,7 @@ def test_what_the_other_release_could_not_read_either_is_no_fault() -> None:
     assert judge(tally(900, invalid=101), tally(900, invalid=100), LIMITS).outcome == "good"
 
 
-def test_a_promoted_release_that_refuses_everybody_is_taken_back(bench: "Bench") -> None:
+def test_a_promoted_release_that_refuses_everybody_is_taken_back(bench: Bench) -> None:
     state = say(bench.log, "promote", A)
     bench.all_say(state, {A.version: tally(500, invalid=5)})
     bench.step()
@@ -98,41 +76,6 @@ def test_a_promoted_release_that_refuses_everybody_is_taken_back(bench: "Bench")
 def test_without_another_release_to_compare_with_only_failures_count() -> None:
     assert judge(tally(200, seconds=5.0, mean=3.0), tally(10), LIMITS).outcome == "good"
     assert judge(tally(200, errors=10), Tally(), LIMITS).outcome == "bad"
-
-
-class Bench:
-    """A log in a store, workers that say what they are told to, and a clock."""
-
-    def __init__(self, folder: Path) -> None:
-        self.log = PointerLog(Store(folder), "app")
-        self.now = 0.0
-        self.workers: list[WorkerStatus] = []
-        self.supervisor = Supervisor(self.log, lambda: self.workers, LIMITS, by="server test", clock=lambda: self.now)
-
-    def all_say(self, state: State, releases: dict[str, Tally], count: int = 2) -> None:
-        """Have each of `count` workers answer by `state` and have counted this."""
-        other = state.challenger
-        self.workers = [
-            WorkerStatus(
-                pid=pid,
-                started=1.0,
-                at=self.now,
-                entry=state.number,
-                release=state.champion.version if state.champion else None,
-                challenger=other.version if other else None,
-                percent=other.percent if other else 0,
-                shadow=None,
-                ready=True,
-                reason="",
-                behind="",
-                releases=releases,
-            )
-            for pid in range(1, count + 1)
-        ]
-
-    def step(self, seconds: float = 20.0) -> State | None:
-        self.now += seconds
-        return self.supervisor.step()
 
 
 @pytest.fixture
