@@ -132,6 +132,33 @@ def test_a_canary_a_shadow_and_their_end(store: Store) -> None:
     assert isinstance(homeroom("promote", "bb", "--canary", "10").exception, ConfigError)
 
 
+def test_a_decision_is_shown_with_what_the_log_says_of_the_release(store: Store) -> None:
+    """The document of a canary says "not promoted" for ever; that it serves since is the log's to say."""
+    releases = [release(store, digits, [PASS]) for digits in ("aa", "bb")]
+    one, two = map(slot_of, releases)
+    log = PointerLog(store, APPLICATION)
+
+    def standing() -> tuple[Any, ...]:
+        found = said("releases", APPLICATION, "--decision", "bb")
+        shown = homeroom("releases", APPLICATION, "--decision", "bb").output
+        return found["status"], found["log"]["slot"], found["log"]["percent"], shown.splitlines()[-1]
+
+    assert standing() == ("not promoted", None, None, "the log says: it does not serve; it never was champion")
+    said("promote", "aa")
+    said("promote", "bb", "--canary", "10")
+    now = "the log says: it is the challenger, 10 % of the students; it never was champion"
+    assert standing() == ("not promoted", "challenger", 10, now)
+    state = say(log, "promote", two)  # as the supervisor does at the end
+    became = f"promote at {state.at} by a test (try)"
+    assert standing() == ("not promoted", "champion", None, f"the log says: it serves, {became}")
+    say(log, "rollback", one)
+    assert standing()[1:] == (None, None, f"the log says: it does not serve; it did, {became}")
+    said("promote", "bb", "--shadow")
+    assert standing()[1:] == ("shadow", None, f"the log says: it is the shadow; it did, {became}")
+    store.place.put_bytes(f"records/{log.path(log.last_number())}", b"{")
+    assert "the log says nothing: records/" in standing()[3]
+
+
 def test_a_stopped_release_is_no_canary_without_an_override(store: Store) -> None:
     release(store, "aa", [PASS])
     release(store, "bb", [STOP])
