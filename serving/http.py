@@ -81,15 +81,18 @@ def add_routes(app: FastAPI, live: Live | Server, observer: Observer | None = No
         body = found.body = await _body(request, server, found)
         found.student = request.headers.get(HEADER)
         slots = server.slots
+        found.former = slots.former
         text = await _by_slots(slots, found.student, found, partial(_answer_one, body))
         if found.slot == "champion":
             found.shadow = slots.shadow
         return Response(text, media_type=JSON)
 
     async def predict_batch(request: Request, found: Observed) -> Response:
-        body = await _body(request, server, found)
+        body = found.body = await _body(request, server, found)
         found.student = request.headers.get(HEADER)
-        text = await _by_slots(server.slots, found.student, found, partial(_answer_list, body))
+        slots = server.slots
+        found.former = slots.former
+        text = await _by_slots(slots, found.student, found, partial(_answer_list, body))
         return Response(text, media_type=JSON)
 
     async def version(request: Request, found: Observed) -> Response:
@@ -268,7 +271,7 @@ async def _by_slots(slots: Slots, student: str | None, found: Observed, answer: 
         except Exception as error:
             log.warning("The challenger could not answer (%s); the champion does", type(error).__name__)
     found.live, found.slot = slots.champion, "champion"
-    found.items, found.failed, found.refused, found.invalid = 1, 0, 0, 0
+    found.items, found.failed, found.refused, found.invalid, found.unread = 1, 0, 0, 0, ()
     unanswered, found.unanswered = found.unanswered, None
     text = await answer(slots.champion, found)
     if challenger is not None:
@@ -293,7 +296,8 @@ async def _answer_list(body: bytes, live: Live, found: Observed) -> bytes:
     items = loaded.requests.read_many(body, MOST_IN_LIST)
     results = await asyncio.gather(*(_one(live, item) for item in items))
     failures = [r for r in results if isinstance(r, ServingError)]
-    found.invalid = sum(_status(failure) < 500 for failure in failures)
+    found.unread = tuple(place for place, one in enumerate(results) if isinstance(one, BadRequestError))
+    found.invalid = len(found.unread)
     found.refused = sum(_status(failure) == 503 for failure in failures)
     found.failed = len(failures) - found.invalid - found.refused
     found.items = len(results) - found.invalid - found.refused

@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 from components.errors import PipelineError, StoreConflictError
+from serving.aside import Aside
 from serving.registry import Challenger, Change, Slot, State
 from serving.slots import load_failure
 from serving.status import WorkerStatus
@@ -21,7 +23,6 @@ from serving.supervise.earlier import earlier_promotion
 from serving.supervise.judging import Verdict, judge
 from serving.supervise.limits import STAGES, Limits
 from serving.supervise.permission import override_expired
-from serving.supervise.telling import Teller, Told
 from serving.tally import Tally
 
 log = logging.getLogger("homeroom.serving")
@@ -69,7 +70,7 @@ class Supervisor:
         by: str,
         forbidden: Callable[[Slot], str] = override_expired,
         missing: Callable[[Slot], str] = lambda slot: "",
-        told: Told | None = None,
+        told: Callable[[State, State], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -79,7 +80,8 @@ class Supervisor:
         self._by = by
         self._forbidden = forbidden
         self._missing = missing
-        self._teller = Teller(told)
+        self._tell = told
+        self._telling = Aside("homeroom-telling")
         self._clock = clock
         self._now = now
         self._counts = Counts()
@@ -121,7 +123,7 @@ class Supervisor:
         self._ending.set()
         if self._thread is not None:
             self._thread.join(5.0)
-        self._teller.close()
+        self._telling.wait()
 
     def step(self) -> State | None:
         """Look once, and write an entry if one is due; return it.
@@ -159,7 +161,8 @@ class Supervisor:
             log.warning("%s", error)
             return None
         log.warning("%s", written.sentence())
-        self._teller.tell(self._state, written)
+        if self._tell is not None:
+            self._telling.soon(partial(self._tell, self._state, written))
         self._begin(written)
         return written
 

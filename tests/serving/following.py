@@ -39,6 +39,7 @@ class Bench:
         self.now = 0.0
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry)
+        self.observer = Observer(self.metrics)
         self.server = Server(Slots(champion=not_ready(settings, "not read yet")))
         self.server.status_folder = status
         status.mkdir()
@@ -67,7 +68,7 @@ class Bench:
 
     def talk(self, act: Callable[[httpx.AsyncClient], Any]) -> httpx.Response:
         app = FastAPI()
-        add_routes(app, self.server, Observer(self.metrics))
+        add_routes(app, self.server, self.observer)
 
         async def run() -> httpx.Response:
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:

@@ -21,7 +21,7 @@ def slot(digit: str) -> Slot:
 A, B, C = slot("a"), slot("b"), slot("c")
 
 
-def tally(requests: int, *, errors: int = 0, seconds: float = 0.01, mean: float = 0.5, invalid: int = 0) -> Tally:
+def tally(requests: int, *, errors: int = 0, seconds: float = 0.01, mean: float = 0.5, misread: int = 0) -> Tally:
     """Count requests; the scores lie 0.1 above and below the mean, in turns."""
     found = Tally()
     for number in range(requests):
@@ -29,8 +29,9 @@ def tally(requests: int, *, errors: int = 0, seconds: float = 0.01, mean: float 
             found.count(500, seconds, None)
         else:
             found.count(200, seconds, mean + (0.1 if number % 2 else -0.1))
-    for _ in range(invalid):
+    for _ in range(misread):
         found.count(400, seconds, None)
+    found.misread = misread
     return found
 
 

@@ -59,5 +59,5 @@ def test_one_that_fails_or_hangs_stops_nothing(bench: Bench, caplog: pytest.LogC
     release.set()
     bench.supervisor.close()
     assert seen == [3, 5]
-    assert "ConnectionError while telling of entry 3" in caplog.text
+    assert "ConnectionError in homeroom-telling" in caplog.text
     assert "secret" not in caplog.text
