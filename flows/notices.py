@@ -13,8 +13,9 @@ import click
 
 from components.gate.decision import Status
 from flows.settings import Settings
+from serving.registry import State
 
-Outcome = Status | Literal["rolled back"]
+Outcome = Status | Literal["rolled back", "withdrawn"]
 
 
 def _to_standard_error(line: str) -> None:
@@ -46,6 +47,27 @@ def tell(
         _waited_for(block.notify(f"{version}: {outcome}. {reason}", subject=f"homeroom {application}: {outcome}"))
     except Exception as error:  # whatever the block, Prefect or the way to it raises
         say(f"the notification to {settings.notify} could not be sent ({type(error).__name__})")
+
+
+def tell_entry(
+    settings: Settings, application: str, before: State, written: State, say: Callable[[str], None] = _to_standard_error
+) -> None:
+    """Notify of an entry of the log, where it is an outcome: the steps of a canary are none.
+
+    Args:
+        settings: as of `tell`.
+        application: whose log.
+        before: the entry before it.
+        written: the entry.
+        say: as of `tell`.
+    """
+    outcomes: dict[str, Outcome] = {"promote": "promoted", "rollback": "rolled back", "withdraw": "withdrawn"}
+    outcome = outcomes.get(written.action)
+    slot = written.champion
+    if outcome == "withdrawn":
+        slot = before.shadow if written.challenger == before.challenger else before.challenger
+    if outcome is not None and slot is not None:
+        tell(settings, application, outcome, slot.version, written.reason, say)
 
 
 def _waited_for(value: Any) -> Any:  # Any: what Prefect returns, which depends on where it is called

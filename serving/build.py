@@ -44,6 +44,7 @@ COMPONENTS = (
 """Modules of `components` that a server imports."""
 SERVING = (
     "__init__",
+    "aside",
     "batching",
     "bundle",
     "canary",
@@ -60,6 +61,7 @@ SERVING = (
     "overrides",
     "pages",
     "requests",
+    "rereading",
     "service",
     "session",
     "settings",

@@ -282,6 +282,7 @@ class Follower:
             percent=state.challenger.percent if state.challenger is not None and challenger is not None else 0,
             shadow=shadow,
             entry=state.number,
+            former=before.former if champion.bundle is before.champion.bundle else before.champion,
         )
         self._retire(named)
         if before.shadow is not None and before.shadow is not shadow:
@@ -348,6 +349,9 @@ class Follower:
             if age > self._drain_s and (age > self._keep_s or place >= MOST_KEPT):
                 del self._kept[artifact]
                 self._server.kept = tuple(one.live for one in self._kept.values())
+                former = self._server.slots.former
+                if former is not None and former.bundle is kept.live.bundle:
+                    self._server.slots = replace(self._server.slots, former=None)
                 kept.live.close()
 
     def _told(self, version: str) -> Callable[[str, float | None], None]:

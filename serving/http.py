@@ -2,7 +2,7 @@
 
 What answers is read anew for every request (`Server.slots`), so that a release can be exchanged between two of them,
 also for one with other types. The OpenAPI document is made from what answers now; bodies are read by
-`serving.requests` and not by FastAPI: quicker, and no complaint ever repeats what the client sent.
+`serving.requests`: quicker than a framework does, and no complaint ever repeats what the client sent.
 """
 
 import asyncio
@@ -108,15 +108,18 @@ class Api:
         body = found.body = await _body(asked, found)
         found.student = asked.header(STUDENT)
         slots = self.server.slots
+        found.former = slots.former
         text = await _by_slots(slots, found.student, found, partial(_answer_one, body))
         if found.slot == "champion":
             found.shadow = slots.shadow
         return Reply(text)
 
     async def _predict_batch(self, asked: Asked, found: Observed) -> Reply:
-        body = await _body(asked, found)
+        body = found.body = await _body(asked, found)
         found.student = asked.header(STUDENT)
-        return Reply(await _by_slots(self.server.slots, found.student, found, partial(_answer_list, body)))
+        slots = self.server.slots
+        found.former = slots.former
+        return Reply(await _by_slots(slots, found.student, found, partial(_answer_list, body)))
 
     async def _version(self, asked: Asked, found: Observed) -> Reply:
         return Reply(version_info(self.server).model_dump_json().encode())
@@ -224,7 +227,7 @@ async def _by_slots(slots: Slots, student: str | None, found: Observed, answer: 
         except Exception as error:
             log.warning("The challenger could not answer (%s); the champion does", type(error).__name__)
     found.live, found.slot = slots.champion, "champion"
-    found.items, found.failed, found.refused, found.invalid = 1, 0, 0, 0
+    found.items, found.failed, found.refused, found.invalid, found.unread = 1, 0, 0, 0, ()
     unanswered, found.unanswered = found.unanswered, None
     text = await answer(slots.champion, found)
     if challenger is not None:
@@ -249,7 +252,8 @@ async def _answer_list(body: bytes, live: Live, found: Observed) -> bytes:
     items = loaded.requests.read_many(body, MOST_IN_LIST)
     results = await asyncio.gather(*(_one(live, item) for item in items))
     failures = [r for r in results if isinstance(r, ServingError)]
-    found.invalid = sum(_status(failure) < 500 for failure in failures)
+    found.unread = tuple(place for place, one in enumerate(results) if isinstance(one, BadRequestError))
+    found.invalid = len(found.unread)
     found.refused = sum(_status(failure) == 503 for failure in failures)
     found.failed = len(failures) - found.invalid - found.refused
     found.items = len(results) - found.invalid - found.refused

@@ -7,6 +7,7 @@ from typing import Any
 
 from serving.live import Live
 from serving.metrics import Metrics
+from serving.rereading import Rereader
 from serving.shadow import Shadow
 from serving.slots import SlotName
 from serving.tally import score_of
@@ -46,6 +47,10 @@ class Observed:
     """The challenger that could not answer what the champion then did."""
     missed: int = 0
     """How many answers it was that only the champion had: more than one only for a list."""
+    former: Live | None = None
+    """Who was champion before, and says whether it could read what this one could not."""
+    unread: tuple[int, ...] = ()
+    """Places in a list of what could not be read, where the list was answered."""
     shadow: Shadow | None = None
     """Is to answer a copy."""
     begin: float = 0.0
@@ -61,6 +66,7 @@ class Observer:
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
+        self.rereader = Rereader()
 
     def soon(self, found: Observed) -> None:
         """Have it observed when the event loop comes to it, which is after the answer went out."""
@@ -90,6 +96,10 @@ class Observer:
             refused=found.refused,
             invalid=found.invalid,
         )
+        if found.former is not None and found.former.bundle is not None and found.body:
+            is_list = found.route != "/predict"
+            if found.status == 400 or found.unread:
+                self.rereader.offer(found.former.bundle, live.tally, found.body, is_list=is_list, places=found.unread)
         if live.monitor is not None:
             live.monitor.count(live.tally.signals, found.requests, found.answers, found.student)
         if found.shadow is not None and found.status == 200:

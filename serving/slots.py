@@ -32,6 +32,8 @@ class Slots:
     shadow: Shadow | None = None
     entry: int | None = None
     """Number of the entry; None where the release is fixed."""
+    former: Live | None = None
+    """Who was champion before this one, as long as it is in memory; answers nobody."""
 
     def challenger_for(self, student: str | None) -> Live | None:
         """Return the challenger if it is to answer this student, by the pseudonym that the request carries."""

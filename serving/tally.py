@@ -110,6 +110,8 @@ class Tally:
     """503, items of lists by themselves: the queue was full."""
     invalid: int = 0
     """4xx, items of lists by themselves: the client's fault, or a release that reads other requests."""
+    misread: int = 0
+    """Those of `invalid` that the release before could read (`serving.rereading`), while it is in memory."""
     latency: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_S) + 1))
     """Answered requests by time, from the whole body to the answer."""
     scores: Moments = field(default_factory=Moments)
@@ -158,9 +160,9 @@ class Tally:
         return self.errors / self.items if self.items else 0.0
 
     @property
-    def invalid_rate(self) -> float:
-        """Share of what was asked that could not be read; 0 where nothing was asked."""
-        return self.invalid / (self.items + self.invalid) if self.invalid else 0.0
+    def misread_rate(self) -> float:
+        """Share of what this release or the one before could read that this one could not; 0 without any."""
+        return self.misread / (self.items + self.misread) if self.misread else 0.0
 
     def quantile(self, share: float) -> float:
         """Return the upper bound, seconds, of the bucket where this share of the requests is reached; NaN if none."""
@@ -174,6 +176,7 @@ class Tally:
             errors=self.errors + sign * other.errors,
             refused=self.refused + sign * other.refused,
             invalid=self.invalid + sign * other.invalid,
+            misread=self.misread + sign * other.misread,
             latency=[a + sign * b for a, b in zip(self.latency, other.latency, strict=True)],
             scores=self.scores.plus(other.scores, sign),
             signals=plus(self.signals, other.signals, sign),
@@ -187,6 +190,7 @@ class Tally:
             "errors": self.errors,
             "refused": self.refused,
             "invalid": self.invalid,
+            "misread": self.misread,
             "latency": list(self.latency),
             "scores": self.scores.to_json(),
             "signals": {name: counts.to_json() for name, counts in self.signals.items()},
@@ -204,6 +208,7 @@ class Tally:
             errors=int(value["errors"]),
             refused=int(value["refused"]),
             invalid=int(value["invalid"]),
+            misread=int(value.get("misread", 0)),
             latency=latency,
             scores=_moments(value["scores"]),
             signals={str(name): SignalCounts.from_json(one) for name, one in value.get("signals", {}).items()},

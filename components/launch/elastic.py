@@ -6,6 +6,7 @@ With `--rdzv HOST:PORT` it is one of several machines, which meet at a store the
 import argparse
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from torch.distributed.elastic.rendezvous import (
 
 from components.launch.job import PREEMPTED_CODE, RankFailure
 from components.launch.leaving import code_of, leave
-from components.launch.notices import Notices
-from components.launch.processes import die_with_parent, now_s
+from components.launch.notices import Late, Notices
+from components.launch.processes import die_with_parent
 from components.launch.spec import LaunchSpec
 
 MONITOR_S = 0.1
@@ -88,8 +89,9 @@ def main() -> None:
     parser.add_argument("--address")
     given = parser.parse_args()
     spec = LaunchSpec.from_json(given.spec.read_text(encoding="utf-8"))
-    notices, started_s = Notices(spec.place), now_s()
+    notices = Notices(spec.place)
     notices.clear()
+    late_before = notices.late()
     try:
         untyped: Any = torchrun
         untyped.run(untyped.parse_args(command(spec, given.rdzv, given.address)))
@@ -99,14 +101,14 @@ def main() -> None:
     except ChildFailedError as error:
         if all(failure.exitcode == PREEMPTED_CODE for failure in error.failures.values()):
             sys.exit(PREEMPTED_CODE)
-        _note_the_killed(spec, error, notices, started_s)
+        _note_the_killed(spec, error, notices, late_before)
         sys.exit(1)
     except (RendezvousTimeoutError, RendezvousConnectionError, RendezvousClosedError) as error:
         told = _meeting_failed(spec, given.rdzv, error)
         sys.stderr.write(f"error: {told}\n")
-        RankFailure(rank=-1, attempt=spec.max_restarts, time_s=now_s(), kind=type(error).__name__, detail=told).write(
-            spec.place
-        )
+        RankFailure(
+            rank=-1, attempt=spec.max_restarts, time_s=time.time(), kind=type(error).__name__, detail=told
+        ).write(spec.place)
         sys.exit(1)
 
 
@@ -129,12 +131,12 @@ def _meeting_failed(spec: LaunchSpec, rdzv: str | None, error: Exception) -> str
     )
 
 
-def _note_the_killed(spec: LaunchSpec, error: ChildFailedError, notices: Notices, since_s: float) -> None:
+def _note_the_killed(spec: LaunchSpec, error: ChildFailedError, notices: Notices, late_before: Late) -> None:
     """Note the processes that could not tell why they ended."""
     # torchrun ends the others with SIGTERM, and counts that as their failure.
     asked = (-signal.SIGTERM, PREEMPTED_CODE)
     by_itself = {r: f for r, f in error.failures.items() if f.exitcode not in asked} or error.failures
-    late = {int(rank) for _, rank in notices.accused(since_s)}  # killed because others had waited for them in vain
+    late = {int(rank) for _, rank in notices.accused(late_before)}  # killed because others had waited for them in vain
     for rank, failure in by_itself.items():
         # One that has told what it raised may still be aborted by a thread of the process group while it ends.
         if failure.exitcode < 0 and rank not in late and not RankFailure.is_noted(spec.place, spec.max_restarts, rank):

@@ -3,12 +3,15 @@
 import os
 import shutil
 import socket
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from components.launch.job import ERRORS
 
 FOLDER = "notices"
+Late = Mapping[str, int]
+"""Notes on processes that did not arrive -> when each was last made; only to tell whether it was made again."""
 
 
 def forget_earlier(folder: Path) -> None:
@@ -52,9 +55,9 @@ class Notices:
         return set(last.items()) <= {(local_rank, pid) for _, local_rank, pid in well}
 
     def _noted(self, what: str) -> list[tuple[int, int, int]]:
-        """Return when, in which place and by which process something was noted."""
+        """Return when, in which place and by which process something was noted; by the machine's monotonic clock."""
         paths = [(path, path.name.rsplit("-", 2)) for path in self._place.glob(f"{self._name}-{what}-*")]
-        return [(path.stat().st_mtime_ns, int(place), int(pid)) for path, (_, place, pid) in paths]
+        return [(int(path.read_text(encoding="ascii") or 0), int(place), int(pid)) for path, (_, place, pid) in paths]
 
     def accuse(self, ranks: Iterable[int], attempt: int) -> None:
         """Note that processes did not arrive at an exchange. They may be those of any machine."""
@@ -62,14 +65,21 @@ class Notices:
         for rank in ranks:
             (self._place / f"late-{attempt}-{rank}").touch()
 
-    def accused(self, since_s: float) -> set[tuple[str, str]]:
-        """Return attempt and rank of the processes that did not arrive, as far as it was noted after `since_s`."""
+    def late(self) -> Late:
+        """Return what is noted now on processes that did not arrive: `accused` tells later ones from these."""
+        return {path.name: path.stat().st_mtime_ns for path in self._place.glob("late-*")}
+
+    def accused(self, before: Late) -> set[tuple[str, str]]:
+        """Return attempt and rank of the processes that did not arrive, as far as it was noted since `before`.
+
+        No clock is asked: those of the machines that share the folder may differ, or be set.
+        """
         return {
             (parts[1], parts[2])
-            for path in self._place.glob("late-*")
-            if len(parts := path.name.split("-")) == 3 and path.stat().st_mtime >= since_s
+            for name, made in self.late().items()
+            if len(parts := name.split("-")) == 3 and before.get(name) != made
         }
 
     def _leave(self, what: str) -> None:
         self._place.mkdir(parents=True, exist_ok=True)
-        (self._place / f"{self._name}-{what}").touch()
+        (self._place / f"{self._name}-{what}").write_text(str(time.monotonic_ns()), encoding="ascii")

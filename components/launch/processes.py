@@ -5,10 +5,11 @@ import ctypes
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterable
 
 import psutil
+
+from components.processes import start_of
 
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
@@ -44,16 +45,17 @@ def kill_all(processes: Iterable[psutil.Process]) -> None:
     psutil.wait_procs(given, timeout=5)
 
 
-def members_of(groups: Iterable[int], since_s: float) -> list[psutil.Process]:
-    """Return the processes of the groups that started at `since_s` or later: orphans whose parents died."""
-    wanted, found = set(groups), []
+def members_of(groups: Iterable[int]) -> list[psutil.Process]:
+    """Return the processes of the groups that are no older than this one: orphans whose parents died.
+
+    What they are compared by is no time of day, so that a clock that was set meanwhile changes nothing.
+    """
+    wanted, found, mine = set(groups), [], start_of(os.getpid())
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, ProcessLookupError):
-            if os.getpgid(process.pid) in wanted and process.create_time() >= since_s:
+            if os.getpgid(process.pid) not in wanted:
+                continue
+            began = start_of(process.pid)
+            if began is not None and (mine is None or began.at_s >= mine.at_s):
                 found.append(process)
     return found
-
-
-def now_s() -> float:
-    """Return the time as `psutil` counts when a process was created."""
-    return time.time()

@@ -20,7 +20,7 @@ import psutil
 
 from components.launch.job import PREEMPTED_CODE, JobState
 from components.launch.notices import Notices
-from components.launch.processes import descendants, kill_all, members_of, now_s
+from components.launch.processes import descendants, kill_all, members_of
 from components.launch.spec import LaunchSpec
 
 ENDED_FILE = "ended.json"
@@ -58,8 +58,8 @@ class Supervisor:
         self._asked = threading.Event()
         self._seen: dict[int, psutil.Process] = {}
         self._groups: set[int] = set()
-        self._started_s = now_s()
         self._notices = Notices(spec.place)
+        self._late_before = self._notices.late()
         self._late: set[tuple[str, str]] = set()
 
     def run(self) -> JobState:
@@ -127,7 +127,7 @@ class Supervisor:
 
     def _kill_the_late(self) -> None:
         """Kill processes that others wait for in vain: torchrun would ask them to end, and wait for half a minute."""
-        accused = self._notices.accused(self._started_s) - self._late
+        accused = self._notices.accused(self._late_before) - self._late
         for process in self._seen.values() if accused else ():
             with contextlib.suppress(psutil.Error):
                 own = process.environ()
@@ -147,7 +147,7 @@ class Supervisor:
                 kill_all([*self._seen.values()])
                 engine.kill()
         engine.wait()
-        kill_all([*self._seen.values(), *members_of(self._groups, self._started_s)])
+        kill_all([*self._seen.values(), *members_of(self._groups)])
 
 
 def main() -> None:

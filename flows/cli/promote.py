@@ -110,7 +110,7 @@ def rollback(
     from components.app import load_application
     from components.gate.override import make_override
     from flows.cli.said import say_change
-    from flows.notices import tell
+    from flows.notices import tell, tell_entry
     from flows.promotion import roll_back
     from flows.settings import Settings
     from serving.registry import ReleaseRegistry
@@ -125,7 +125,11 @@ def rollback(
     override = make_override(*given) if options["override_by"] is not None or options["until"] is not None else None
     reason = options["reason"] or "by hand"
     if withdraw is not None:
-        state = registry.withdraw(name, reason, withdraw, by=options["by"])
+        before = registry.log(name).latest()
+        number = None if before is None else before.number
+        state = registry.withdraw(name, reason, withdraw, by=options["by"], expected=number)
+        assert before is not None  # something was withdrawn
+        tell_entry(settings, name, before, state)
         say_change(state, None, as_json)
         _wait(wait, wait_s, state)
         return

@@ -40,7 +40,7 @@ def releases(application: str, as_json: bool, **options: Any) -> None:
     from components.app import load_application
     from components.gate.override import make_override
     from components.gate.records import DecisionRecords
-    from flows.cli.said import plain, print_decision, say_slots
+    from flows.cli.said import plain, print_decision, say_slots, standing_of, standing_sentence
     from flows.judging import judged_by_itself
     from flows.notices import tell
     from flows.promotion import promote_by_hand, roll_back
@@ -58,10 +58,12 @@ def releases(application: str, as_json: bool, **options: Any) -> None:
     if decision is not None:
         release = registry.find(decision, name)
         found = DecisionRecords(store).latest(name, release.version) or judged_by_itself(store, release)
+        standing = standing_of(registry, name, release.version)
         if as_json:
-            plain(found.to_json())
+            plain({**found.to_json(), "log": standing})
         else:
             print_decision(found)
+            click.echo(standing_sentence(standing))
         return
     if options["at"] is not None:
         _say_at(registry, name, options["at"], as_json)

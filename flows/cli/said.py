@@ -8,7 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from components.gate.decision import Decision
-    from serving.registry import State
+    from serving.registry import ReleaseRegistry, State
 
 
 def say_change(state: "State | None", decision: "Decision | None", as_json: bool, **more: Any) -> None:
@@ -55,6 +55,39 @@ def print_decision(decision: "Decision") -> None:
         click.echo(f"  {decision.override.sentence(today_utc())}")
     for finding in worst_first(decision.findings):
         click.echo(f"{finding.outcome:<4}  {finding.check:<15}  {finding.reason}")
+
+
+def standing_of(registry: "ReleaseRegistry", application: str, version: str) -> dict[str, Any]:  # Any: plain JSON
+    """Return what the log says of a release: the decision says what was decided, the log alone what serves.
+
+    `slot` is where it is now, or null; `changes` is every time that it became champion, oldest first; `problem` why the
+    log cannot be read, where it cannot.
+    """
+    from components.errors import StoreError
+
+    try:
+        state, history = registry.log(application).latest(), registry.history(application)
+    except StoreError as error:
+        return {"slot": None, "percent": None, "changes": [], "problem": str(error)}
+    slots = ("champion", "challenger", "shadow") if state is not None else ()
+    there = [name for name in slots if (slot := getattr(state, name)) is not None and slot.version == version]
+    share = state.challenger.percent if state and state.challenger and there[:1] == ["challenger"] else None
+    changes = [one.to_json() for one in history if one.version == version]
+    return {"slot": there[0] if there else None, "percent": share, "changes": changes, "problem": ""}
+
+
+def standing_sentence(standing: Mapping[str, Any]) -> str:
+    """Return in words what `standing_of` found."""
+    if standing["problem"]:
+        return f"the log says nothing: {standing['problem']}"
+    slot, changes = standing["slot"], standing["changes"]
+    last = changes[-1] if changes else None
+    became = "" if last is None else f", {last['action']} at {last['since']} by {last['by']} ({last['reason']})"
+    if slot == "champion":
+        return f"the log says: it serves{became}"
+    share = f", {standing['percent']} % of the students" if standing["percent"] is not None else ""
+    now = f"it is the {slot}{share}" if slot else "it does not serve"
+    return f"the log says: {now}; it never was champion" if last is None else f"the log says: {now}; it did{became}"
 
 
 def table(rows: Sequence[Sequence[object]]) -> None:

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # light to import: a command line that only shows its help ne
     from components.artifacts import Release
     from components.gate.override import Override
     from components.store import Store
+    from flows.settings import Settings
     from serving.run import Following, ServerProcess
     from serving.supervise.limits import Limits
 
@@ -134,7 +136,7 @@ def serve(
             environment=environment,
             tls=tls,
         ) as server,
-        _supervised(store, application, server, chosen, follows and supervise),
+        _supervised(settings, store, application, server, chosen, follows and supervise),
     ):
         what = (
             f"{found.version} is" if found is not None else f"No release of {application} was promoted yet; one will be"
@@ -176,8 +178,11 @@ def _gate_override(store: Store, release: Release) -> Override | None:
 
 
 @contextmanager
-def _supervised(store: Store, application: str, server: ServerProcess, limits: Limits, wanted: bool) -> Iterator[None]:
-    """Have canaries and promotions watched while the server runs."""
+def _supervised(
+    settings: Settings, store: Store, application: str, server: ServerProcess, limits: Limits, wanted: bool
+) -> Iterator[None]:
+    """Have canaries and promotions watched while the server runs, and whoever is to know told of what came of them."""
+    from flows.notices import tell_entry
     from serving.registry import PointerLog
     from serving.supervise.permission import Permission, missing_from
     from serving.supervise.supervisor import Supervisor
@@ -193,6 +198,7 @@ def _supervised(store: Store, application: str, server: ServerProcess, limits: L
         by=by,
         forbidden=Permission(store, application),
         missing=missing_from(store),
+        told=partial(tell_entry, settings, application),
     )
     supervisor.start()
     try:

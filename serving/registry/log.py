@@ -89,6 +89,20 @@ class PointerLog:
             raise self._damaged(number, damaged)
         return found
 
+    def entry(self, number: int) -> State | None:
+        """Return one entry, None where there is none that can be read; 0 is what served before the log.
+
+        Raises:
+            StoreError: the store cannot be asked.
+        """
+        if number == 0:
+            return self._before_the_log()
+        body = self.body(number)
+        try:
+            return None if body is None else self.parsed(number, body)
+        except EntryUnreadableError:
+            return None
+
     def entries(self) -> Iterator[State]:
         """Yield every entry that can be read, in order; `serving.registry.faults_of` tells of the others."""
         numbers = self.numbers()

@@ -20,8 +20,9 @@ class Verdict:
 def judge(new: Tally, old: Tally, limits: Limits) -> Verdict:
     """Compare what a new release did with what another did.
 
-    Failures count at once, from `min_errors` on; what it cannot read from `min_requests` on, answered or not; latency
-    and scores only from `min_requests` on, and only where the other release has as many to compare with.
+    Failures count at once, from `min_errors` on; what it cannot read, and the release before could, from `min_requests`
+    on, answered or not; latency and scores only from `min_requests` on, and only where the other release has as many to
+    compare with.
 
     Args:
         new: counted since the new release got its place.
@@ -36,12 +37,12 @@ def judge(new: Tally, old: Tally, limits: Limits) -> Verdict:
             reason=f"{rate:.1%} of {new.items} requests failed, {other:.1%} of the other release's {old.items}; "
             f"allowed are {limits.error_rate:.1%} more",
         )
-    unread, before = new.invalid_rate, old.invalid_rate
-    if new.items + new.invalid >= limits.min_requests and unread > before + limits.invalid_rate:
+    asked = new.items + new.misread
+    if asked >= limits.min_requests and new.misread_rate > limits.invalid_rate:
         return Verdict(
             outcome="bad",
-            reason=f"{unread:.1%} of {new.items + new.invalid} requests could not be read, {before:.1%} of the other "
-            f"release's {old.items + old.invalid}; allowed are {limits.invalid_rate:.1%} more",
+            reason=f"{new.misread_rate:.1%} of {asked} requests could not be read, and the release before could read "
+            f"them; allowed are {limits.invalid_rate:.1%}",
         )
     if new.requests < limits.min_requests:
         return Verdict(outcome="wait", reason=f"{figures} of at least {limits.min_requests}")

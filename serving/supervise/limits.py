@@ -25,7 +25,7 @@ class Limits:
     error_rate: float = 0.02
     """Largest share of failures (500, 504, and a challenger's fallbacks) above the other release's share."""
     invalid_rate: float = 0.1
-    """Largest share of requests that a release cannot read (4xx), above the other release's share."""
+    """Largest share of requests that a release cannot read (400) and the one before it can, which tries them too."""
     latency_ratio: float = 2.0
     """Largest 95th percentile of the latency, over the other release's."""
     latency_floor_s: float = 0.05

@@ -1,4 +1,4 @@
-"""May a challenger go on to more students today? An override counts until its day, and a later decision may stop it."""
+"""What the gate says today of a release that is to go on or to come back: by its override, and by the last decision."""
 
 from collections.abc import Callable
 

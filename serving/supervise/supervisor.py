@@ -9,13 +9,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 from components.errors import PipelineError, StoreConflictError
+from serving.aside import Aside
 from serving.registry import Challenger, Change, Slot, State
 from serving.slots import load_failure
 from serving.status import WorkerStatus
 from serving.supervise.counts import Counts, since
+from serving.supervise.earlier import earlier_promotion
 from serving.supervise.judging import Verdict, judge
 from serving.supervise.limits import STAGES, Limits
 from serving.supervise.permission import override_expired
@@ -34,6 +38,9 @@ class Log(Protocol):
     def following(self, number: int) -> list[State]:
         """Return the entries after this one, in order."""
 
+    def entry(self, number: int) -> State | None:
+        """Return this entry, None where there is none that can be read."""
+
     def append(self, change: Change, *, expected: int) -> State:
         """Write the next entry."""
 
@@ -46,9 +53,12 @@ class Supervisor:
         workers: gives what the workers say now.
         limits: by which it is decided.
         by: who it is, in the log.
-        forbidden: says why a challenger may not go on by what the gate says of it today, empty where it may.
+        forbidden: says why a release may not go on, or come back, by what the gate says today, empty where it may; it
+            raises PipelineError where nobody can say.
         missing: says why a former champion cannot serve again, empty where it can; it is in use from then on.
-        clock: seconds.
+        told: is called in another thread, once for each entry that this wrote, with the entry before it.
+        clock: seconds; never goes back.
+        now: the time of day, by which promotions from before it began are watched; all else goes by `clock`.
     """
 
     def __init__(
@@ -60,7 +70,9 @@ class Supervisor:
         by: str,
         forbidden: Callable[[Slot], str] = override_expired,
         missing: Callable[[Slot], str] = lambda slot: "",
+        told: Callable[[State, State], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._entries = entries
         self._workers = workers
@@ -68,7 +80,10 @@ class Supervisor:
         self._by = by
         self._forbidden = forbidden
         self._missing = missing
+        self._tell = told
+        self._telling = Aside("homeroom-telling")
         self._clock = clock
+        self._now = now
         self._counts = Counts()
         self._state: State | None = None
         self._began = 0.0
@@ -90,7 +105,11 @@ class Supervisor:
         """The totals when it began to count."""
         self._settled = False
         """Whether it did: all workers answered by it, or had the time to."""
+        self._undecided: float | None = None
+        """Since when the gate's decision on the challenger cannot be read."""
         self._told = ""
+        self._stays = ""
+        """Why the champion was last said to stay, though it goes beyond a limit."""
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -104,6 +123,7 @@ class Supervisor:
         self._ending.set()
         if self._thread is not None:
             self._thread.join(5.0)
+        self._telling.wait()
 
     def step(self) -> State | None:
         """Look once, and write an entry if one is due; return it.
@@ -115,13 +135,13 @@ class Supervisor:
         self._counts.read(workers)
         if self._state is None:
             first = self._entries.latest()
-            found = [] if first is None else [first]
+            if first is None:
+                return None
+            self._begin_with(first)
         else:
-            found = self._entries.following(self._state.number)
-        for state in found:
-            self._begin(state)
-        if self._state is None:
-            return None
+            for state in self._entries.following(self._state.number):
+                self._begin(state)
+        assert self._state is not None  # there is an entry
         crashes = self._crashes(workers)
         behind = [one for one in workers if one.entry != self._state.number]
         if not crashes and (behind or not workers):
@@ -141,8 +161,21 @@ class Supervisor:
             log.warning("%s", error)
             return None
         log.warning("%s", written.sentence())
+        if self._tell is not None:
+            self._telling.soon(partial(self._tell, self._state, written))
         self._begin(written)
         return written
+
+    def _begin_with(self, state: State) -> None:
+        """Take up the entry that is there at the start. Who was champion before a young promotion can be brought back.
+
+        What that one did is not known, so that the new one is judged by itself alone.
+        """
+        found = earlier_promotion(self._entries.entry, state, self._limits.watch_s, self._now())
+        self._begin(state)
+        if found is not None:
+            self._former = found.former
+            self._promoted -= found.age_s
 
     def _begin(self, state: State) -> None:
         """Take up a new entry; while its champion stays, who was champion before a promotion can be brought back."""
@@ -152,7 +185,9 @@ class Supervisor:
             self._former = before if state.action == "promote" else None
             self._old = since(totals, {}, before.version) if before is not None else Tally()
             self._promoted, self._since_promotion, self._settled = self._clock(), totals, False
+            self._stays = ""
         self._state = state
+        self._undecided = None
         self._then = totals
         self._began = self._since = self._spoken = self._clock()
         self._alive = {(one.pid, one.started) for one in self._workers()}
@@ -179,25 +214,55 @@ class Supervisor:
         if crashes and (change := self._undone(state, state.champion, crashes)) is not None:
             return change
         if self._former is not None and self._clock() - self._promoted <= self._limits.watch_s:
-            verdict = judge(since(totals, self._since_promotion, state.champion.version), self._old, self._limits)
+            did = since(totals, self._since_promotion, state.champion.version)
+            verdict = judge(did, self._old, self._limits)
+            helpless = bool(did.errors) and did.errors == did.items
             if trouble := crashes or self._unloadable(state.champion, workers):
-                verdict = Verdict(outcome="bad", reason=trouble)
-            if verdict.outcome == "bad" and (problem := self._missing(self._former)):
-                log.error("%s stays, though %s: %s", state.champion.version, verdict.reason, problem)
-                self._former = None  # there is no way back
-            elif verdict.outcome == "bad":
-                return Change(
-                    action="rollback",
-                    by=self._by,
-                    reason=f"{state.champion.version} is taken back: {verdict.reason}",
-                    champion=self._former,
-                    shadow=state.shadow,
-                    decision=self._former.decision,
-                    override=self._former.override,
-                )
+                verdict, helpless = Verdict(outcome="bad", reason=trouble), True
+            if verdict.outcome == "bad":
+                change = self._taken_back(state, state.champion, self._former, verdict.reason, helpless=helpless)
+                if change is not None:
+                    return change
         if state.challenger is None or crashes:
             return None
         return self._step_of(state, state.champion, state.challenger, champion, totals, workers, waited)
+
+    def _taken_back(self, state: State, champion: Slot, former: Slot, reason: str, *, helpless: bool) -> Change | None:
+        """Return the way back to the former champion; None where there is none, or the gate bars it today.
+
+        Args:
+            state: the last entry.
+            champion: goes beyond a limit.
+            former: would serve again.
+            reason: why.
+            helpless: the champion answers nobody. Then the former comes back whatever the gate says, and the entry says
+                so.
+        """
+        if problem := self._missing(former):
+            log.error("%s stays, though %s: %s", champion.version, reason, problem)
+            self._former = None  # there is no way back
+            return None
+        try:
+            barred = self._forbidden(former)
+        except PipelineError as error:
+            barred = f"the gate's decision on it cannot be read: {error}"
+        if barred and not helpless:
+            if barred != self._stays:
+                log.error(
+                    "%s stays, though %s: %s may not come back: %s", champion.version, reason, former.version, barred
+                )
+            self._stays = barred
+            return None
+        more = f"; {former.version} comes back although {barred}, as nothing else answers" if barred else ""
+        return Change(
+            action="rollback",
+            by=self._by,
+            reason=f"{champion.version} is taken back: {reason}{more}",
+            champion=former,
+            shadow=state.shadow,
+            decision=former.decision,
+            override=former.override,
+        )
 
     def _undone(self, state: State, champion: Slot, crashes: str) -> Change | None:
         """Return the end of a canary or of a shadow that began before workers ended; None where there is neither."""
@@ -238,7 +303,10 @@ class Supervisor:
             return self._withdrawn(state, champion, f"{name} is withdrawn at {challenger.percent} %: {verdict.reason}")
         if verdict.outcome == "wait" or waited < self._limits.min_stage_s or len(there) < len(workers):
             return None
-        if forbidden := self._forbidden(challenger):
+        forbidden = self._barred(challenger)
+        if forbidden is None:
+            return None
+        if forbidden:
             return self._withdrawn(state, champion, f"{name} is withdrawn at {challenger.percent} %: {forbidden}")
         reason = f"{name} did well at {challenger.percent} %: {verdict.reason}"
         larger = next((stage for stage in STAGES if stage > challenger.percent), None)
@@ -262,6 +330,21 @@ class Supervisor:
             decision=challenger.decision,
             override=challenger.override,
         )
+
+    def _barred(self, challenger: Challenger) -> str | None:
+        """Return why a challenger may not go on, empty where it may; None while nobody can say, but not for ever."""
+        try:
+            found = self._forbidden(challenger)
+        except PipelineError as error:
+            if self._undecided is None:
+                self._undecided = self._clock()
+                log.error("%s cannot go on: %s", challenger.version, error)
+            waited = self._clock() - self._undecided
+            if waited < self._limits.silence_s:
+                return None
+            return f"for {waited:.0f} s nobody could say what the gate found: {error}"
+        self._undecided = None
+        return found
 
     def _withdrawn(self, state: State, champion: Slot, reason: str) -> Change:
         return Change(action="withdraw", by=self._by, reason=reason, champion=champion, shadow=state.shadow)

@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,13 +20,17 @@ from components.store import Store
 from flows import notices
 from flows.__main__ import cli
 from flows.checks import check_logs
-from flows.notices import tell
+from flows.cli.serve import _supervised
+from flows.notices import tell, tell_entry
 from flows.operations import run_request
 from flows.settings import Settings
 from serving.errors import ReleaseNotFoundError, ServerStartError
-from serving.registry import PointerLog, ReleaseRegistry
+from serving.registry import Challenger, Change, PointerLog, ReleaseRegistry, Slot, State
+from serving.supervise.limits import Limits
 from tests.conftest import Released
 from tests.flows.test_override import APPLICATION, PASS, STOP, release
+from tests.serving.releasing import say
+from tests.serving.supervising import worker_at
 
 
 @pytest.fixture
@@ -126,6 +132,33 @@ def test_a_canary_a_shadow_and_their_end(store: Store) -> None:
     assert isinstance(homeroom("promote", "bb", "--canary", "10").exception, ConfigError)
 
 
+def test_a_decision_is_shown_with_what_the_log_says_of_the_release(store: Store) -> None:
+    """The document of a canary says "not promoted" for ever; that it serves since is the log's to say."""
+    releases = [release(store, digits, [PASS]) for digits in ("aa", "bb")]
+    one, two = map(slot_of, releases)
+    log = PointerLog(store, APPLICATION)
+
+    def standing() -> tuple[Any, ...]:
+        found = said("releases", APPLICATION, "--decision", "bb")
+        shown = homeroom("releases", APPLICATION, "--decision", "bb").output
+        return found["status"], found["log"]["slot"], found["log"]["percent"], shown.splitlines()[-1]
+
+    assert standing() == ("not promoted", None, None, "the log says: it does not serve; it never was champion")
+    said("promote", "aa")
+    said("promote", "bb", "--canary", "10")
+    now = "the log says: it is the challenger, 10 % of the students; it never was champion"
+    assert standing() == ("not promoted", "challenger", 10, now)
+    state = say(log, "promote", two)  # as the supervisor does at the end
+    became = f"promote at {state.at} by a test (try)"
+    assert standing() == ("not promoted", "champion", None, f"the log says: it serves, {became}")
+    say(log, "rollback", one)
+    assert standing()[1:] == (None, None, f"the log says: it does not serve; it did, {became}")
+    said("promote", "bb", "--shadow")
+    assert standing()[1:] == ("shadow", None, f"the log says: it is the shadow; it did, {became}")
+    store.place.put_bytes(f"records/{log.path(log.last_number())}", b"{")
+    assert "the log says nothing: records/" in standing()[3]
+
+
 def test_a_stopped_release_is_no_canary_without_an_override(store: Store) -> None:
     release(store, "aa", [PASS])
     release(store, "bb", [STOP])
@@ -185,6 +218,70 @@ def test_there_is_one_notification_per_outcome(store: Store, block: FakeBlock) -
     ]
     assert block.sent[1][1] == f"{APPLICATION}-bb0000000000: promoted. by hand: better"
     assert block.sent[2][1] == f"{APPLICATION}-aa0000000000: rolled back. odd answers"
+
+
+def test_what_the_service_did_by_itself_is_told_as_people_say_it(store: Store, block: FakeBlock) -> None:
+    """A canary's steps are no outcome; its end, a withdrawal and a rollback are."""
+    log = PointerLog(store, APPLICATION)
+    one, other = (slot_of(release(store, digits, [PASS])) for digits in ("aa", "bb"))
+    half = Challenger(version=other.version, artifact=other.artifact, percent=50)
+    before: State | None = None
+    for action, champion, challenger, shadow in (
+        ("promote", one, None, None),
+        ("challenge", one, half, None),
+        ("canary", one, half, None),
+        ("withdraw", one, None, None),
+        ("shadow", one, None, other),
+        ("withdraw", one, None, None),
+        ("promote", other, None, None),
+        ("rollback", one, None, None),
+    ):
+        change = Change(
+            action=action,  # type: ignore[arg-type]  # of the list above
+            by="server test",
+            reason=f"{action} it",
+            champion=champion,
+            challenger=challenger,
+            shadow=shadow,
+        )
+        written = log.append(change, expected=0 if before is None else before.number)
+        if before is not None:
+            tell_entry(Settings(), APPLICATION, before, written)
+        before = written
+    assert block.sent == [
+        (f"homeroom {APPLICATION}: withdrawn", f"{other.version}: withdrawn. withdraw it"),
+        (f"homeroom {APPLICATION}: withdrawn", f"{other.version}: withdrawn. withdraw it"),
+        (f"homeroom {APPLICATION}: promoted", f"{other.version}: promoted. promote it"),
+        (f"homeroom {APPLICATION}: rolled back", f"{one.version}: rolled back. rollback it"),
+    ]
+
+
+def slot_of(made: Release) -> Slot:
+    return Slot(version=made.version, artifact=made.sha256)
+
+
+def test_a_withdrawal_by_hand_is_told_too(store: Store, block: FakeBlock) -> None:
+    release(store, "aa", [PASS])
+    release(store, "bb", [PASS])
+    said("promote", "aa")
+    said("promote", "bb", "--canary", "10")
+    said("rollback", APPLICATION, "--withdraw", "challenger", "--reason", "odd answers")
+    assert [subject.rpartition(": ")[2] for subject, _ in block.sent] == ["promoted", "withdrawn"]
+    assert block.sent[1][1] == f"{APPLICATION}-bb0000000000: withdrawn. odd answers"
+
+
+def test_serving_tells_what_its_supervisor_wrote(store: Store, block: FakeBlock) -> None:
+    log = PointerLog(store, APPLICATION)
+    one, other = (slot_of(release(store, digits, [PASS])) for digits in ("aa", "bb"))
+    say(log, "promote", one)
+    state = say(log, "canary", one, (other, 50))
+    server = SimpleNamespace(workers=lambda: [replace(worker_at(state, {}), challenger=None)])  # it cannot load it
+    with _supervised(Settings(), store, APPLICATION, server, Limits(min_stage_s=0.0), True):  # type: ignore[arg-type]
+        until = time.monotonic() + 20
+        while not block.sent and time.monotonic() < until:
+            time.sleep(0.05)
+    reason = f"{other.version} is withdrawn: a worker cannot load it; its /v1/version says why"
+    assert block.sent == [(f"homeroom {APPLICATION}: withdrawn", f"{other.version}: withdrawn. {reason}")]
 
 
 def test_a_notification_that_fails_stops_nothing_and_without_a_block_none_is_sent(

@@ -1,4 +1,4 @@
-"""Bundles that several test modules read and none changes."""
+"""Bundles that several test modules read and none changes, and servers that follow a log."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.store import Store
+from components.testing import S3Server
 from serving.bundle import Bundle, load_bundle
 from serving.settings import ServiceSettings
 from tests.serving.bundles import write_bundle
@@ -35,3 +36,17 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     found = Bench(store, settings, tmp_path / "status")
     yield found
     found.server.close()
+
+
+@pytest.fixture
+def slow_settings(tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> ServiceSettings:
+    """Return settings of a server that follows a log on S3, and does not wait long for it."""
+    for name, value in s3.environment().items():
+        monkeypatch.setenv(name, value)
+    for name in ("CONNECT_S", "READ_S", "TOTAL_S"):
+        monkeypatch.setenv(f"HOMEROOM_S3_{name}", "1.5")
+    monkeypatch.setenv("HOMEROOM_S3_ATTEMPTS", "1")
+    s3.make_bucket("follow")
+    return ServiceSettings(
+        serve_store="s3://follow/store", serve_application=APPLICATION, serve_cache=tmp_path / "server-cache"
+    )

@@ -38,6 +38,7 @@ class Bench:
         self.now = 0.0
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry)
+        self.observer = Observer(self.metrics)
         self.server = Server(Slots(champion=not_ready(settings, "not read yet")))
         self.server.status_folder = status
         status.mkdir()
@@ -65,7 +66,7 @@ class Bench:
         return self.talk(lambda client: client.get(path))
 
     def talk(self, act: Callable[[httpx.AsyncClient], Any]) -> httpx.Response:
-        app = Api(self.server, Observer(self.metrics))
+        app = Api(self.server, self.observer)
 
         async def run() -> httpx.Response:
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:

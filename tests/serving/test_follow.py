@@ -253,19 +253,6 @@ def test_an_entry_beyond_a_hole_is_found_when_the_log_is_listed(bench: Bench) ->
     assert (bench.release, bench.server.slots.entry) == (b.version, state.number)
 
 
-@pytest.fixture
-def slow_settings(tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> ServiceSettings:
-    for name, value in s3.environment().items():
-        monkeypatch.setenv(name, value)
-    for name in ("CONNECT_S", "READ_S", "TOTAL_S"):
-        monkeypatch.setenv(f"HOMEROOM_S3_{name}", "1.5")
-    monkeypatch.setenv("HOMEROOM_S3_ATTEMPTS", "1")
-    s3.make_bucket("follow")
-    return ServiceSettings(
-        serve_store="s3://follow/store", serve_application=APPLICATION, serve_cache=tmp_path / "server-cache"
-    )
-
-
 def test_a_store_that_answers_503_or_hangs_or_is_gone_changes_nothing_and_is_told(
     tmp_path: Path, s3: S3Server, slow_settings: ServiceSettings
 ) -> None:

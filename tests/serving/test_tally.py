@@ -74,12 +74,16 @@ def test_items_of_a_list_count_by_themselves() -> None:
     tally.count(500, 0.002, None, items=3)
     tally.count(200, 0.002, 0.5, items=8, refused=2)
     assert (tally.requests, tally.items, tally.errors, tally.refused, tally.invalid) == (3, 110, 102, 2, 1)
-    assert (tally.error_rate, tally.invalid_rate) == (102 / 110, 1 / 111)
+    assert tally.error_rate == 102 / 110
     assert (sum(tally.latency), tally.scores.count) == (3, 1)
     assert Tally.from_json(json.loads(json.dumps(tally.to_json()))) == tally
-    older = {name: value for name, value in tally.to_json().items() if name != "items"}
+    older = {name: value for name, value in tally.to_json().items() if name not in {"items", "misread"}}
     assert Tally.from_json(older).items == 3
-    assert (Tally().error_rate, Tally().invalid_rate) == (0.0, 0.0)
+    tally.misread = 10
+    assert tally.misread_rate == 10 / 120
+    assert Tally.from_json(json.loads(json.dumps(tally.to_json()))) == tally
+    assert tally.plus(tally).plus(tally, -1) == tally
+    assert (Tally().error_rate, Tally().misread_rate) == (0.0, 0.0)
 
 
 def test_a_comparison_counts_differences_in_the_bucket_of_their_size() -> None:
