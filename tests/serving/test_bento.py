@@ -132,7 +132,7 @@ def test_it_starts_and_answers_as_the_release(
             assert done.returncode == code
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_second_bento_of_one_release_and_a_used_folder_are_refused(
     built: tuple[Path, dict[str, str], str], released: Released, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
