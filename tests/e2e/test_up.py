@@ -43,7 +43,13 @@ grace_s = 5.0
 store = "north/store"
 keys = "north/keys"
 runs = 2
-applications.knowledge_tracing = {{ data = ["logs.csv"], set = {set}, cron = "0 3 * * 1", port = {service} }}
+
+[districts.north.applications.knowledge_tracing]
+data = ["logs.csv"]
+set = {set}
+cron = "0 3 * * 1"
+port = {service}
+watch = true
 
 [districts.south.applications.knowledge_tracing]
 data = ["other.csv"]
@@ -83,7 +89,13 @@ def test_an_installation_of_two_districts(released: Released, tmp_path: Path) ->
 
     try:
         shown = homeroom(tmp_path, "up", "--detach")
-        for name in ("prefect", "north-worker", "south-worker", "north-knowledge_tracing"):
+        for name in (
+            "prefect",
+            "north-worker",
+            "south-worker",
+            "north-knowledge_tracing",
+            "north-knowledge_tracing-watch",
+        ):
             assert name in shown
         first = state.read_state(tmp_path / "state")
         assert first is not None
@@ -108,7 +120,10 @@ def test_an_installation_of_two_districts(released: Released, tmp_path: Path) ->
                 assert all(run.work_pool_name == one.work_pool_name for run in due)
 
             version = within(120, lambda: get(f"http://127.0.0.1:{service}/v1/version"), "the service answers")
-            assert released.summary.outcome.release.version in json.dumps(version)
+            served = released.summary.outcome.release.version
+            assert served in json.dumps(version)
+            watched = tmp_path / "state" / "logs" / "north-knowledge_tracing-watch.log"
+            within(60, lambda: f"{served}: no window" in watched.read_text(), "the service is watched")
 
             # By its district's worker, with its store and keys: everything is found done.
             run = client.create_flow_run_from_deployment(north.id)
