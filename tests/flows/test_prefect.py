@@ -5,7 +5,6 @@ import json
 import multiprocessing
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
@@ -45,7 +44,6 @@ from flows.request import RunRequest
 from flows.schedules import (
     check_schedule,
     run_scheduler_once,
-    schedule_name,
     scheduled_requests,
     scheduled_runs,
     scheduled_runs_appear,
@@ -257,15 +255,6 @@ def test_no_text_of_an_unforeseen_error_reaches_the_server(
     assert "Anna" not in "".join(messages) + caplog.text
 
 
-def test_each_store_and_request_has_a_deployment_of_its_own() -> None:
-    one = RunRequest(application="knowledge_tracing", data=("a.csv",))
-    other = replace(one, data=("b.csv",))
-    names = [schedule_name(one, "/a"), schedule_name(one, "/b"), schedule_name(other, "/a")]
-    assert len(set(names)) == 3
-    assert schedule_name(one, "/a") == names[0]
-    assert all(name.startswith("knowledge_tracing-") for name in names)
-
-
 def test_a_forked_child_ends_well_after_a_flow_ran() -> None:
     @flow
     def nothing() -> None:
@@ -343,19 +332,6 @@ def test_an_installation_has_its_limits_schedules_and_nothing_else_at_the_server
 
     prepared("[districts.none]\n")
     assert at_server()[1] == {}
-
-
-def test_an_installation_that_would_fail_at_night_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "homeroom.toml"
-    file.write_text(
-        '[districts.n.applications.knowledge_tracing]\ndata = ["a"]\ncron = "every day"\n'
-        '[districts.m.applications.knowledge_tracing]\ndata = ["a"]\nset = ["train.epoch=1"]\n'
-        "[districts.o.applications.astrology]\nport = 3000\n"
-    )
-    with pytest.raises(ConfigError) as caught:
-        prepare(resolve(read_plan(file), file), print)
-    for said in ("3 problem(s)", "'every day' is no cron expression", "train.epoch: unknown key", "astrology"):
-        assert said in str(caught.value)
 
 
 @pytest.mark.timeout(120, method="thread")  # the other method takes the alarm by which Prefect ends a task

@@ -224,23 +224,6 @@ def test_a_run_that_fails_is_recorded_and_told(bench: Bench) -> None:
     assert bench.looks([0.5])[-1].alarm is None  # it is the same drift, and to be tried again tomorrow
 
 
-def test_a_run_that_was_stopped_with_its_watch_is_tried_again_after_a_day_not_a_week(bench: Bench) -> None:
-    bench.had_run()
-
-    def stopped(request: RunRequest) -> Any:
-        raise SystemExit(143)  # `homeroom down` ends a watch so
-
-    with pytest.raises(SystemExit):
-        bench.looks([0.5, 0.5], run=stopped)
-    assert bench.records[1]["error"] == "SystemExit"
-    bench.now += timedelta(hours=23)
-    bench.looks([0.5])
-    assert bench.asked == []
-    bench.now += timedelta(hours=2)
-    bench.looks([0.5])
-    assert len(bench.asked) == 1
-
-
 def kinds(bench: Bench) -> list[str]:
     return [one["action"] for one in bench.records if one["kind"] == "drift"]
 
