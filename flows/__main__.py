@@ -19,6 +19,7 @@ COMMANDS = {
     "run": ("flows.cli.run:run", "Take student logs to a release."),
     "stage": ("flows.cli.stage:stage", "Run the chain up to one stage."),
     "serve": ("flows.cli.serve:serve", "Serve a release over HTTP."),
+    "build": ("flows.cli.build:build", "Write a release with its Dockerfile, or make a Bento of it."),
     "keys": ("flows.cli.keys:keys", "Say who may ask a served release, and what."),
     "watch": ("flows.cli.watch:watch", "Watch a service for drift, and retrain when there is one."),
     "score": ("flows.cli.score:score", "Answer whole logs with a release, into a file."),

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.errors import INTERNAL, NoRoomError, PipelineError, StoreError
+from components.errors import INTERNAL, NoRoomError, PipelineError, StoreError, TrainingFailedError
 
 SHOW = "HOMEROOM_TRACEBACK"
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -45,6 +45,12 @@ class UnforeseenError(PipelineError):
 
     def __reduce__(self) -> tuple[type[PipelineError], tuple[str]]:
         return PipelineError, (self.failure.message,)  # pickled, it goes elsewhere: without the original
+
+
+class RunTimeoutError(PipelineError, TimeoutError):
+    """A run took longer than its limit."""
+
+    exit_code = TrainingFailedError.exit_code
 
 
 @contextmanager

@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     train_limit: str | None = None
     """HOMEROOM_TRAIN_LIMIT: name of the limit at Prefect's server that each training takes a slot of; `homeroom up`
     makes it. Without it, trainings do not wait for each other."""
+    run_timeout_s: float | None = Field(default=None, gt=0)
+    """HOMEROOM_RUN_TIMEOUT_S: longest time of a run as a Prefect flow, in seconds; `homeroom up` sets it."""
     pseudonym_key: SecretStr | None = None
     """HOMEROOM_PSEUDONYM_KEY: hex; instead of a file in `keys`."""
     signing_key: SecretStr | None = None

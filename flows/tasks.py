@@ -23,13 +23,14 @@ from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import concurrency
 from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.task_engine import TaskRunTimeoutError
 
 from components.artifacts import Artifact
 from components.errors import ArtifactMissingError, ConfigError, DigestMismatchError
 from components.stage import Runner, StageEvent, spec_of
 from flows import crashes
 from flows.artifacts import publish_report
-from flows.failures import UnforeseenError, text_withheld
+from flows.failures import RunTimeoutError, UnforeseenError, text_withheld
 from flows.forks import leave_prefect_to_the_parent
 from flows.guard import guard_temporary_server
 from flows.operations import run_request
@@ -46,23 +47,33 @@ RETRIES = {"ingest": 2, "deploy": 2}
 RETRY_DELAY_S = 5
 TIMEOUT_S = {"train": 24 * 3600}
 DEFAULT_TIMEOUT_S = 4 * 3600
+GOES_ON = (
+    "The same request goes on from there; where a run needs longer, raise run_timeout_s of homeroom.toml "
+    "(HOMEROOM_RUN_TIMEOUT_S)."
+)
 SERVER_BACK_S = 60.0
 """How long a finished run waits for a Prefect server that went away, to report to it."""
 SERVER_ANSWER_S = 5.0
+SLOT_S = 90.0
+"""How long the slot of a run that was killed stays taken; Prefect's own 300 s would be what the next training waits."""
 
 
 class TaskRunner:
     """Calls each stage as a Prefect task, with a stage Runner inside: `run(ingest, raw, config.ingest)`."""
 
-    def __init__(self, runner: Runner, train_limit: str | None = None) -> None:
+    def __init__(self, runner: Runner, train_limit: str | None = None, timeout_s: float | None = None) -> None:
         self._runner = runner
         self._train_limit = train_limit
+        self._timeout_s = timeout_s
+        self._end = None if timeout_s is None else time.monotonic() + timeout_s
 
     def __call__(self, function: Callable[..., A], /, *args: Any) -> A:  # Any: handles and configurations of any kind
         """Run one stage as a task of the flow that is running."""
         name = spec_of(function).name
         runner = self._runner
         limit = self._train_limit if name == "train" else None
+        most_s = TIMEOUT_S.get(name, DEFAULT_TIMEOUT_S)
+        left_s = self._left_s(most_s)
 
         # A closure, so that handles, configurations and keys never become task parameters that a server keeps.
         @task(
@@ -70,7 +81,7 @@ class TaskRunner:
             retries=RETRIES.get(name, 0),
             retry_delay_seconds=RETRY_DELAY_S,
             retry_condition_fn=_is_worth_retrying,
-            timeout_seconds=TIMEOUT_S.get(name, DEFAULT_TIMEOUT_S),
+            timeout_seconds=left_s,
             cache_policy=NO_CACHE,
             persist_result=False,
         )
@@ -78,7 +89,29 @@ class TaskRunner:
             with _slot(limit), text_withheld():
                 return runner(function, *args)
 
-        return stage_task()
+        try:
+            return stage_task()
+        except TaskRunTimeoutError:
+            what = f"its limit, {most_s:g} s"
+            if left_s < most_s:
+                what = f"what was left of the run's limit, {self._timeout_s:g} s"
+            raise RunTimeoutError(f"Stage {name} took longer than {what}. {GOES_ON}") from None
+
+    def _left_s(self, most_s: float) -> float:
+        """Return how long the next stage may take: its own limit, or what is left of the run's.
+
+        Not a limit of the flow: it would take the alarm by which Prefect 3.8.8 ends what a task waits for, so that the
+        stages' own limits would no longer end a training.
+
+        Raises:
+            RunTimeoutError: nothing is left.
+        """
+        if self._end is None:
+            return most_s
+        left_s = self._end - time.monotonic()
+        if left_s <= 0:
+            raise RunTimeoutError(f"The run took longer than its limit of {self._timeout_s:g} s. {GOES_ON}")
+        return min(most_s, left_s)
 
 
 @contextlib.contextmanager
@@ -94,7 +127,9 @@ def _slot(limit: str | None) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         try:
             # A server that goes away for a while must not end a training.
-            held.enter_context(concurrency(limit, strict=True, raise_on_lease_renewal_failure=False))
+            held.enter_context(
+                concurrency(limit, strict=True, lease_duration=SLOT_S, raise_on_lease_renewal_failure=False)
+            )
         except ConcurrencySlotAcquisitionError:
             raise ConfigError(
                 f"Prefect's server gives no slot of {limit!r}, which HOMEROOM_TRAIN_LIMIT names; expected a limit that "
@@ -108,17 +143,20 @@ def _is_worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:  # 
     error = state.result(raise_on_failure=False)
     if isinstance(error, UnforeseenError):
         error = error.original
-    return isinstance(error, OSError) and not isinstance(error, ArtifactMissingError | DigestMismatchError)
+    # A stage that took too long (an OSError, as Python's TimeoutError is) would do so again.
+    wrong = ArtifactMissingError | DigestMismatchError | TaskRunTimeoutError
+    return isinstance(error, OSError) and not isinstance(error, wrong)
 
 
-def as_tasks(runner: Runner, train_limit: str | None = None) -> Call:
+def as_tasks(runner: Runner, train_limit: str | None = None, timeout_s: float | None = None) -> Call:
     """Return a Call that runs stages as Prefect tasks; for flows of your own.
 
     Args:
         runner: runs the stages.
         train_limit: name of a limit at Prefect's server that training takes a slot of.
+        timeout_s: how long all stages together may take, from now on.
     """
-    return TaskRunner(runner, train_limit)
+    return TaskRunner(runner, train_limit, timeout_s)
 
 
 @flow(name="homeroom", log_prints=False, persist_result=False)
@@ -161,7 +199,7 @@ def run_as_tasks(
     flow_run = "" if context is None or context.flow_run is None else str(context.flow_run.id)
     _look_after_crashes(settings, say)  # before the first heartbeat, which the automation must hear
     with crashes.heartbeats():
-        wrap = functools.partial(as_tasks, train_limit=settings.train_limit)
+        wrap = functools.partial(as_tasks, train_limit=settings.train_limit, timeout_s=settings.run_timeout_s)
         summary = run_request(request, settings, wrap=wrap, observe=observe, say=say, flow_run=flow_run)
         if flow_run:
             publish_report(summary, say)

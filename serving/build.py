@@ -1,11 +1,15 @@
 """A build context for a release: bundle, serving code, requirements, Dockerfile and bentofile.yaml; no torch."""
 
+import os
 import shutil
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
 from components.bundle import BundleManifest, read_bundle_manifest
 from components.signing import Key
+from serving.errors import ServerStartError
 
 REQUIREMENTS = (
     "bentoml",
@@ -161,6 +165,33 @@ def write_build_context(
     lines = [f"{name}=={version(name)}\n" for name in REQUIREMENTS]
     (target / "requirements.txt").write_text("".join(lines), encoding="utf-8")
     return manifest
+
+
+def make_bento(context: Path, version: str) -> str:
+    """Make a Bento of a build context in BentoML's store, and return its tag: the same for the same release.
+
+    Raises:
+        ServerStartError: BentoML did not make it; with the end of what it said.
+    """
+    name, _, digest = version.rpartition("-")
+    tag = f"{name}:{digest}"
+    done = subprocess.run(
+        [sys.executable, "-m", "bentoml", "build", "--name", name, "--version", digest, "."],
+        cwd=context,  # BentoML reads no file outside of the folder that it is called in
+        # Alone, as an image has it: the code of this installation is not looked at.
+        env={**os.environ, "BENTOML_DO_NOT_TRACK": "True", "PYTHONPATH": str(context.resolve())},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        said = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
+        raise ServerStartError(
+            f"BentoML made no Bento {tag} of {context} (exit status {done.returncode}). Is there one of that name "
+            f"already (bentoml delete {tag}), and room in BENTOML_HOME? The end of what it said:\n{said}"
+        )
+    return tag
 
 
 def _source() -> Path:

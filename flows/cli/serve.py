@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,16 +13,14 @@ from typing import TYPE_CHECKING
 import click
 
 from flows.cli.access import access_options, access_settings
+from flows.cli.cautions import caution
+from flows.cli.stopping import stoppable
 
 if TYPE_CHECKING:  # light to import: a command line that only shows its help needs none of it
-    from components.artifacts import Release
-    from components.gate.override import Override
     from components.store import Store
     from flows.settings import Settings
     from serving.run import Following, ServerProcess
     from serving.supervise.limits import Limits
-
-STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command()
@@ -122,11 +118,11 @@ def serve(
     if takes_overrides:
         environment["HOMEROOM_SERVE_OVERRIDES"] = str(folder)
         environment["HOMEROOM_SERVE_PSEUDONYM_KEY"] = str(settings.pseudonym_key_file())
-    given = None if found is None else _gate_override(store, found)
+    given = None if found is None else caution(store, found)
     if given is not None and not follows:  # what is followed has it in the log
         environment["HOMEROOM_SERVE_GATE_OVERRIDE"] = json.dumps(given.to_json())
     with (
-        _stoppable(),
+        stoppable(),
         start(
             served,
             port or None,
@@ -158,25 +154,6 @@ def serve(
     )
 
 
-def _gate_override(store: Store, release: Release) -> Override | None:
-    """Return by whose word a release serves that the gate stops, after a warning; None where it stops nothing."""
-    from components.errors import StoreError
-    from components.gate.override import today_utc
-    from components.gate.records import DecisionRecords
-
-    try:
-        decision = DecisionRecords(store).latest(release.application, release.version)
-    except StoreError as error:  # it was promoted already: a server does not stay away for that
-        click.echo(f"warning: {error}", err=True)
-        return None
-    if decision is None or decision.outcome != "stop":
-        return None
-    given, today = decision.override, today_utc()
-    told = "no override was given: for a look, not for students" if given is None else given.sentence(today)
-    click.echo(f"warning: the gate stops {release.version}; {told}", err=True)
-    return given
-
-
 @contextmanager
 def _supervised(
     settings: Settings, store: Store, application: str, server: ServerProcess, limits: Limits, wanted: bool
@@ -205,24 +182,3 @@ def _supervised(
         yield
     finally:
         supervisor.close()
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Let the signals that end a process end this one in the usual way; afterwards they do what they did before."""
-    before = {number: signal.getsignal(number) for number in STOPPING}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # `nohup` has SIGHUP ignored, and that stays
-            signal.signal(number, _stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _stop(number: int, frame: object) -> None:
-    """End this process in the usual way, so that the server is stopped too."""
-    for one in STOPPING:
-        signal.signal(one, signal.SIG_IGN)  # a second one must not interrupt the stopping
-    sys.exit(128 + number)

@@ -184,7 +184,7 @@ def _stamp(utc_s: float) -> str:
 
 def _show(running: Running, *, as_json: bool = False) -> bool:
     """Show the processes; return whether all of them run."""
-    from flows.installation.running import answers
+    from flows.installation.probes import answers
 
     rows = []
     for one in running.children:

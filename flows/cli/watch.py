@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flows.cli.stopping import stoppable
+
 if TYPE_CHECKING:
     from components.artifacts import JsonValue
     from flows.request import RunRequest
@@ -107,21 +109,22 @@ def watch(
         cool_down=timedelta(days=cool_down),
     )
     before = ""
-    while True:
-        try:
-            look = watching.look()
-        except PipelineError as error:
+    with stoppable():
+        while True:
+            try:
+                look = watching.look()
+            except PipelineError as error:
+                if once:
+                    raise
+                look = Look(told=f"error: {error}")  # the store may come back, and the next run may do better
+            if as_json:
+                click.echo(json.dumps(_plain(look)))
+            elif once or look.told != before:
+                click.echo(look.told)
+            before = look.told
             if once:
-                raise
-            look = Look(told=f"error: {error}")  # the store may come back, and the next run may do better
-        if as_json:
-            click.echo(json.dumps(_plain(look)))
-        elif once or look.told != before:
-            click.echo(look.told)
-        before = look.told
-        if once:
-            return
-        time.sleep(every)
+                return
+            time.sleep(every)
 
 
 def _plain(look: Look) -> dict[str, object]:

@@ -14,6 +14,7 @@ from typing import Literal
 import psutil
 
 from flows.installation.places import District, Installation, environment_of, server_environment
+from flows.installation.probes import Patience, Probe
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_WAIT_S = 1.0
@@ -22,8 +23,10 @@ STEADY_S = 60.0
 """A process that lived so long had a good start: the next waiting time begins anew."""
 TERMINATED_S = 5.0
 """How long processes have between SIGTERM and SIGKILL once the grace time is over."""
+HUNG_S = 30.0
+"""How long one that does not answer has to end by itself before it is killed."""
 
-Kind = Literal["server", "worker", "service"]
+Kind = Literal["server", "worker", "service", "watch"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,8 @@ class Child:
     url: str = ""
     """Where it answers."""
     memory_gib: float | None = None
+    patience: Patience | None = None
+    """How long it may not answer to `/livez` before it is started again; None: it is not asked."""
 
 
 def server_of(installation: Installation) -> Child:
@@ -84,6 +89,28 @@ def services_of(installation: Installation) -> list[Child]:
     ]
 
 
+def watches_of(installation: Installation) -> list[Child]:
+    """Return what watches the services for drift; its runs are the district's, as those of its worker."""
+    return [
+        Child(
+            name=f"{one.name}-{name}-watch",
+            kind="watch",
+            command=(sys.executable, "-m", "flows", "watch", name, "--status", str(_status(installation, one, name))),
+            environment=importable(environment_of(installation, one)),
+            log=installation.state / "logs" / f"{one.name}-{name}-watch.log",
+            memory_gib=one.memory_gib,
+        )
+        for one in installation.districts
+        for name, plan in one.applications.items()
+        if plan.watch
+    ]
+
+
+def _status(installation: Installation, district: District, application: str) -> Path:
+    """Return where a service says what it does: always there, so that `homeroom watch` finds it."""
+    return installation.state / "status" / f"{district.name}-{application}"
+
+
 def _service(installation: Installation, district: District, application: str) -> Child:
     plan = district.applications[application]
     words = [sys.executable, "-m", "flows", "serve", application, "--host", plan.host, "--port", str(plan.port)]
@@ -95,8 +122,7 @@ def _service(installation: Installation, district: District, application: str) -
         for name, value in environment_of(installation, district).items()
         if not name.startswith("PREFECT_")  # a service has no business with the runs
     }
-    # where it always is, so that `homeroom watch` finds it
-    variables["HOMEROOM_SERVE_STATUS"] = str(installation.state / "status" / f"{district.name}-{application}")
+    variables["HOMEROOM_SERVE_STATUS"] = str(_status(installation, district, application))
     if plan.access_keys is not None:
         variables["HOMEROOM_SERVE_KEYS"] = str(district.file(plan.access_keys))
     host = "127.0.0.1" if plan.host in {"0.0.0.0", "::"} else plan.host
@@ -107,6 +133,7 @@ def _service(installation: Installation, district: District, application: str) -
         environment=importable(variables),
         log=installation.state / "logs" / f"{district.name}-{application}.log",
         url=f"{'http' if plan.tls_cert is None else 'https'}://{host}:{plan.port}",
+        patience=installation.machine.patience,
     )
 
 
@@ -145,13 +172,14 @@ def spawn(child: Child, mark: Mapping[str, str]) -> "subprocess.Popen[bytes]":
 
 
 class Watched:
-    """One child that is started again when it dies, later each time that it does so soon.
+    """One child that is started again when it dies, or does not answer, later each time that it does so soon.
 
     Args:
         child: what to start.
-        start: starts it, and returns something that has `pid`, `poll()` and `terminate()`.
+        start: starts it, and returns something that has `pid`, `poll()`, `terminate()` and `kill()`.
         clock: seconds that only grow.
         say: told in one line what happens.
+        probe: asks it whether it works; by default over HTTP where it has patience for that.
     """
 
     def __init__(
@@ -160,8 +188,14 @@ class Watched:
         start: Callable[[Child], "subprocess.Popen[bytes]"],
         clock: Callable[[], float],
         say: Callable[[str], None],
+        probe: Probe | None = None,
     ) -> None:
         self.child = child
+        if probe is None and child.patience is not None:
+            probe = Probe(f"{child.url}/livez", child.patience)
+        self._probe = probe
+        self._ended: float | None = None
+        """When it was told to end, as it did not answer."""
         self.process: subprocess.Popen[bytes] | None = None
         self.restarts = 0
         self._start, self._clock, self._say = start, clock, say
@@ -180,6 +214,7 @@ class Watched:
         if self.process is not None:
             status = self.process.poll()
             if status is None:
+                self._end_hung(self.process, now)
                 return False
             self.process = None
             if now - self._since >= STEADY_S:
@@ -196,7 +231,24 @@ class Watched:
             return False
         self.process = self._start(self.child)
         self._since = now
+        self._ended = None
+        if self._probe is not None:
+            self._probe.begin()
         return True
+
+    def _end_hung(self, process: "subprocess.Popen[bytes]", now: float) -> None:
+        """End a process that lives and does not answer: as it is asked to, else as it must."""
+        if self._ended is None:
+            if self._probe is None or not self._probe.is_hung():
+                return
+            self._ended = now
+            self._say(
+                f"{self.child.name} runs, and gave no answer on {self._probe.url} {self._probe.missed} times in a row; "
+                "ending it, to start it again"
+            )
+            process.terminate()
+        elif now - self._ended >= HUNG_S:
+            process.kill()  # its guard ends what it started
 
 
 def stop(children: list[Watched], grace_s: Callable[[], float], look: Callable[[], None] = lambda: None) -> None:

@@ -12,8 +12,11 @@ from platformdirs import user_config_path
 from components.config import config_class, make_config
 from components.errors import ConfigError
 from components.ingest.addresses import secret_in
+from flows.installation.probes import Patience
 
 FILE_NAME = "homeroom.toml"
+RUN_TIMEOUT_S = 86_400.0
+"""A day, as long as a training alone may take."""
 DISTRICT_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _SECRET_NAME = re.compile(r"secret|passw|token|credential|access_key_id|api_key|pseudonym_key|signing_key", re.I)
 _SECRET_VALUE = re.compile(r"(?:AKIA|ASIA)[A-Z0-9]{16}|[0-9a-fA-F]{32,}")
@@ -44,6 +47,8 @@ class ApplicationPlan:
     """File of the clients' keys (`homeroom keys`). A host that others can reach needs one."""
     tls_cert: str | None = None
     tls_key: str | None = None
+    watch: bool = False
+    """Whether the service is watched for drift, which starts the training again."""
 
     def __post_init__(self) -> None:
         if self.cron is not None and not self.data:
@@ -52,6 +57,8 @@ class ApplicationPlan:
             raise ValueError(f"port = {self.port}: expected 1 to 65535.")
         if not 1 <= self.workers <= 64:
             raise ValueError(f"workers = {self.workers}: expected 1 to 64.")
+        if self.watch and self.port is None:
+            raise ValueError("watch = true, but there is no port, and so no service to watch; give it one.")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key go together; give both files or none.")
         if self.host not in {"127.0.0.1", "localhost", "::1"} and self.access_keys is None:
@@ -78,11 +85,15 @@ class DistrictPlan:
     """Most runs at once."""
     memory_gib: float | None = None
     """Most memory that one process of a run may take for its data."""
+    run_timeout_s: float = RUN_TIMEOUT_S
+    """Longest time that one run may take, waiting for a slot included."""
     applications: Mapping[str, ApplicationPlan] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.runs < 1:
             raise ValueError(f"runs = {self.runs}: expected 1 or more.")
+        if not self.run_timeout_s >= 1:
+            raise ValueError(f"run_timeout_s = {self.run_timeout_s:g}: expected 1 second or more.")
         if self.memory_gib is not None and self.memory_gib <= 0:
             raise ValueError(f"memory_gib = {self.memory_gib:g}: expected more than 0.")
 
@@ -98,6 +109,19 @@ class MachinePlan:
     """Most trainings at once, over all districts."""
     grace_s: float = 60.0
     """How long running stages may go on once the installation is told to stop."""
+    probe_s: float = 10.0
+    """How often each service is asked whether it works, and how long it may take to answer."""
+    probe_misses: int = 3
+    """A service that misses so many answers in a row hangs, and is started again. 0: none is asked."""
+    probe_start_s: float = 300.0
+    """How long a service may take from its start to its first answer."""
+
+    @property
+    def patience(self) -> Patience | None:
+        """When a service is taken for hung; None: never."""
+        if not self.probe_misses:
+            return None
+        return Patience(every_s=self.probe_s, misses=self.probe_misses, start_s=self.probe_start_s)
 
     def __post_init__(self) -> None:
         if not 1 <= self.prefect_port <= 65535:
@@ -106,6 +130,12 @@ class MachinePlan:
             raise ValueError(f"trainings = {self.trainings}: expected 1 or more.")
         if self.grace_s < 0:
             raise ValueError(f"grace_s = {self.grace_s:g}: expected 0 or more.")
+        if not self.probe_s >= 0.1:
+            raise ValueError(f"probe_s = {self.probe_s:g}: expected 0.1 or more.")
+        if self.probe_misses < 0:
+            raise ValueError(f"probe_misses = {self.probe_misses}: expected 0 (no service is asked) or more.")
+        if not self.probe_start_s >= 0:
+            raise ValueError(f"probe_start_s = {self.probe_start_s:g}: expected 0 or more.")
 
 
 @config_class

@@ -9,13 +9,23 @@ from pathlib import Path
 from platformdirs import user_state_path
 
 from components.errors import ConfigError
-from flows.installation.file import ApplicationPlan, DistrictPlan, InstallationPlan, MachinePlan, paths_of
+from flows.installation.file import (
+    RUN_TIMEOUT_S,
+    ApplicationPlan,
+    DistrictPlan,
+    InstallationPlan,
+    MachinePlan,
+    paths_of,
+)
 from flows.request import RunRequest
 from flows.settings import Settings
 
 TRAIN_LIMIT = "homeroom-train"
 """Prefect's global concurrency limit that every training of the installation takes a slot of."""
-OWN = ("HOMEROOM_STORE", "HOMEROOM_CACHE", "HOMEROOM_KEYS", "HOMEROOM_OVERRIDES", "HOMEROOM_TRAIN_LIMIT")
+OWN = (
+    *("HOMEROOM_STORE", "HOMEROOM_CACHE", "HOMEROOM_KEYS", "HOMEROOM_OVERRIDES"),
+    *("HOMEROOM_TRAIN_LIMIT", "HOMEROOM_RUN_TIMEOUT_S"),
+)
 _NOT_IN_FILES = (*OWN, "HOMEROOM_SERVER", "PREFECT_API_URL", "PREFECT_HOME", "PYTHONPATH")
 
 
@@ -30,6 +40,7 @@ class District:
     overrides: Path
     runs: int = 1
     memory_gib: float | None = None
+    run_timeout_s: float = RUN_TIMEOUT_S
     applications: Mapping[str, ApplicationPlan] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Variables of its environment file."""
@@ -103,6 +114,7 @@ def resolve(plan: InstallationPlan, file: Path) -> Installation:
                 overrides=_path(one.overrides, base, home / "overrides"),
                 runs=one.runs,
                 memory_gib=one.memory_gib,
+                run_timeout_s=one.run_timeout_s,
                 applications=one.applications,
                 secrets=_read_environment(one, name, base, problems),
                 base=base,
@@ -165,6 +177,7 @@ def environment_of(
         "HOMEROOM_KEYS": str(district.keys),
         "HOMEROOM_OVERRIDES": str(district.overrides),
         "HOMEROOM_TRAIN_LIMIT": TRAIN_LIMIT,
+        "HOMEROOM_RUN_TIMEOUT_S": f"{district.run_timeout_s:g}",
         "PREFECT_API_URL": installation.api_url,
         "PREFECT_HOME": str(installation.state / "districts" / district.name / "prefect"),
         "PREFECT_LOGGING_LEVEL": "INFO",

@@ -9,7 +9,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from components.errors import ConfigError, StoreError
 from flows.installation import children, logs, state
 from flows.installation.children import Child, Watched
 from flows.installation.places import Installation, server_environment
+from flows.installation.probes import answers
 from serving.guard import MARK, end_marked
 
 LOOK_S = 0.5
@@ -85,8 +85,9 @@ class Up:
         self._prepare()
         if self._over.is_set():
             return
-        for child in (*children.workers_of(installation), *children.services_of(installation)):
-            self._watch(child)
+        for make in (children.workers_of, children.services_of, children.watches_of):
+            for child in make(installation):
+                self._watch(child)
         self._phase = "running"
         self._look(changed=True)
         for one in self._watched:
@@ -161,20 +162,20 @@ class Up:
                 logs.rotate(file)
 
     def _stop(self) -> None:
-        """Services first, as they hold no work; then workers, whose stages may end; Prefect's server last."""
+        """Services first, as they hold no work; then what runs stages, which may end; Prefect's server last."""
         if not self._watched:
             return
         self._phase = "stopping"
         self._write()
-        for kind, grace_s in (
-            ("service", SERVICE_GRACE_S),
-            ("worker", self._grace_s),
-            ("server", SERVER_GRACE_S),
+        for kinds, grace_s in (
+            (("service",), SERVICE_GRACE_S),
+            (("worker", "watch"), self._grace_s),
+            (("server",), SERVER_GRACE_S),
         ):
-            group = [one for one in self._watched if one.child.kind == kind and one.is_running]
+            group = [one for one in self._watched if one.child.kind in kinds and one.is_running]
             if not group:
                 continue
-            waits = f", for at most {grace_s:.0f} s" if kind == "worker" else ""
+            waits = f", for at most {grace_s:.0f} s" if "worker" in kinds else ""
             self._say(f"stopping {', '.join(one.child.name for one in group)}{waits}")
             children.stop(group, lambda grace_s=grace_s: 0.0 if self._hurry else grace_s)  # type: ignore[misc]
             self._write()
@@ -248,16 +249,6 @@ def _end_left(folder: Path, say: Callable[[str], None]) -> None:
         say("an earlier `homeroom up` did not end by itself; ending what is left of it")
         end_marked(str(mark), ORPHAN_GRACE_S)
     shutil.rmtree(state.running_folder(folder), ignore_errors=True)
-
-
-def answers(url: str, timeout_s: float = 2.0) -> bool:
-    """Return whether an address answers with success; proxies of the environment are not asked."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=timeout_s) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 @contextlib.contextmanager

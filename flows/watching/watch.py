@@ -117,7 +117,7 @@ class Watch:
             return replace(look, told=f"{reason}; {_WORDS[action]}")
         try:
             summary = self.run(replace(request, reason=reason))
-        except Exception as error:
+        except BaseException as error:  # also where this process is stopped: the run does not go on without it
             records.add("outcome", {"alarm": number, "run": None, "error": type(error).__name__})
             raise
         version, promoted = summary.outcome.release.version, summary.decision.promote

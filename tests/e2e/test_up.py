@@ -4,11 +4,8 @@ import functools
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, build_opener
@@ -25,6 +22,8 @@ from flows.installation import state
 from flows.installation.places import TRAIN_LIMIT
 from serving.guard import MARK
 from tests.conftest import Released
+from tests.e2e.installed import free_ports, homeroom, processes_of, within
+from tests.forked import ROOT
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,7 +32,6 @@ pytestmark = [
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
-ROOT = Path(__file__).resolve().parents[2]
 FILE = """
 [installation]
 state = "state"
@@ -45,60 +43,19 @@ grace_s = 5.0
 store = "north/store"
 keys = "north/keys"
 runs = 2
-applications.knowledge_tracing = {{ data = ["logs.csv"], set = {set}, cron = "0 3 * * 1", port = {service} }}
+
+[districts.north.applications.knowledge_tracing]
+data = ["logs.csv"]
+set = {set}
+cron = "0 3 * * 1"
+port = {service}
+watch = true
 
 [districts.south.applications.knowledge_tracing]
 data = ["other.csv"]
 cron = "30 4 * * 2"
 timezone = "Europe/Berlin"
 """
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for one in probes:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in probes]
-    finally:
-        for one in probes:
-            one.close()
-
-
-def homeroom(folder: Path, *words: str, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "flows", *words, "--file", str(folder / "homeroom.toml")],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    logs = "".join(p.read_text(errors="replace")[-3000:] for p in sorted((folder / "state" / "logs").glob("*.log")))
-    assert done.returncode == code, f"{done.stdout}{done.stderr}\n{logs}"
-    return done.stdout + done.stderr
-
-
-def processes_of(folder: Path) -> list[str]:
-    """Return the command lines of all processes that have a path below `folder` in their environment."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            values = process.environ().values()
-            if process.pid != os.getpid() and any(str(folder) in value for value in values):
-                found.append(" ".join(process.cmdline()))
-        except (psutil.Error, OSError):
-            continue
-    return found
-
-
-def within(seconds: float, holds: Callable[[], Any], what: str) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := holds():
-            return found
-        time.sleep(0.3)
-    pytest.fail(f"not within {seconds:g} s: {what}")
 
 
 def get(url: str) -> Any:
@@ -132,7 +89,13 @@ def test_an_installation_of_two_districts(released: Released, tmp_path: Path) ->
 
     try:
         shown = homeroom(tmp_path, "up", "--detach")
-        for name in ("prefect", "north-worker", "south-worker", "north-knowledge_tracing"):
+        for name in (
+            "prefect",
+            "north-worker",
+            "south-worker",
+            "north-knowledge_tracing",
+            "north-knowledge_tracing-watch",
+        ):
             assert name in shown
         first = state.read_state(tmp_path / "state")
         assert first is not None
@@ -157,7 +120,10 @@ def test_an_installation_of_two_districts(released: Released, tmp_path: Path) ->
                 assert all(run.work_pool_name == one.work_pool_name for run in due)
 
             version = within(120, lambda: get(f"http://127.0.0.1:{service}/v1/version"), "the service answers")
-            assert released.summary.outcome.release.version in json.dumps(version)
+            served = released.summary.outcome.release.version
+            assert served in json.dumps(version)
+            watched = tmp_path / "state" / "logs" / "north-knowledge_tracing-watch.log"
+            within(60, lambda: f"{served}: no window" in watched.read_text(), "the service is watched")
 
             # By its district's worker, with its store and keys: everything is found done.
             run = client.create_flow_run_from_deployment(north.id)

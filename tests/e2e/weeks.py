@@ -7,9 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import cycle
+from itertools import count
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -18,9 +17,13 @@ import polars as pl
 from components.simulate.config import SimulateConfig
 from components.simulate.model import simulate_answers
 from components.simulate.tables import answers_table
+from serving.canary import HEADER
 
 STUDENTS = 200
 """New students of a week."""
+CROWD = 1000
+"""Students whose logs are never delivered, and who ask the service; a window of the watch needs about half of them."""
+REQUESTS = 3000
 BIASED_GROUP = "b"
 
 
@@ -34,7 +37,7 @@ class District:
 
     def __init__(self, folder: Path, weeks: int) -> None:
         config = SimulateConfig(
-            students=STUDENTS * weeks,
+            students=STUDENTS * weeks + CROWD,
             items=60,
             answers_min=20,
             answers_max=40,
@@ -46,6 +49,7 @@ class District:
         students = answers["student"].unique(maintain_order=True)
         number = pl.DataFrame({"student": students, "week": np.arange(len(students)) // STUDENTS + 1})
         self._answers = answers.join(number, on="student", maintain_order="left")
+        self._weeks = weeks
         self._source = np.random.default_rng(0)
         self.folder = folder
         folder.mkdir()
@@ -77,6 +81,33 @@ class District:
         path = self.deliver(week)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
+    def crowd(self) -> "Crowd":
+        """Return the requests of students who are in no file, as a tutoring system sends them; drawn answer by answer.
+
+        Like those that a release's reference is made of: an answer that a student is about to give, and all before it.
+        """
+        rows = self._answers.filter(pl.col("week") > self._weeks).sort("student", maintain_order=True)
+        skills = rows["skills"].str.split(";").to_list()
+        steps = list(zip(rows["item"].to_list(), skills, rows["correct"].to_list(), strict=True))
+        students = rows["student"].to_list()
+        first = {name: at for at, name in reversed(list(enumerate(students)))}
+        begins = np.array([first[name] for name in students])
+        drawn = self._source.choice(np.flatnonzero(np.arange(len(begins)) > begins), REQUESTS, replace=False)
+        coins = self._source.integers(0, 2, len(begins))
+        usual: list[tuple[str, str]] = []
+        strict: list[tuple[str, str]] = []
+        for at in drawn.tolist():
+            own = range(int(begins[at]), at)
+            item, skills_of, _ = steps[at]
+            for asked, marks in ((usual, [steps[i][2] for i in own]), (strict, [steps[i][2] * coins[i] for i in own])):
+                history = [
+                    {"item": steps[i][0], "skills": steps[i][1], "correct": float(mark)}
+                    for i, mark in zip(own, marks, strict=True)
+                ]
+                body = {"candidates": [{"item": item, "skills": skills_of}], "history": history}
+                asked.append((students[at], json.dumps(body)))
+        return Crowd(usual, strict)
+
     def _of(self, week: int) -> pl.DataFrame:
         return self._answers.filter(pl.col("week") == week).drop("week")
 
@@ -84,6 +115,21 @@ class District:
         path = self.folder / f"week{week}.parquet"
         rows.write_parquet(path)
         return path
+
+
+@dataclass
+class Crowd:
+    """Many students' requests: (pseudonym, body)."""
+
+    usual: Sequence[tuple[str, str]]
+    strict: Sequence[tuple[str, str]]
+    """The same, with half of the right answers in the histories marked wrong."""
+    is_strict: bool = False
+
+    def request(self, number: int) -> tuple[str, str]:
+        """Return one of them; another for each number, in turns."""
+        chosen = self.strict if self.is_strict else self.usual
+        return chosen[number % len(chosen)]
 
 
 @dataclass(frozen=True)
@@ -128,27 +174,41 @@ class Load:
             )
         ]
 
+    def overlaps(self, starts: Sequence[tuple[str, float]]) -> list[float]:
+        """Return for each release but the first how long after its entry in the log the one before it still answered.
+
+        Args:
+            starts: release and time of its entry, oldest first.
+        """
+        found = []
+        until = [at for _, at in starts[2:]] + [float("inf")]
+        for (former, _), (_, since), over in zip(starts, starts[1:], until, strict=False):
+            last = [one.received for one in self.asked if one.release == former and since < one.received < over]
+            found.append(max(last, default=since) - since)
+        return found
+
     def seen(self) -> set[str]:
         return {one.release for one in self.asked}
 
 
 @contextmanager
-def asking(url: str, requests: Sequence[dict[str, Any]], clients: int, pause_s: float) -> Iterator[Load]:
-    """Let clients ask again and again until the end of the block."""
+def asking(url: str, crowd: Crowd, clients: int, pause_s: float) -> Iterator[Load]:
+    """Let clients ask again and again until the end of the block, each for its share of the students."""
     load, over = Load(), threading.Event()
 
-    def ask() -> None:
+    def ask(first: int) -> None:
         with httpx.Client(trust_env=False, timeout=30) as client:
-            for request in cycle(requests):
+            for number in count(first, clients):
                 if over.wait(pause_s):
                     return
+                student, body = crowd.request(number)
                 sent, status, release = time.monotonic(), 0, ""
                 with contextlib.suppress(httpx.HTTPError, ValueError):
-                    answer = client.post(f"{url}/v1/predict", content=json.dumps(request))
+                    answer = client.post(f"{url}/v1/predict", content=body, headers={HEADER: student})
                     status, release = answer.status_code, answer.json().get("release", "")
                 load.asked.append(Asked(sent, time.monotonic(), status, release))
 
-    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    threads = [threading.Thread(target=ask, args=(first,)) for first in range(clients)]
     for thread in threads:
         thread.start()
     try:

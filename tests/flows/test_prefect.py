@@ -3,8 +3,8 @@
 import asyncio
 import json
 import multiprocessing
+import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
@@ -34,7 +34,7 @@ from components.upkeep import leases
 from flows import crashes
 from flows.__main__ import main
 from flows.artifacts import publish_report
-from flows.failures import UnforeseenError
+from flows.failures import RunTimeoutError, UnforeseenError
 from flows.installation.file import read_plan
 from flows.installation.places import TRAIN_LIMIT, resolve
 from flows.installation.prepare import prepare
@@ -44,7 +44,6 @@ from flows.request import RunRequest
 from flows.schedules import (
     check_schedule,
     run_scheduler_once,
-    schedule_name,
     scheduled_requests,
     scheduled_runs,
     scheduled_runs_appear,
@@ -256,15 +255,6 @@ def test_no_text_of_an_unforeseen_error_reaches_the_server(
     assert "Anna" not in "".join(messages) + caplog.text
 
 
-def test_each_store_and_request_has_a_deployment_of_its_own() -> None:
-    one = RunRequest(application="knowledge_tracing", data=("a.csv",))
-    other = replace(one, data=("b.csv",))
-    names = [schedule_name(one, "/a"), schedule_name(one, "/b"), schedule_name(other, "/a")]
-    assert len(set(names)) == 3
-    assert schedule_name(one, "/a") == names[0]
-    assert all(name.startswith("knowledge_tracing-") for name in names)
-
-
 def test_a_forked_child_ends_well_after_a_flow_ran() -> None:
     @flow
     def nothing() -> None:
@@ -344,17 +334,37 @@ def test_an_installation_has_its_limits_schedules_and_nothing_else_at_the_server
     assert at_server()[1] == {}
 
 
-def test_an_installation_that_would_fail_at_night_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "homeroom.toml"
-    file.write_text(
-        '[districts.n.applications.knowledge_tracing]\ndata = ["a"]\ncron = "every day"\n'
-        '[districts.m.applications.knowledge_tracing]\ndata = ["a"]\nset = ["train.epoch=1"]\n'
-        "[districts.o.applications.astrology]\nport = 3000\n"
-    )
-    with pytest.raises(ConfigError) as caught:
-        prepare(resolve(read_plan(file), file), print)
-    for said in ("3 problem(s)", "'every day' is no cron expression", "train.epoch: unknown key", "astrology"):
-        assert said in str(caught.value)
+@pytest.mark.timeout(120, method="thread")  # the other method takes the alarm by which Prefect ends a task
+def test_the_stages_of_a_run_share_its_time_and_what_ran_out_of_it_is_not_tried_again() -> None:
+    kind = load_application("knowledge_tracing").kind
+    ingest, deploy = kind.stage("ingest"), kind.stage("deploy")
+    called: list[object] = []
+
+    def take(function: object, *_: object) -> None:
+        called.append(function)
+        time.sleep(0.3 if function is ingest else 60.0)
+
+    @flow
+    def runs() -> None:
+        call = as_tasks(take, timeout_s=1.0)  # type: ignore[arg-type]  # in the place of a runner
+        call(ingest)
+        began = time.monotonic()
+        with pytest.raises(
+            RunTimeoutError, match="Stage deploy took longer than what was left of the run's limit, 1 s"
+        ):
+            call(deploy)
+        assert 0.3 < time.monotonic() - began < 5.0, "a third of its second was gone, and deploy may be tried thrice"
+        with pytest.raises(RunTimeoutError, match="run took longer than its limit of 1 s"):
+            call(ingest)
+
+    runs()
+    assert called == [ingest, deploy]
+
+
+def test_the_limit_of_the_installation_is_a_run_s(released: Released) -> None:
+    settings = released.settings.model_copy(update={"run_timeout_s": 1e-6})
+    with pytest.raises(RunTimeoutError, match="HOMEROOM_RUN_TIMEOUT_S"):
+        run_as_flow(released.summary.request, settings, observe=lambda event: None, say=lambda line: None)
 
 
 def test_a_training_takes_a_slot_of_a_limit_that_exists() -> None:

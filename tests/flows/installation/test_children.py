@@ -3,16 +3,28 @@
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from flows.cli.serve import serve
+from flows.cli.watch import watch
 from flows.installation import children
-from flows.installation.children import Child, Watched, server_of, services_of, spawn, stop, workers_of
+from flows.installation.children import (
+    Child,
+    Watched,
+    server_of,
+    services_of,
+    spawn,
+    stop,
+    watches_of,
+    workers_of,
+)
 from flows.installation.file import read_plan
 from flows.installation.places import Installation, resolve
+from flows.installation.probes import Patience
 
 FILE = """
 [installation]
@@ -26,6 +38,7 @@ access_keys = "north.json"
 host = "0.0.0.0"
 [districts.south.applications.short_answer]
 port = 3001
+watch = true
 """
 
 
@@ -54,8 +67,25 @@ def test_the_commands(installation: Installation, tmp_path: Path) -> None:
     folders = {one.environment["HOMEROOM_SERVE_STATUS"] for one in (first, second)}
     assert folders == {str(installation.state / "status" / one.name) for one in (first, second)}
     assert not any(name.startswith("PREFECT_") for name in first.environment)
+    assert {one.patience for one in (first, second)} == {Patience(every_s=10.0, misses=3, start_s=300.0)}
     options = {option for parameter in serve.params for option in parameter.opts}
     assert {"--host", "--port"} <= options
+
+
+def test_a_watch_has_the_service_s_status_folder_and_the_rights_of_a_run(installation: Installation) -> None:
+    [watching] = watches_of(installation)
+    _, service = services_of(installation)
+    _, worker = workers_of(installation)
+    status = service.environment["HOMEROOM_SERVE_STATUS"]
+    assert watching.command[1:] == ("-m", "flows", "watch", "short_answer", "--status", status)
+    assert (watching.name, watching.kind, watching.patience) == ("south-short_answer-watch", "watch", None)
+    assert watching.environment == worker.environment
+    watch.make_context("watch", list(watching.command[4:]))  # refuses options that there are not
+
+
+def test_nothing_is_probed_where_the_file_says_so(installation: Installation) -> None:
+    quiet = replace(installation, machine=replace(installation.machine, probe_misses=0))
+    assert {one.patience for one in services_of(quiet)} == {None}
 
 
 class Fake:

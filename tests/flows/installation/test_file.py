@@ -18,6 +18,7 @@ trainings = 2
 environment = "north.env"
 runs = 3
 memory_gib = 16.0
+run_timeout_s = 7200.0
 
 [districts.north.applications.knowledge_tracing]
 data = ["logs/*.csv", "s3://north/logs"]
@@ -91,6 +92,7 @@ def test_a_district_s_processes_have_its_own_places_and_secrets_and_no_other_s(f
         assert one["PREFECT_API_URL"] == found.api_url
         assert one["PREFECT_API_AUTH_STRING"] == "admin:word"
         assert one["HOMEROOM_S3_READ_S"] == "9"
+    assert (north["HOMEROOM_RUN_TIMEOUT_S"], south["HOMEROOM_RUN_TIMEOUT_S"]) == ("7200", "86400")
     server = server_environment(found, outer)
     assert not any(name.startswith(("AWS_", "HOMEROOM_")) for name in server)
 
@@ -162,6 +164,11 @@ def test_two_districts_make_other_pseudonyms_of_the_same_student(tmp_path: Path)
         ("[districts.n.applications.a]\ncron = '0 3 * * 1'\n", "cron is given, but no data"),
         ("[districts.n.applications.a]\nport = 3000\nhost = '0.0.0.0'\n", "can be reached from other machines"),
         ("[districts.n.applications.a]\nport = 3000\ntls_cert = 'c.pem'\n", "tls_cert and tls_key go together"),
+        ("[districts.n.applications.a]\nwatch = true\n", "watch = true, but there is no port"),
+        ("[districts.n]\nrun_timeout_s = 0.0\n", "run_timeout_s = 0"),
+        ("[installation]\nprobe_s = 0.0\n[districts.n]\n", "probe_s = 0"),
+        ("[installation]\nprobe_misses = -1\n[districts.n]\n", "probe_misses = -1"),
+        ("[installation]\nprobe_start_s = -1.0\n[districts.n]\n", "probe_start_s = -1"),
         ("[districts.n\n", "no valid TOML"),
         ("[districts.n.applications.a]\nport = 3000\naccess_keys = 'none.json'\n", "there is no file"),
         ("[districts.n]\nenvironment = 'none.env'\n", "cannot be read as a text"),

@@ -19,7 +19,8 @@ from flows.installation.children import Child, Watched
 from flows.installation.file import MachinePlan
 from flows.installation.logs import rotate
 from flows.installation.places import Installation
-from flows.installation.running import Up, answers, down
+from flows.installation.probes import answers
+from flows.installation.running import Up, down
 from serving.guard import MARK
 from serving.run import free_port
 from tests.clock import set_clock
