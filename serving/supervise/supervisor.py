@@ -21,12 +21,15 @@ from serving.status import WorkerStatus
 from serving.supervise.counts import Counts, since
 from serving.supervise.earlier import earlier_promotion
 from serving.supervise.judging import Verdict, judge
+from serving.supervise.lately import Lately
 from serving.supervise.limits import STAGES, Limits
 from serving.supervise.permission import override_expired
 from serving.tally import Tally
 
 log = logging.getLogger("homeroom.serving")
 EVERY_S = 1.0
+ENOUGH = 5
+"""A promoted release is compared with the last requests of the one before, so many times `min_requests` or more."""
 
 
 class Log(Protocol):
@@ -85,6 +88,7 @@ class Supervisor:
         self._clock = clock
         self._now = now
         self._counts = Counts()
+        self._lately = Lately()
         self._state: State | None = None
         self._began = 0.0
         """When the entry was seen."""
@@ -98,7 +102,7 @@ class Supervisor:
         self._former: Slot | None = None
         """Who was champion before the promotion, and can be brought back."""
         self._old = Tally()
-        """What it did."""
+        """What it did last."""
         self._promoted = 0.0
         """When the champion's first entry was seen."""
         self._since_promotion: dict[str, Tally] = {}
@@ -133,6 +137,7 @@ class Supervisor:
         """
         workers = self._workers()
         self._counts.read(workers)
+        self._lately.mark(self._clock(), self._counts.totals())
         if self._state is None:
             first = self._entries.latest()
             if first is None:
@@ -183,7 +188,8 @@ class Supervisor:
         totals = self._counts.totals()
         if (before and before.artifact) != (state.champion and state.champion.artifact):
             self._former = before if state.action == "promote" else None
-            self._old = since(totals, {}, before.version) if before is not None else Tally()
+            enough = ENOUGH * self._limits.min_requests
+            self._old = self._lately.did(totals, before.version, enough) if before is not None else Tally()
             self._promoted, self._since_promotion, self._settled = self._clock(), totals, False
             self._stays = ""
         self._state = state

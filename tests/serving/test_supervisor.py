@@ -23,7 +23,7 @@ from serving.supervise.limits import Limits
 from serving.supervise.permission import Permission, missing_from
 from serving.supervise.supervisor import Supervisor
 from serving.supervise.waiting import wait_until_live
-from serving.tally import Tally
+from serving.tally import Tally, effect_size
 from tests.serving.registry.published import release
 from tests.serving.releasing import say
 from tests.serving.supervising import LIMITS, A, B, Bench, C, tally
@@ -556,3 +556,25 @@ def test_a_release_that_is_gone_is_not_gone_back_to(bench: Bench, tmp_path: Path
     last = bench.log.latest()
     assert last is not None
     assert last.champion == B
+
+
+def test_a_promoted_release_is_compared_with_what_the_one_before_did_lately(tmp_path: Path) -> None:
+    """The requests drifted half-way, and the new release was trained on what they are now: it scores as they do now."""
+    bench = Bench(tmp_path)
+    state = say(bench.log, "promote", A)
+    usual, drifted = tally(2000, mean=0.3), tally(600, mean=0.8)
+    bench.all_say(state, {A.version: usual})
+    bench.step(100.0)
+    bench.all_say(state, {A.version: usual.plus(drifted)})
+    bench.step(100.0)
+    shift = effect_size(tally(150, mean=0.8).scores, usual.plus(drifted).scores)
+    assert shift > LIMITS.score_shift, "compared with its whole time, it would be taken back"
+    state = say(bench.log, "promote", B)
+    bench.all_say(state, {A.version: usual.plus(drifted), B.version: tally(0)})
+    assert bench.step() is None
+    bench.all_say(state, {A.version: usual.plus(drifted), B.version: tally(150, mean=0.8)})
+    assert bench.step() is None
+    bench.all_say(state, {A.version: usual.plus(drifted), B.version: tally(150, mean=0.3)})
+    taken_back = bench.step()
+    assert taken_back is not None
+    assert (taken_back.action, taken_back.champion) == ("rollback", A)
