@@ -93,6 +93,7 @@ def releases(application: str, as_json: bool, **options: Any) -> None:
             }
         )
         return
+    lines: list[tuple[int, str, str, str, str, str | None]]
     lines = [(one.number or 0, one.since, one.action, one.version, one.reason, one.by) for one in history]
     lines += [(one.number, one.at, one.action, concerns, one.reason, one.by) for one, concerns in beside]
     for _, at, action, version, why, by in sorted(lines, key=lambda line: line[0]):
@@ -107,14 +108,21 @@ def releases(application: str, as_json: bool, **options: Any) -> None:
 
 def _beside(entries: "Iterable[State]") -> "list[tuple[State, str]]":
     """Return the entries that changed no champion, each with the releases that it is about."""
-    found, challenger, shadow = [], None, None
+    found: list[tuple[State, str]] = []
+    before: State | None = None
     for entry in entries:
         if entry.pointer is None:
-            ended = [
-                one.version for one, now in ((challenger, entry.challenger), (shadow, entry.shadow)) if one and not now
-            ]
+            ended = (
+                []
+                if before is None
+                else [
+                    slot.version
+                    for slot, now in ((before.challenger, entry.challenger), (before.shadow, entry.shadow))
+                    if slot is not None and now is None
+                ]
+            )
             found.append((entry, entry.concerns or " and ".join(ended)))
-        challenger, shadow = entry.challenger, entry.shadow
+        before = entry
     return found
 
 
