@@ -64,17 +64,13 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = True
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, and no trailer."""
-        if self._in_head:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """Start the request, or queue it behind the one before."""
         self._unread, self._in_head, self._deadline = 0, False, None
         if self.parser.should_upgrade():
             return  # read again in a moment, without the wish
         super().on_headers_complete()
+        self.headers = []  # the request has its own; trailers go here, and nowhere
         if len(self.pipeline) > MOST_PIPELINED:
             raise ValueError("too many requests wait")  # the parser stops, and the connection is closed
 
