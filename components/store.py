@@ -94,6 +94,8 @@ class Store:
         self._place: Place
         if "://" not in text or text.startswith("file://"):
             root = Path(text.removeprefix("file://")).expanduser().absolute()
+            if root.exists() and not root.is_dir():
+                raise StoreError(f"The store {root} is a file; expected a folder, or a URL such as s3://bucket/prefix.")
             self._place = LocalPlace(root)
             self._local: Path | None = root
             self._needs_no_conditions = True  # a name is linked, which the system refuses where there is one

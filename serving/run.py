@@ -34,6 +34,8 @@ POLL_S = 0.1
 TAIL_LINES = 30
 ORPHAN_GRACE_S = 5.0
 """Most time that requests in flight have once the parent is gone."""
+OTHERS_S = ORPHAN_GRACE_S + 5.0
+"""How long the workers of a server that was killed may still be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,8 @@ def _start_at(
     environment: Mapping[str, str] | None,
     tls: Tls | None,
 ) -> ServerProcess:
+    if (shared := {**os.environ, **(environment or {})}.get("HOMEROOM_SERVE_STATUS")) is not None:
+        _require_own(Path(shared))
     root = Path(__file__).resolve().parent.parent
     home = Path(tempfile.mkdtemp(prefix="homeroom-serve-"))
     log_path = log_file or home / "server.log"
@@ -231,6 +235,23 @@ def _start_at(
         server.stop()
         raise
     return server
+
+
+def _require_own(status: Path) -> None:
+    """Make sure that no other server's workers write into a status folder: one would be judged by the other's counts.
+
+    Raises:
+        ServerStartError: they do.
+    """
+    end = time.monotonic() + OTHERS_S
+    while others := read_statuses(status):
+        if time.monotonic() >= end:
+            raise ServerStartError(
+                f"HOMEROOM_SERVE_STATUS names {status}, where the workers of another server say what they do (process "
+                f"{others[0].pid}, {others[0].release or 'without a release'}). Expected a folder of this server "
+                "alone; name another, or stop that server."
+            )
+        time.sleep(POLL_S)
 
 
 def free_port(host: str = "127.0.0.1") -> int:

@@ -30,6 +30,7 @@ from serving.live import Live, go_live, not_ready, read_settings
 from serving.metrics import process_metrics
 from serving.openapi import HOT_PATH, ReadyInfo, document
 from serving.pages import page_routes
+from serving.protocol import read_http_so
 from serving.settings import ServiceSettings
 from serving.slots import Server, Slots
 from serving.status import Reporter
@@ -59,6 +60,7 @@ class HomeroomService(BentoService):  # type: ignore[misc]  # bentoml ships no t
 
     def to_asgi(self, is_main: bool = True) -> Any:  # Any: an ASGI application
         """Return the application that BentoML made, less `LEFT_OUT`, with readiness and API document of our own."""
+        read_http_so()  # uvicorn asks once the application is made
         app = super().to_asgi(is_main)
         app.user_middleware = [m for m in app.user_middleware if m.cls.__name__ not in LEFT_OUT]
         ours = {"/readyz": self._ready, "/docs.json": self._docs}

@@ -131,15 +131,17 @@ class Approvers:
         others = [one.name for one in self.all() if one.key == key.value.hex() and one.name != name]
         if others:
             raise ConfigError(f"That key belongs to {others[0]} already: two approvals must be by two people.")
-        person = Approver(name=_checked(name), key=key.value.hex(), added=_now(), added_by=by)
+        person = Approver(name=checked_name(name), key=key.value.hex(), added=_now(), added_by=by)
         try:
             self._write(person, signing_key, create=True)
         except StoreConflictError as error:
-            raise StoreConflictError(
-                f"{name} is an approver already. `homeroom approvers remove {name}` ends that; a new key needs a new "
-                "name, so that what was signed before stays checkable."
-            ) from error
+            raise _is_there(name) from error
         return person
+
+    def require_new(self, name: str) -> None:
+        """Raise StoreConflictError where there is a record of this name."""
+        if self._store.read_record(f"approvers/{checked_name(name)}.json") is not None:
+            raise _is_there(name)
 
     def remove(self, name: str, signing_key: SigningKey) -> Approver:
         """Let a person's word count no more. Raises ConfigError where there is no such person."""
@@ -152,7 +154,7 @@ class Approvers:
         Raises:
             ConfigError: there is none of this name, or the record was not signed with the installation's key.
         """
-        value = self._store.read_record(f"approvers/{_checked(name)}.json")
+        value = self._store.read_record(f"approvers/{checked_name(name)}.json")
         try:
             person = Approver(**_texts(Approver, value))
             is_true = person.name == name and self._keys.verify(
@@ -206,7 +208,7 @@ class ApprovalRecords:
         Raises:
             StoreConflictError: the person has said something to this decision already.
         """
-        path = f"{_folder(said.application, said.version, said.decision)}/{_checked(said.by)}.json"
+        path = f"{_folder(said.application, said.version, said.decision)}/{checked_name(said.by)}.json"
         try:
             self._store.write_record(path, said.to_json(), create=True)
         except StoreConflictError as error:
@@ -267,7 +269,15 @@ def _texts(kind: type[Approver] | type[Approval], value: Any) -> dict[str, Any]:
     return fields
 
 
-def _checked(name: str) -> str:
+def _is_there(name: str) -> StoreConflictError:
+    return StoreConflictError(
+        f"{name} is an approver already. `homeroom approvers remove {name}` ends that; a new key needs a new name, so "
+        "that what was signed before stays checkable."
+    )
+
+
+def checked_name(name: str) -> str:
+    """Return the name. Raises ConfigError where it cannot be an approver's, which is also a file's."""
     if not _NAME.fullmatch(name):
         raise ConfigError(
             f"{name!r} cannot be an approver's name; expected letters, digits and `._@-`, at most 64, e.g. `a.mensah`."

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 def _word(version: str, verdict: "Verdict", by: str, reason: str, key: Path | None, as_json: bool) -> None:
+    from components.gate.approval import Approvers
     from components.signing import read_signing_key
     from flows.approving import give_word
     from flows.cli.said import say_change
@@ -22,6 +23,7 @@ def _word(version: str, verdict: "Verdict", by: str, reason: str, key: Path | No
     store = settings.open_store()
     registry = ReleaseRegistry(store)
     release = registry.find(version)
+    Approvers(store, settings.trusted_keys()).find(by)  # who is none has no key file either: say the former
     said = give_word(
         store,
         release,
@@ -94,7 +96,7 @@ def add(name: str, public: Path | None, by: str | None, as_json: bool) -> None:
 
     Without --public a pair of keys is made in HOMEROOM_KEYS: give the private one to the person, and delete it here.
     """
-    from components.gate.approval import Approvers
+    from components.gate.approval import Approvers, checked_name
     from components.signing import PublicKey, read_or_make_signing_key, read_trusted_keys
     from flows.settings import Settings
     from serving.registry import this_person
@@ -102,6 +104,7 @@ def add(name: str, public: Path | None, by: str | None, as_json: bool) -> None:
     settings = Settings()
     store, signing_key = settings.open_store(), settings.read_signing_key()
     people = Approvers(store, settings.trusted_keys())
+    people.require_new(checked_name(name))  # before a pair of keys is made for nobody
     file = settings.approver_key_file(name)
     if public is None:
         key: PublicKey = read_or_make_signing_key(file).public

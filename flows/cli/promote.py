@@ -81,7 +81,7 @@ def promote(
         decision = promote_by_hand(store, release, reason, override, by=options["by"])
         tell(settings, release.application, decision.status, decision.version, decision.reason)
     latest = registry.log(release.application).latest()
-    say_change(latest, decision, as_json)
+    say_change(latest, decision, as_json, by_entry=canary is not None or shadow)
     _wait(wait, wait_s, latest)
 
 
@@ -138,5 +138,5 @@ def rollback(
     assert latest is not None
     assert latest.champion is not None
     tell(settings, name, "rolled back", latest.champion.version, reason)
-    say_change(latest, decision, as_json)
+    say_change(latest, decision, as_json, by_entry=True)
     _wait(wait, wait_s, latest)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from serving.registry import Fault, Pointer, ReleaseRegistry
+    from collections.abc import Iterable
+
+    from serving.registry import Fault, Pointer, ReleaseRegistry, State
 
 
 @click.command()
@@ -81,19 +83,49 @@ def releases(application: str, as_json: bool, **options: Any) -> None:
         assert back is not None  # it was made to serve
         tell(settings, name, "rolled back", back.version, reason)
     state = registry.log(name).latest()
+    history = registry.history(name)
+    beside = _beside(registry.log(name).entries())
     if as_json:
-        history = [pointer.to_json() for pointer in registry.history(name)]
-        plain({"application": name, "entry": None if state is None else state.to_json(), "history": history})
+        plain(
+            {
+                "application": name,
+                "entry": None if state is None else state.to_json(),
+                "history": [pointer.to_json() for pointer in history],
+                "beside": [entry.to_json() for entry, _ in beside],
+            }
+        )
         return
-    for entry in registry.history(name):
-        by = f"  {entry.by}" if entry.by else ""
-        click.echo(f"{entry.since}  {entry.action:<8}  {entry.version}  {entry.reason}{by}")
+    lines: list[tuple[int, str, str, str, str, str | None]]
+    lines = [(one.number or 0, one.since, one.action, one.version, one.reason, one.by) for one in history]
+    lines += [(one.number, one.at, one.action, concerns, one.reason, one.by) for one, concerns in beside]
+    for _, at, action, version, why, by in sorted(lines, key=lambda line: line[0]):
+        click.echo(f"{at}  {action:<9}  {version}  {why}{f'  {by}' if by else ''}")
     current = registry.current(name)
     say_slots(state)
     if state is not None and state.pointer is None and current is not None and current.override is not None:
         from components.gate.override import today_utc
 
         click.echo(f"  {current.override.sentence(today_utc())}")
+
+
+def _beside(entries: "Iterable[State]") -> "list[tuple[State, str]]":
+    """Return the entries that changed no champion, each with the releases that it is about."""
+    found: list[tuple[State, str]] = []
+    before: State | None = None
+    for entry in entries:
+        if entry.pointer is None:
+            ended = (
+                []
+                if before is None
+                else [
+                    slot.version
+                    for slot, now in ((before.challenger, entry.challenger), (before.shadow, entry.shadow))
+                    if slot is not None and now is None
+                ]
+            )
+            found.append((entry, entry.concerns or " and ".join(ended)))
+        before = entry
+    return found
 
 
 def _check_usage(options: dict[str, Any]) -> None:

@@ -11,8 +11,18 @@ if TYPE_CHECKING:
     from serving.registry import ReleaseRegistry, State
 
 
-def say_change(state: "State | None", decision: "Decision | None", as_json: bool, **more: Any) -> None:
-    """Say what serves after a command, and what was decided on the release that it named."""
+def say_change(
+    state: "State | None", decision: "Decision | None", as_json: bool, *, by_entry: bool = False, **more: Any
+) -> None:
+    """Say what serves after a command, and what became of the release that it named.
+
+    Args:
+        state: the last entry of the log.
+        decision: on the release.
+        as_json: print one JSON object.
+        by_entry: what became of it is the entry itself, not what was decided earlier: a canary, a shadow, a rollback.
+        more: for the JSON object.
+    """
     if as_json:
         value = {
             "entry": None if state is None else state.to_json(),
@@ -21,7 +31,10 @@ def say_change(state: "State | None", decision: "Decision | None", as_json: bool
         }
         click.echo(json.dumps(value, indent=1))
         return
-    if decision is not None:
+    if decision is not None and state is not None and by_entry:
+        words = {"rollback": "rolled back to", "shadow": "a shadow"}.get(state.action, "a canary")
+        click.echo(f"{decision.version}: {words} ({state.reason})")
+    elif decision is not None:
         click.echo(f"{decision.version}: {decision.status} ({decision.reason})")
     say_slots(state)
 

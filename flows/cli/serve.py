@@ -81,7 +81,7 @@ def serve(
 
     The service is ready (GET /readyz) once it has verified the bundle's digests and signature and has given the golden
     answers. POST /v1/predict asks; / is the page for teachers where the release grades, /api shows the API. SIGTERM and
-    SIGHUP stop it as Ctrl-C does.
+    SIGHUP stop it as Ctrl-C does. Its log goes to standard error.
 
     Where there are keys (`homeroom keys`) a client must show one; without any, only this machine is answered.
 
@@ -94,6 +94,7 @@ def serve(
     from flows.settings import Settings
     from serving.errors import ServerStartError
     from serving.registry import PointerLog
+    from serving.relay import relayed
     from serving.run import Following, start
     from serving.supervise.limits import Limits
 
@@ -146,7 +147,8 @@ def serve(
         if takes_overrides:
             click.echo(f"Page for teachers: {server.url}/; their overrides are kept in {folder}", err=True)
         try:
-            status = server.process.wait()
+            with relayed(server.log_file, lambda text: click.echo(text, nl=False, err=True)):
+                status = server.process.wait()
         except KeyboardInterrupt:
             return
     raise ServerStartError(

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import psutil
+
 from components.monitoring.counts import SignalCounts, plus
 from serving.status import WorkerStatus
 
@@ -19,16 +21,24 @@ class Totals:
     ended: Signals = field(default_factory=dict)
 
     def read(self, workers: Iterable[WorkerStatus], release: str) -> None:
-        """Take what the workers say now. A count that fell begins anew: the worker loaded the release again."""
+        """Take what the workers say now. A count that fell begins anew: the worker loaded the release again.
+
+        What processes counted that are gone is added up, so that workers that end again and again fill no memory.
+        """
+        here = set[str]()
         for worker in workers:
             tally = worker.releases.get(release)
             if tally is None:
                 continue
             key = f"{worker.pid}-{worker.started:.2f}"
+            here.add(key)
             before = self.latest.get(key, {})
             if any(name in tally.signals and tally.signals[name].count < one.count for name, one in before.items()):
                 self.ended = plus(self.ended, before)
             self.latest[key] = tally.signals
+        for key in self.latest.keys() - here:
+            if not psutil.pid_exists(int(key.partition("-")[0])):  # one that is there may speak again
+                self.ended = plus(self.ended, self.latest.pop(key))
 
     def sum(self) -> dict[str, SignalCounts]:
         """Return what was counted since this began to read."""

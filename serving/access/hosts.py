@@ -8,6 +8,8 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Any
 
+FORWARDED = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via"})
+"""Headers by which a proxy says for whom it asks."""
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -53,9 +55,12 @@ def is_beyond(address: str) -> bool:
 
 
 def is_from_here(scope: Any) -> bool:  # Any: an ASGI scope
-    """Return whether who asks sits at this machine: from a loopback address, or from the address it asks."""
+    """Return whether who asks sits at this machine: from a loopback address, or from the address it asks.
+
+    What a proxy passes on never does, whatever it says of whom it asks for: it may have that from the client itself.
+    """
     asking, asked = scope.get("client"), scope.get("server")
-    if not asking:
+    if not asking or any(name in FORWARDED for name, _ in scope["headers"]):
         return False
     return is_loopback(asking[0]) or (asked is not None and asking[0] == asked[0])
 

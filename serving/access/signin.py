@@ -5,6 +5,7 @@ POST /session     {"key": ...} -> the same, with the cookie
 DELETE /session   signs out
 """
 
+import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ from serving.asgi import Receive, Scope, Send
 
 PAGE = Path(__file__).resolve().parent.parent / "page" / "sign-in.html"
 LARGEST_BODY = 1_000
+LONGEST_WAIT_S = 10.0
+"""For a key to arrive; whoever sends it has shown none yet."""
 POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
     b"form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -53,7 +56,12 @@ async def answer_session(
     if ring is None or sessions is None:
         await refuse(send, Refusal(404, "This server has no keys, so nobody signs in; just ask."))
         return
-    body = await _body(receive)
+    try:
+        async with asyncio.timeout(LONGEST_WAIT_S):
+            body = await _body(receive)
+    except TimeoutError:
+        await refuse(send, Refusal(408, f"The key did not arrive within {LONGEST_WAIT_S:g} s; send it faster."))
+        return
     if body is None:
         await refuse(send, Refusal(413, f"The body is larger than {LARGEST_BODY} bytes; send a key and nothing else."))
         return

@@ -277,7 +277,7 @@ class ReleaseRegistry:
         served = self._served(application)
         if len(served) < 2:
             raise ReleaseNotFoundError(
-                f"{application} has no release before the current one to go back to. Name one with to=, or promote one."
+                f"{application} has no release before the current one to go back to; `--to VERSION` names another."
             )
         return self._release(served[-2].artifact)
 

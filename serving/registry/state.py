@@ -188,12 +188,19 @@ class State(Change):
             number=self.number,
         )
 
-    def sentence(self) -> str:
-        """Return it in words, for whoever lost against it or lists it."""
+    @property
+    def concerns(self) -> str:
+        """The release that the entry put into a slot, with its share of a canary; empty for a withdrawal."""
+        if self.action == "withdraw":
+            return ""
         slots: Mapping[Action, Slot | None] = {"challenge": self.challenger, "canary": self.challenger}
         slot = slots.get(self.action, self.shadow if self.action == "shadow" else self.champion)
-        percent = f" at {self.challenger.percent} %" if isinstance(slot, Challenger) and self.challenger else ""
-        what = f" {slot.version}{percent}" if slot is not None and self.action != "withdraw" else ""
+        percent = f" at {slot.percent} %" if isinstance(slot, Challenger) else ""
+        return f"{slot.version}{percent}" if slot is not None else ""
+
+    def sentence(self) -> str:
+        """Return it in words, for whoever lost against it or lists it."""
+        what = f" {self.concerns}" if self.concerns else ""
         return f"entry {self.number}: {self.by}, {self.action}{what} at {self.at} ({self.reason})"
 
 

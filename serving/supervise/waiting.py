@@ -52,7 +52,7 @@ def wait_until_live(
                 for one in others
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
-            told = f"the server could not be asked ({type(error).__name__})"
+            told = f"the server could not be asked ({getattr(error, 'reason', None) or type(error).__name__})"
         if clock() >= end:
             raise ServerStartError(f"{version} is not live on all workers after {timeout_s:g} s: {told}.")
         sleep(POLL_S)

@@ -84,6 +84,12 @@ def test_a_file_url_and_a_path_are_the_same_store(tmp_path: Path) -> None:
     assert Store(tmp_path / "store").local_root == tmp_path / "store"
 
 
+def test_a_file_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "answers.csv").write_text("student,correct\n")
+    with pytest.raises(StoreError, match=r"answers\.csv is a file; expected a folder"):
+        Store(tmp_path / "answers.csv")
+
+
 def test_a_verified_artifact_is_read_once_per_store_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "out"
     folder.mkdir()

@@ -77,6 +77,20 @@ def test_one_approval_makes_it_serve_and_the_log_names_the_signed_decision(store
     assert ("approval", "pass") in {(f.check, f.outcome) for f in latest.findings}
 
 
+def test_who_cannot_be_an_approver_leaves_no_key_and_who_is_none_is_told_so(store: Store) -> None:
+    waits(store, "aa")
+    for name in ("\u00c4. Mensah", "../anna", ""):
+        assert isinstance(homeroom("approvers", "add", name).exception, ConfigError)
+    said("approvers", "add", "anna")
+    private = Settings().keys / "approver-anna.ed25519"
+    private.unlink()  # given to the person
+    assert isinstance(homeroom("approvers", "add", "anna").exception, StoreConflictError)
+    assert not private.exists(), "a new key would not be hers"
+    assert not list(Settings().keys.parent.rglob("*Mensah*"))
+    refused = homeroom("approve", "aa", "--by", "ben", "--reason", "fine").exception
+    assert "ben is no approver here" in str(refused)
+
+
 def test_two_approvals_are_by_two_people(store: Store) -> None:
     found, decision = waits(store, "aa", needs=2)
     for name in ("anna", "ben"):

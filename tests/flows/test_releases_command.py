@@ -159,6 +159,35 @@ def test_a_decision_is_shown_with_what_the_log_says_of_the_release(store: Store)
     assert "the log says nothing: records/" in standing()[3]
 
 
+def test_the_list_tells_of_all_that_was_in_a_slot_and_each_command_of_what_it_did(store: Store) -> None:
+    one, two, three = (release(store, digits, [PASS]) for digits in ("aa", "bb", "cc"))
+    said("promote", "aa")
+    canary = homeroom("promote", "bb", "--canary", "10", "--reason", "carefully").output
+    assert canary.startswith(f"{two.version}: a canary (carefully)\ncurrent: {one.version}\n")
+    assert homeroom("promote", "cc", "--shadow", "--reason", "a look").output.startswith(
+        f"{three.version}: a shadow (a "
+    )
+    said("rollback", APPLICATION, "--withdraw", "challenger", "--reason", "odd")
+    said("promote", "bb", "--reason", "good")
+    back = homeroom("rollback", APPLICATION, "--reason", "bad").output
+    assert back.startswith(f"{one.version}: rolled back to (bad)\ncurrent: {one.version}\n")
+    lines = [line.split()[1:4] for line in homeroom("releases", APPLICATION).output.splitlines()[:6]]
+    assert lines == [
+        ["promote", one.version, "by"],
+        ["challenge", two.version, "at"],
+        ["shadow", three.version, "a"],
+        ["withdraw", two.version, "odd"],
+        ["promote", two.version, "good"],
+        ["rollback", one.version, "bad"],
+    ]
+    listed = said("releases", APPLICATION)
+    assert [(one["number"], one["action"]) for one in listed["beside"]] == [
+        (2, "challenge"),
+        (3, "shadow"),
+        (4, "withdraw"),
+    ]
+
+
 def test_a_stopped_release_is_no_canary_without_an_override(store: Store) -> None:
     release(store, "aa", [PASS])
     release(store, "bb", [STOP])

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import uvicorn
 
+from serving.protocol import Protocol
 from serving.settings import ServiceSettings
 
 # Both come from inside bentoml 1.4.39 (pathspec 1.0 and pydantic 2.11 deprecate what it uses), once, at its import.
@@ -46,5 +46,10 @@ def test_settings_are_read_at_start_and_a_wrong_one_is_told_by_name(monkeypatch:
     assert "secret" not in said.text
 
 
-def test_http_is_read_by_the_quick_parser() -> None:
-    assert AutoHTTPProtocol is HttpToolsProtocol  # BentoML leaves the choice to uvicorn
+def test_http_is_read_by_our_protocol(tracing_folder: Path) -> None:
+    from serving.service import make_service
+
+    app = make_service(lambda: ServiceSettings(release=tracing_folder)).to_asgi()
+    config = uvicorn.Config(app, log_config=None)  # as BentoML's worker does, which leaves the choice to uvicorn
+    config.load()
+    assert config.http_protocol_class is Protocol

@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from components.store import Store
 from flows.watching.totals import Totals
+from serving import run
+from serving.errors import ServerStartError
 from serving.live import Live, go_live
 from serving.metrics import Metrics
 from serving.registry import PointerLog, Slot
@@ -99,3 +101,11 @@ def test_a_good_release_is_not_taken_back_because_the_clock_was_set(
         workers.report(state.number)
         assert supervisor.step() is None
     assert log.latest() == state
+
+
+def test_two_servers_cannot_share_a_status_folder(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    workers.report(7)
+    monkeypatch.setattr(run, "OTHERS_S", 0.2)
+    monkeypatch.setenv("HOMEROOM_SERVE_STATUS", str(workers.folder))  # exported once, for two applications
+    with pytest.raises(ServerStartError, match="the workers of another server say what they do"):
+        run.start(workers.folder.parent / "bundle")

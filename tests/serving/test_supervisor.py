@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import ssl
+import urllib.error
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -529,8 +531,14 @@ def test_waiting_ends_when_all_workers_have_it_and_otherwise_says_which_have_not
     def nobody() -> dict[str, object]:
         raise ConnectionRefusedError
 
-    with pytest.raises(ServerStartError, match="could not be asked"):
+    with pytest.raises(ServerStartError, match=r"could not be asked \(ConnectionRefusedError\)"):
         wait_until_live(nobody, "b", 5, clock=now, sleep=lambda s: None)
+
+    def unknown() -> dict[str, object]:
+        raise urllib.error.URLError(ssl.SSLCertVerificationError("certificate verify failed: self-signed"))
+
+    with pytest.raises(ServerStartError, match=r"could not be asked \(.*certificate verify failed"):
+        wait_until_live(unknown, "b", 5, clock=now, sleep=lambda s: None)
 
 
 def test_a_release_that_is_gone_is_not_gone_back_to(bench: Bench, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from click.testing import CliRunner
 
@@ -349,6 +350,27 @@ def test_a_worker_that_begins_anew_is_added_and_not_taken_off() -> None:
         totals = Totals.from_json(json.loads(json.dumps(totals.to_json())))
         seen.append(totals.sum()["a"].count)
     assert seen == [5, 13, 15, 17]
+
+
+def test_workers_that_end_again_and_again_are_added_up_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    living: set[int] = set()
+    monkeypatch.setattr(psutil, "pid_exists", living.__contains__)
+    fields: dict[str, Any] = dict.fromkeys(("challenger", "shadow", "entry"))
+    totals = Totals()
+    for pid in range(1, 301):  # a worker that its release takes down, for a night
+        living.clear()
+        living.update({pid, 1_000})  # 1000 cannot be read now and then
+        tally = Tally(signals={"a": SignalCounts(bins=[2], numbers=[2] + [0] * (GROUPS - 1))})
+        statuses = [
+            WorkerStatus(
+                pid=one, started=1.0, at=1.0, release="r", percent=0, ready=True, reason="", behind="",
+                releases={"r": tally}, **fields,
+            )
+            for one in ([pid, 1_000] if pid % 2 else [pid])
+        ]  # fmt: skip
+        totals.read(statuses, "r")
+        assert len(totals.latest) <= 2
+    assert totals.sum()["a"].count == 2 * 300 + 2
 
 
 def test_two_watches_at_once_write_two_records(bench: Bench) -> None:

@@ -135,6 +135,16 @@ def test_counts_and_versions_are_for_this_machine_without_a_key(door: Door, path
     said(door.house.ask("GET", path, client="10.9.9.8", server=own), 401)
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/v1/version"])
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+def test_what_a_proxy_at_this_machine_passes_on_is_from_elsewhere(door: Door, path: str, name: str) -> None:
+    # uvicorn believes proxies at 127.0.0.1 alone, and one that adds nothing passes on what the client itself said.
+    asked = {name: "127.0.0.1"}
+    for client, server in (("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("10.9.9.9", "10.9.9.9")):
+        answer = door.house.ask("GET", path, client=client, server=f"http://{server}:3000", headers=asked)
+        said(answer, 401)
+
+
 def test_a_key_that_does_not_count_is_told_the_same_whatever_is_wrong_with_it(door: Door) -> None:
     good = door.keys["grade"]
     prefix, key_id, secret = good.split("_", 2)

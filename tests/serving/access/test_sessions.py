@@ -1,5 +1,6 @@
 """Signing in on a page: the cookie, what forges one, what other sites can do with it (nothing), and signing out."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -10,10 +11,12 @@ import pytest
 from pydantic import SecretStr
 
 from serving.access import ring as ring_module
+from serving.access import signin
 from serving.access.file import edited
 from serving.access.keys import now_utc
 from serving.access.ring import KeyRing
 from serving.access.sessions import LASTS_S, Sessions
+from serving.asgi import Message, Scope
 from serving.settings import ServiceSettings
 from tests.serving.access.house import House, make_key, open_house
 from tests.serving.access.test_middleware import TEXT
@@ -201,3 +204,22 @@ def test_where_there_are_no_keys_nobody_signs_in(grading_folder: Path) -> None:
         assert house.ask("GET", "/session").json() == {"client": None, "roles": []}
         assert sign_in(house, "hr_").status_code == 404
         assert "Paste the student" in house.ask("GET", "/", headers=HTML).text
+
+
+def test_a_key_that_does_not_arrive_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signin, "LONGEST_WAIT_S", 0.05)
+    make_key(tmp_path / "access.json", "anna")
+    ring = KeyRing(tmp_path / "access.json")
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        await asyncio.sleep(5)
+        raise AssertionError("it waits")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"origin", b"http://localhost"), (b"content-type", b"application/json")]
+    scope: Scope = {"type": "http", "method": "POST", "scheme": "http", "path": "/session", "headers": headers}
+    asyncio.run(signin.answer_session(scope, receive, send, ring, Sessions(ring, None)))
+    assert sent[0]["status"] == 408
