@@ -16,6 +16,7 @@ def test_a_question_with_many_answers_is_graded_as_it_was_measured(data_folder: 
     assert 0.86 <= found["coverage"] <= 0.94
 
 
+@pytest.mark.soak
 def test_many_questions_with_few_answers_are_graded_better_than_by_lexical_overlap(data_folder: Path) -> None:
     found = semeval(data_folder, "pooled", ("evaluate.resamples=50",), corpora=("beetle",))
     assert set(found["parts"]) == {"beetle, unseen answers", "beetle, unseen questions"}

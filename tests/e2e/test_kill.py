@@ -287,7 +287,7 @@ def starter(processes: Forks) -> Starter:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("chains", "kills"), [(1, 3), pytest.param(4, CHAIN, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("chains", "kills"), [(1, 2), pytest.param(4, CHAIN, marks=pytest.mark.soak)])
 def test_kills_at_any_time(undisturbed: Undisturbed, starter: Starter, tmp_path: Path, chains: int, kills: int) -> None:
     """Runs that are killed again and again; HOMEROOM_KILL_SEED repeats them."""
     seed = int(os.environ.get("HOMEROOM_KILL_SEED", str(time.time_ns() % 1_000_000)))
@@ -309,8 +309,7 @@ def test_kills_at_any_time(undisturbed: Undisturbed, starter: Starter, tmp_path:
 @pytest.mark.timeout(900)
 def test_kills_between_stages_and_inside_training(undisturbed: Undisturbed, starter: Starter, tmp_path: Path) -> None:
     tally = Tally()
-    ends = [said(rf"^{stage} .*\(ran:") for stage in ("ingest", "preprocess", "train", "deploy")]
-    points = [ends[0], said("epoch 3 of"), said("epoch 7 of"), ends[3]]
+    points = [said(r"^ingest .*\(ran:"), said("epoch 3 of"), said("epoch 7 of")]
     chain(starter, undisturbed, tmp_path / "chain", points, tally)
     print(f"\n{tally.show()}")
     assert tally.where.total() == len(points)

@@ -195,7 +195,7 @@ def test_beside_a_running_flow_nothing_that_it_uses_goes(released: Released, set
     errors: list[Exception] = []
 
     def collect() -> None:
-        while not done.is_set():
+        while not done.wait(0.02):
             try:
                 gone.extend(delete_garbage_of(Store(settings.store), ALL))
             except Exception as error:

@@ -107,15 +107,19 @@ def rows() -> DataLoader[Any]:
 
 
 def main() -> None:
-    """Run the job that the command names."""
-    job, folder = sys.argv[1], Path(sys.argv[2])
+    """Run the jobs that the command names, one after the other."""
+    jobs = sys.argv[1].split(",")
     fabric = L.Fabric(accelerator="cpu", devices=int(os.environ["JOB_DEVICES"]))
-    if job == "launch":
-        found = fabric.launch(lambda own, text: {"text": text, "world_size": own.world_size}, "given")
-    else:
+    if jobs != ["launch"]:
         fabric.launch()
-        found = exchange(fabric, folder) if job == "exchange" else train(fabric, 2 if job == "accumulate" else 1)
-    (folder / f"rank-{fabric.global_rank}.json").write_text(json.dumps(found))
+    for job in jobs:
+        folder = Path(sys.argv[2]) / job
+        folder.mkdir(parents=True, exist_ok=True)
+        if job == "launch":
+            found = fabric.launch(lambda own, text: {"text": text, "world_size": own.world_size}, "given")
+        else:
+            found = exchange(fabric, folder) if job == "exchange" else train(fabric, 2 if job == "accumulate" else 1)
+        (folder / f"rank-{fabric.global_rank}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

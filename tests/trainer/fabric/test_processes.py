@@ -14,16 +14,24 @@ JOBS = Path(__file__).with_name("fabric_jobs.py")
 pytestmark = pytest.mark.multiprocess
 
 
-def run_job(job: str, folder: Path, devices: int = 2) -> Ranks:
-    folder.mkdir(exist_ok=True)
-    ended_well(run_script(JOBS, job, str(folder), devices=devices))
-    return ranks_of(folder)
+def run_jobs(folder: Path, *jobs: str, devices: int = 2) -> dict[str, Ranks]:
+    ended_well(run_script(JOBS, ",".join(jobs), str(folder), devices=devices))
+    return {job: ranks_of(folder / job) for job in jobs}
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ranks]:
+    return run_jobs(tmp_path_factory.mktemp("one"), "train", "accumulate", devices=1)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ranks]:
+    return run_jobs(tmp_path_factory.mktemp("two"), "train", "accumulate", "exchange")
 
 
 @pytest.mark.parametrize("job", ["train", "accumulate"])
-def test_two_processes_have_the_losses_of_one(tmp_path: Path, job: str) -> None:
-    [alone] = run_job(job, tmp_path / "one", devices=1)
-    ranks = run_job(job, tmp_path / "two")
+def test_two_processes_have_the_losses_of_one(one: dict[str, Ranks], two: dict[str, Ranks], job: str) -> None:
+    [alone], ranks = one[job], two[job]
     assert len(ranks) == 2
     for rank in ranks:
         assert rank["losses"] == pytest.approx(alone["losses"], abs=1e-6)
@@ -31,11 +39,11 @@ def test_two_processes_have_the_losses_of_one(tmp_path: Path, job: str) -> None:
 
 
 def test_a_launched_function_runs_in_each(tmp_path: Path) -> None:
-    assert run_job("launch", tmp_path) == [{"text": "given", "world_size": 2}] * 2
+    assert run_jobs(tmp_path, "launch")["launch"] == [{"text": "given", "world_size": 2}] * 2
 
 
-def test_every_exchange(tmp_path: Path) -> None:
-    ranks = run_job("exchange", tmp_path)
+def test_every_exchange(two: dict[str, Ranks]) -> None:
+    ranks = two["exchange"]
     for index, rank in enumerate(ranks):
         assert rank["gathered"] == [[0, 10], [1, 10]]
         assert rank["number"] == [0.0, 1.0]

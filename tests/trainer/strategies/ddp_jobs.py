@@ -1,4 +1,4 @@
-"""Scripts that the distributed tests run in several processes: `python ddp_jobs.py JOB FOLDER`."""
+"""Scripts that the distributed tests run in several processes: `python ddp_jobs.py JOB[,JOB...] FOLDER`."""
 
 from __future__ import annotations
 
@@ -260,7 +260,11 @@ def terminate(folder: Path) -> None:
 
 def main() -> None:
     torch.set_num_threads(1)
-    globals()[sys.argv[1]](Path(sys.argv[2]))
+    for job in sys.argv[1].split(","):
+        folder = Path(sys.argv[2]) / job
+        folder.mkdir(exist_ok=True)
+        with warnings.catch_warnings():
+            globals()[job](folder)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,10 @@ from __future__ import annotations
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.trainer.scripts import ranks_of, run_script
+from tests.trainer.scripts import Ranks, ended_well, ranks_of, run_script
 
 ROOT = Path(__file__).parents[3]
 JOBS = Path(__file__).with_name("ddp_jobs.py")
@@ -17,42 +16,49 @@ JOBS = Path(__file__).with_name("ddp_jobs.py")
 pytestmark = pytest.mark.multiprocess
 
 
-def run_job(job: str, folder: Path, devices: int = 2, torchrun: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run a job in `devices` processes, started by our launcher or by torchrun."""
-    folder.mkdir(exist_ok=True)
-    return run_script(JOBS, job, str(folder), devices=devices, torchrun=torchrun)
+def run_job(job: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a job in two processes, started by our launcher; it works in a folder of its own name."""
+    return run_script(JOBS, job, str(folder), devices=2)
+
+
+def results_of(folder: Path, *jobs: str, devices: int = 2, torchrun: bool = False) -> dict[str, Ranks]:
+    """Return what the processes left of each of several jobs, one after the other in the same processes."""
+    ended_well(run_script(JOBS, ",".join(jobs), str(folder), devices=devices, torchrun=torchrun))
+    return {job: ranks_of(folder / job) for job in jobs}
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("alone")
-    process = run_job("train", folder, devices=1)
-    assert process.returncode == 0, process.stderr
-    return ranks_of(folder)[0]
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ranks]:
+    return results_of(tmp_path_factory.mktemp("alone"), "train", "accumulate", "manual", devices=1)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ranks]:
+    jobs = ("train", "accumulate", "manual", "lonely_validation", "own_split", "resume", "lonely")
+    return results_of(tmp_path_factory.mktemp("two"), *jobs)
 
 
 @pytest.mark.parametrize("torchrun", [False, True])
-def test_two_processes_have_the_losses_of_one(tmp_path: Path, alone: dict[str, Any], torchrun: bool) -> None:
-    process = run_job("train", tmp_path, torchrun=torchrun)
-    assert process.returncode == 0, process.stderr
-    ranks = ranks_of(tmp_path)
+def test_two_processes_have_the_losses_of_one(
+    tmp_path: Path, alone: dict[str, Ranks], two: dict[str, Ranks], torchrun: bool
+) -> None:
+    [expected] = alone["train"]
+    ranks = results_of(tmp_path, "train", torchrun=True)["train"] if torchrun else two["train"]
     assert [rank["world_size"] for rank in ranks] == [2, 2]
     for rank in ranks:
-        assert rank["losses"] == pytest.approx(alone["losses"], abs=1e-6)
-        assert rank["weights"] == pytest.approx(alone["weights"], abs=1e-6)
+        assert rank["losses"] == pytest.approx(expected["losses"], abs=1e-6)
+        assert rank["weights"] == pytest.approx(expected["weights"], abs=1e-6)
         # 13 samples, split into 7 and 6 without repetition: the metric is exact
-        assert rank["validated"][0]["val_loss"] == pytest.approx(alone["validated"][0]["val_loss"], abs=1e-6)
-        for name, value in alone["metrics"].items():
+        assert rank["validated"][0]["val_loss"] == pytest.approx(expected["validated"][0]["val_loss"], abs=1e-6)
+        for name, value in expected["metrics"].items():
             assert rank["metrics"][name] == pytest.approx(value, abs=1e-6), name
 
 
 @pytest.mark.parametrize("job", ["accumulate", "manual"])
-def test_other_ways_to_step_have_the_losses_of_one_process(tmp_path: Path, job: str) -> None:
-    for devices in (1, 2):
-        process = run_job(job, tmp_path / str(devices), devices=devices)
-        assert process.returncode == 0, process.stderr
-    one, two = ranks_of(tmp_path / "1")[0], ranks_of(tmp_path / "2")[0]
-    assert two["losses"] == pytest.approx(one["losses"], abs=1e-6)
+def test_other_ways_to_step_have_the_losses_of_one_process(
+    alone: dict[str, Ranks], two: dict[str, Ranks], job: str
+) -> None:
+    assert two[job][0]["losses"] == pytest.approx(alone[job][0]["losses"], abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +77,7 @@ def test_a_failing_rank_zero_leaves_no_process_behind(tmp_path: Path) -> None:
     process = run_job("fail_first", tmp_path)
     assert process.returncode != 0
     assert "rank zero divides by zero" in process.stderr
-    child = int((tmp_path / "pid-1").read_text())
+    child = int((tmp_path / "fail_first" / "pid-1").read_text())
     status = Path(f"/proc/{child}/status")
     assert not status.exists() or "Z (zombie)" in status.read_text()
 
@@ -90,10 +96,8 @@ def test_uneven_batches_are_refused_before_anybody_waits(tmp_path: Path, job: st
     assert message in process.stderr
 
 
-def test_a_process_without_validation_batches_takes_part(tmp_path: Path) -> None:
-    process = run_job("lonely_validation", tmp_path)
-    assert process.returncode == 0, process.stderr
-    ranks = ranks_of(tmp_path)
+def test_a_process_without_validation_batches_takes_part(two: dict[str, Ranks]) -> None:
+    ranks = two["lonely_validation"]
     assert len(ranks) == 2
     for rank in ranks:
         assert rank["hooks"] == ["epoch_end"] * 3  # the sanity check and two epochs
@@ -102,26 +106,20 @@ def test_a_process_without_validation_batches_takes_part(tmp_path: Path) -> None
         assert {"val_loss", "val_loss_epoch"} & set(rank["bar"])
 
 
-def test_loaders_that_split_themselves_are_left_alone(tmp_path: Path) -> None:
-    process = run_job("own_split", tmp_path)
-    assert process.returncode == 0, process.stderr
-    assert [len(rank["losses"]) for rank in ranks_of(tmp_path)] == [4, 4]
+def test_loaders_that_split_themselves_are_left_alone(two: dict[str, Ranks]) -> None:
+    assert [len(rank["losses"]) for rank in two["own_split"]] == [4, 4]
 
 
-def test_a_resume_restores_every_process(tmp_path: Path) -> None:
-    process = run_job("resume", tmp_path)
-    assert process.returncode == 0, process.stderr
-    assert [all(rank["equal"]) for rank in ranks_of(tmp_path)] == [True, True]
+def test_a_resume_restores_every_process(two: dict[str, Ranks]) -> None:
+    assert [all(rank["equal"]) for rank in two["resume"]] == [True, True]
 
 
 def test_sigterm_ends_all_processes_after_the_same_batch(tmp_path: Path) -> None:
     process = run_job("terminate", tmp_path)
     assert process.returncode == 143, process.stderr
-    notes = [path.read_text() for path in sorted(tmp_path.glob("ended-*"))]
+    notes = [path.read_text() for path in sorted((tmp_path / "terminate").glob("ended-*"))]
     assert notes == ["SIGTERMException 3"] * 2
 
 
-def test_a_step_value_that_one_process_alone_logs_stops_nobody(tmp_path: Path) -> None:
-    process = run_job("lonely", tmp_path)
-    assert process.returncode == 0, process.stderr
-    assert ranks_of(tmp_path)[0]["rare"] == [7.0, 7.0]  # the newest value of the epoch, in the rows from then on
+def test_a_step_value_that_one_process_alone_logs_stops_nobody(two: dict[str, Ranks]) -> None:
+    assert two["lonely"][0]["rare"] == [7.0, 7.0]  # the newest value of the epoch, in the rows from then on

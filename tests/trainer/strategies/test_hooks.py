@@ -98,11 +98,22 @@ def test_checkpoints_are_those_of_one_process(folder: Path, two: Ranks) -> None:
 
 def test_a_checkpoint_goes_on_anywhere(folder: Path, alone: dict[str, Any], two: Ranks) -> None:
     expected = alone["resume"]["alone/plain"]
-    four = results(folder, 4, "resume")
-    assert len(four) == 4
     onwards = results(folder, 1, "resume")[0]  # on one process, from what two with a split optimizer left
     assert onwards["resume"]["first/plain"]["losses"] == near(expected["losses"])
-    for rank in (*two, *four):
+    check_resumed(two, expected)
+
+
+@pytest.mark.soak
+def test_a_checkpoint_goes_on_in_four_processes(folder: Path, alone: dict[str, Any], two: Ranks) -> None:
+    assert len(two) == 2  # they left the checkpoints
+    four = results(folder, 4, "resume")
+    assert len(four) == 4
+    check_resumed(four, alone["resume"]["alone/plain"])
+
+
+def check_resumed(ranks: Ranks, expected: dict[str, Any]) -> None:
+    """See that each process went on, from each of the checkpoints, as one alone would have."""
+    for rank in ranks:
         assert set(rank["resume"]) == {"first/zero", "first/plain", "alone/zero", "alone/plain"}
         for name, found in rank["resume"].items():
             assert found["losses"] == near(expected["losses"]), name
