@@ -140,7 +140,7 @@ def bodies(count: int, steps: int) -> list[bytes]:
 
 
 async def one_connection(host: str, port: int, texts: list[bytes], times: list[float], statuses: list[int]) -> None:
-    """Send the requests one after the other over one connection; a 429 or 503 without Retry-After counts as negative."""
+    """Send the requests one after the other over one connection; a 429 or 503 without Retry-After is negative."""
     reader, writer = await asyncio.open_connection(host, port)
     for text in texts:
         head = f"POST /v1/predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(text)}"
