@@ -5,6 +5,7 @@ it; then all slots are exchanged in one assignment. Whatever goes wrong, the ser
 so.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -43,6 +44,10 @@ down."""
 class Source(Protocol):
     """Where entries and releases come from."""
 
+    @property
+    def name(self) -> str:
+        """Which log it is: another for every application and store."""
+
     def latest(self) -> State | None:
         """Return the last entry. Raises StoreError."""
 
@@ -63,6 +68,12 @@ class StoreSource:
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
         self._store: Store | None = None
+
+    @property
+    def name(self) -> str:
+        """A digest of store and application; addresses may be nobody else's business."""
+        of = f"{self._settings.serve_store}\n{self._settings.serve_application}"
+        return hashlib.sha256(of.encode()).hexdigest()[:16]
 
     def latest(self) -> State | None:
         """Return the last entry."""
@@ -235,8 +246,11 @@ class Follower:
         if folder is None:
             return
         try:
-            state = State.from_json(json.loads((folder / LAST_ENTRY).read_bytes()))
-        except (OSError, ValueError):
+            written = json.loads((folder / LAST_ENTRY).read_bytes())
+            if written["log"] != self._source.name:  # the folder was another server's
+                return
+            state = State.from_json(written["entry"])
+        except (OSError, KeyError, TypeError, ValueError):
             return
         log.warning("The store cannot be asked; entry %d, which this server answered by, is taken", state.number)
         self._want(state)
@@ -363,7 +377,7 @@ class Follower:
             return
         part = folder / f"{LAST_ENTRY}.{os.getpid()}"
         try:
-            part.write_text(json.dumps(state.to_json()), encoding="utf-8")
+            part.write_text(json.dumps({"log": self._source.name, "entry": state.to_json()}), encoding="utf-8")
             os.replace(part, folder / LAST_ENTRY)
         except OSError as error:
             log.warning("The entry could not be written down: %s", error.strerror or type(error).__name__)

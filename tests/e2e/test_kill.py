@@ -286,6 +286,7 @@ def starter(processes: Forks) -> Starter:
     return Starter(processes)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("chains", "kills"), [(1, 2), pytest.param(4, CHAIN, marks=pytest.mark.soak)])
 def test_kills_at_any_time(undisturbed: Undisturbed, starter: Starter, tmp_path: Path, chains: int, kills: int) -> None:

@@ -159,6 +159,7 @@ def start(place: Place, base: dict[str, str]) -> "subprocess.Popen[str]":
     )
 
 
+@pytest.mark.soak
 def test_a_killed_flow_is_crashed_within_70_s_and_gone_on_with(
     server: Server, released: Released, tmp_path: Path
 ) -> None:

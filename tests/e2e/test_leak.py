@@ -122,6 +122,7 @@ def test_coin_flips_of_simulated_students_are_unpredictable(protocol: str, tmp_p
     (check_no_leak if protocol == "problem" else check_leak_shows)(report)
 
 
+@pytest.mark.soak
 @pytest.mark.data
 @pytest.mark.parametrize("protocol", ["problem", pytest.param("row_per_skill", marks=pytest.mark.soak)])
 def test_coin_flips_of_real_students_are_unpredictable(protocol: str, data_folder: Path, tmp_path: Path) -> None:

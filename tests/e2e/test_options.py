@@ -31,6 +31,7 @@ def bucket(s3_environment: S3Server) -> str:
     return f"s3://{name}"
 
 
+@pytest.mark.soak
 def test_logs_and_store_on_s3(released: Released, bucket: str, tmp_path: Path) -> None:
     fsspec.filesystem("s3", skip_instance_cache=True).put_file(str(released.logs), f"{bucket}/logs/answers.parquet")
     request = RunRequest(
@@ -73,6 +74,7 @@ def test_an_8_bit_model_has_its_own_limit(released: Released) -> None:
         run(export, outcome.dataset, outcome.checkpoint, config.export)
 
 
+@pytest.mark.soak
 @pytest.mark.multiprocess
 def test_training_on_two_processes(released: Released) -> None:
     overrides = (*released.summary.request.overrides, "train.devices=2")

@@ -283,6 +283,16 @@ def test_a_store_that_answers_503_or_hangs_or_is_gone_changes_nothing_and_is_tol
     assert late.live.bundle.version == a.version
     assert "cannot be read" in late.behind
     late.close()
+
+    # One that follows another log does not, though the folder was this one's.
+    other = Server(Slots(champion=not_ready(slow_settings, "not read yet")))
+    other.status_folder = bench.server.status_folder
+    of_another = slow_settings.model_copy(update={"serve_application": "another"})
+    follower = Follower(other, StoreSource(of_another), bench.metrics)
+    follower.start(60.0)
+    follower.close()
+    assert other.live.bundle is None
+    assert "cannot be read" in other.live.reason
     s3.clear()
     bench.step()
     assert (bench.release, bench.server.behind) == (b.version, "")

@@ -133,7 +133,7 @@ def test_a_full_disk_while_the_status_and_the_entry_are_written_changes_no_answe
     say(bench.log, "rollback", a)
     bench.step()
     assert json.loads((folder / f"{pid}.json").read_bytes())["entry"] == 3
-    assert State.from_json(json.loads((folder / LAST_ENTRY).read_bytes())).number == 3
+    assert State.from_json(json.loads((folder / LAST_ENTRY).read_bytes())["entry"]).number == 3
     assert list(folder.glob("*.part")) == []
 
 

@@ -61,6 +61,7 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
 
 
+@pytest.mark.soak
 def test_two_hosts_have_the_weights_of_one_process(tmp_path: Path) -> None:
     settings = {"epochs": 2, "step_s": 0.0, "dropout": 0.0}
     with two_hosts() as hosts, job_on(hosts, tmp_path, settings) as job:

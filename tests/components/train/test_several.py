@@ -65,6 +65,7 @@ def test_a_killed_process_costs_nothing_but_time(released: Released, tmp_path: P
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
 
 
+@pytest.mark.soak
 def test_the_first_error_is_the_message(released: Released, tmp_path: Path) -> None:
     job = make_job(released, tmp_path / "job", hidden=-1)
     with pytest.raises(TrainingFailedError, match=r"Training process [01] of 2 failed first(?s:.)*hidden"):

@@ -23,7 +23,7 @@ ONLY_HERE = "suggest_integrations"
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # two packages, forty command lines each
-@pytest.mark.parametrize("every", [2, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.soak)])
 def test_every_script_does_the_same_in_lightning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int) -> None:
     pytest.importorskip("lightning", reason="lightning is not installed, so there is nothing to compare with")
     from tests.trainer.cli import scripts

@@ -34,6 +34,7 @@ def run(folder: Path, *arguments: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.multiprocess
+@pytest.mark.soak
 def test_two_processes_end_with_the_numbers_of_one(tmp_path: Path) -> None:
     [alone] = run(tmp_path / "one", "--accelerator=cpu", "--precision=bf16-mixed")
     ranks = run(tmp_path / "two", "--accelerator", "cpu", "--devices=2", "--strategy=ddp", "--precision=64-true")

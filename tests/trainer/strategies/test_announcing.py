@@ -105,7 +105,7 @@ def test_a_process_that_ended_or_never_comes_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.multiprocess
-@pytest.mark.parametrize("sees", ["page", "none"])
+@pytest.mark.parametrize("sees", ["page", pytest.param("none", marks=pytest.mark.soak)])
 def test_a_fit_on_two_processes_stops_together(tmp_path: Path, sees: str) -> None:
     """Asked for by all, by one, by SIGTERM to one, in the last step of an epoch, and where no length is known."""
     ended_well(run_script(JOBS, str(tmp_path), sees, devices=2, torchrun=True))

@@ -62,7 +62,8 @@ def test_other_ways_to_step_have_the_losses_of_one_process(
 
 
 @pytest.mark.parametrize(
-    ("job", "message"), [("fail", "divides by zero"), ("fail_outside", "fails before it connects")]
+    ("job", "message"),
+    [("fail", "divides by zero"), pytest.param("fail_outside", "fails before it connects", marks=pytest.mark.soak)],
 )
 def test_a_failing_rank_ends_the_run_with_its_traceback(tmp_path: Path, job: str, message: str) -> None:
     started = time.monotonic()
@@ -86,7 +87,7 @@ def test_a_failing_rank_zero_leaves_no_process_behind(tmp_path: Path) -> None:
     ("job", "message"),
     [
         ("uneven", "different numbers of training batches"),
-        ("uneven_stream", "ran out of training batches"),
+        pytest.param("uneven_stream", "ran out of training batches", marks=pytest.mark.soak),
         ("lonely_object", "Metric objects have to be logged on every process"),
     ],
 )

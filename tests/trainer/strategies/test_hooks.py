@@ -73,6 +73,7 @@ def test_each_process_holds_its_share_of_the_optimizer(two: Ranks, alone: dict[s
         assert rank["first"]["losses"] == near(alone["first"]["losses"])
 
 
+@pytest.mark.soak
 def test_a_folder_is_saved_and_read_by_shares(tmp_path: Path) -> None:
     first, second = (rank["folders"] for rank in results(tmp_path, 2, "folders"))
     assert first["elsewhere"] > 0

@@ -98,6 +98,7 @@ def test_what_cannot_be_is_refused_on_every_process(tmp_path: Path) -> None:
     assert "Names of the plan match no module of Model" in done.stderr
 
 
+@pytest.mark.soak
 @pytest.mark.multiprocess
 @pytest.mark.slow
 def test_a_plan_of_another_model_ends_the_processes_that_we_start(tmp_path: Path) -> None:

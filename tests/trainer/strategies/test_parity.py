@@ -49,7 +49,7 @@ SOME = ("ddp/blocks", "fsdp/recurrent", "fsdp-hybrid/tied", "fsdp-keep/blocks", 
     ("devices", "names"),
     [
         (2, tuple(CONFIGS)[::12]),
-        (4, (*SOME, *parity_mp.SOME, *parity_pipe.SOME)[::4]),
+        pytest.param(4, (*SOME, *parity_mp.SOME, *parity_pipe.SOME), marks=pytest.mark.soak),
         pytest.param(2, tuple(CONFIGS), marks=pytest.mark.soak),
         pytest.param(4, tuple(CONFIGS), marks=pytest.mark.soak),
     ],
@@ -82,11 +82,9 @@ def test_every_configuration_has_the_losses_of_one_process(
         assert max(rank[name]["memory"] for rank in ranks) <= 1.1 / devices * expected[name]["memory"]
 
 
-@pytest.mark.parametrize(
-    "source", ["mesh", *(pytest.param(name, marks=pytest.mark.soak) for name in ("alone", "fsdp"))]
-)
+@pytest.mark.parametrize("source", ["mesh", "alone", "fsdp"])
 @pytest.mark.multiprocess
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_checkpoint_goes_on_under_any_strategy_and_number_of_processes(
     tmp_path: Path, alone: Callable[..., dict[str, Any]], source: str
 ) -> None:

@@ -327,8 +327,9 @@ def test_a_split_model_trains_on_and_takes_a_checkpoint(two: tuple[Path, list[di
 
 @pytest.mark.multiprocess
 @pytest.mark.slow
+@pytest.mark.parametrize("longest", [2, pytest.param(4, marks=pytest.mark.soak)])
 def test_a_checkpoint_is_that_of_one_process(
-    tmp_path: Path, two: tuple[Path, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, two: tuple[Path, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, longest: int
 ) -> None:
     """Names, order and values; and each goes on in pipelines of other lengths, and without any."""
     first = pipe_jobs.checkpoint(tmp_path / "one")
@@ -353,8 +354,9 @@ def test_a_checkpoint_is_that_of_one_process(
     assert len(wanted) == len(first["losses"]) == 6
     for rank in start(tmp_path / "one-two", 2, "checkpoint", JOB_FROM=str(paths["one"])):
         assert rank["checkpoint"]["losses"] == pytest.approx(wanted, abs=1e-6)
-    for rank in start(tmp_path / "two-four", 4, "checkpoint", JOB_FROM=str(paths["two"])):
-        assert rank["checkpoint"]["losses"] == pytest.approx(wanted, abs=1e-6)
+    if longest > 2:
+        for rank in start(tmp_path / "two-four", longest, "checkpoint", JOB_FROM=str(paths["two"])):
+            assert rank["checkpoint"]["losses"] == pytest.approx(wanted, abs=1e-6)
     monkeypatch.setenv("JOB_FROM", str(paths["two"]))
     assert pipe_jobs.checkpoint(tmp_path / "two-one")["losses"] == pytest.approx(wanted, abs=1e-6)
 
