@@ -30,6 +30,7 @@ class TestKnowledgeTracing(OwnContract):
     released_by = "released"
 
 
+@pytest.mark.soak  # another network of an application that is asked above
 class TestAttention(OwnContract):
     application = "knowledge_tracing"
     released_by = "released_attention"

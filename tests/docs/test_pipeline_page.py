@@ -27,6 +27,7 @@ def run(folder: Path, script: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.soak
 @pytest.mark.multiprocess
 def test_the_page_prints_the_same_on_one_process(tmp_path: Path) -> None:
     two = run(tmp_path / "two", BLOCKS[0])

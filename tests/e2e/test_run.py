@@ -203,6 +203,7 @@ def test_a_gate_stops_the_run_with_its_exit_code(same_places: Released, capsys: 
     assert "0.999" in capsys.readouterr().err
 
 
+@pytest.mark.soak
 def test_a_worse_release_does_not_take_over(released: Released, tmp_path: Path) -> None:
     store = tmp_path / "store"
     shutil.copytree(released.settings.store, store)

@@ -312,8 +312,8 @@ def check_story(played: Weeks, weeks: Sequence[Callable[[Weeks, int], None]]) ->
         assert set(drifts[2:]) <= {"cooling down"}, "a second run"
 
 
-def test_a_week_as_usual_a_biased_one_and_one_that_is_taken_back(tmp_path: Path) -> None:
-    play(tmp_path, [Weeks.biased, Weeks.rolled_back], workers=2, clients=1, pause_s=0.05)
+def test_a_week_as_usual_and_one_that_is_taken_back(tmp_path: Path) -> None:
+    play(tmp_path, [Weeks.rolled_back], workers=2, clients=1, pause_s=0.05)
 
 
 @pytest.mark.soak

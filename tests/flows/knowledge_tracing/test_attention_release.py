@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import Released
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]  # its network's own tests are quick
 
 
 def test_the_release_is_of_attention_and_knows_more_than_the_skills_mean(released_attention: Released) -> None:

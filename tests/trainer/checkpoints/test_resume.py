@@ -323,7 +323,7 @@ def test_sigkill_in_the_middle_of_an_epoch_changes_nothing(tmp_path: Path) -> No
     script = tmp_path / "train.py"
     script.write_text(textwrap.dedent(SCRIPT))
     root = Path(__file__).parents[3]
-    for kill_at in (4, 13, -1):
+    for kill_at in (13, -1):
         process = subprocess.run(
             [sys.executable, str(script), str(tmp_path / "job"), str(kill_at)],
             env={"PYTHONPATH": str(root), "PATH": ""},

@@ -23,6 +23,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.soak
 @pytest.mark.multiprocess
 def test_two_processes_run_one_command_line(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(SCRIPT)

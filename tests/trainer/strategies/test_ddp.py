@@ -88,7 +88,7 @@ def test_a_failing_rank_zero_leaves_no_process_behind(tmp_path: Path) -> None:
     [
         ("uneven", "different numbers of training batches"),
         pytest.param("uneven_stream", "ran out of training batches", marks=pytest.mark.soak),
-        ("lonely_object", "Metric objects have to be logged on every process"),
+        pytest.param("lonely_object", "Metric objects have to be logged on every process", marks=pytest.mark.soak),
     ],
 )
 def test_uneven_batches_are_refused_before_anybody_waits(tmp_path: Path, job: str, message: str) -> None:

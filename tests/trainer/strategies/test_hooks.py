@@ -149,6 +149,7 @@ def test_bad_input_is_refused_on_every_process(two: Ranks) -> None:
         assert "SyncBatchNorm runs nowhere else" in errors["sync_batchnorm"][1]
 
 
+@pytest.mark.soak
 def test_different_models_end_every_process(tmp_path: Path) -> None:
     done = run(tmp_path, 2, "wider", torchrun=False)
     assert done.returncode != 0

@@ -81,6 +81,7 @@ EXPECTED = {
 }  # fmt: skip
 
 
+@pytest.mark.soak
 @pytest.mark.multiprocess
 @pytest.mark.slow
 def test_what_cannot_be_is_refused_on_every_process(tmp_path: Path) -> None:

@@ -399,7 +399,11 @@ def test_what_cannot_be_is_refused_on_every_process(two: tuple[Path, list[dict[s
     ("name", "message"),
     [
         ("twice", "has to call the pipeline (Chain) once for each batch. Got '2 calls'"),
-        ("shapes", "A stage returned something else than for an earlier microbatch of the same shapes"),
+        pytest.param(
+            "shapes",
+            "A stage returned something else than for an earlier microbatch of the same shapes",
+            marks=pytest.mark.soak,
+        ),
     ],
 )
 @pytest.mark.multiprocess

@@ -242,6 +242,7 @@ def test_the_tuner_searches_in_one_process(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.soak
 def test_a_function_of_fabric_is_called_in_each(tmp_path: Path) -> None:
     for strategy in ("ddp_fork", "ddp_spawn"):
         fabric = L.Fabric(accelerator="cpu", devices=2, strategy=strategy)
