@@ -35,6 +35,7 @@ sys.exit(gpu.main())
 """
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_every_section_runs_on_a_bare_machine(tmp_path: Path) -> None:
     output = tmp_path / "gpu.json"

@@ -41,6 +41,7 @@ class TestEssayGrading(OwnContract):
     released_by = "released_essays"
 
 
+@pytest.mark.soak  # likewise
 class TestNeuralEssays(OwnContract):
     application = "essay_grading"
     config = "neural"

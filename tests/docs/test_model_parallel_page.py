@@ -16,6 +16,7 @@ from trainer.strategies import ModelParallelStrategy
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.soak
 @pytest.mark.multiprocess
 @pytest.mark.slow
 def test_the_script_runs(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def check_leak_shows(report: dict[str, Any]) -> None:
     assert "row_per_skill" in " ".join(report["warnings"])
 
 
-@pytest.mark.parametrize("protocol", ["problem", "row_per_skill"])
+@pytest.mark.parametrize("protocol", ["row_per_skill", pytest.param("problem", marks=pytest.mark.soak)])
 def test_coin_flips_of_simulated_students_are_unpredictable(protocol: str, tmp_path: Path) -> None:
     logs = coin_flips(simulated_records(300, seed=1), tmp_path / "train.csv", seed=2)
     test_logs = coin_flips(simulated_records(450, seed=3), tmp_path / "test.csv", seed=4)

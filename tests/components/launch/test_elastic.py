@@ -61,6 +61,7 @@ def kill(folder: Path, rank: int, after: int) -> tuple[float, int]:
     return lines[back][0] - killed_s, lines[back - 1][1] - (lines[back][1] - 1)
 
 
+@pytest.mark.soak
 def test_notice_and_a_kill_change_nothing_but_the_time(tmp_path: Path, undisturbed: dict[str, torch.Tensor]) -> None:
     spec = make_spec(tmp_path, settings={"epochs": EPOCHS, "every": INTERVAL, "step_s": 0.15})
     first = LocalLauncher().submit(spec)

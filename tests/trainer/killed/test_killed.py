@@ -162,7 +162,9 @@ def check_kills(server: Forks, folder: Path, kind: str, kills: int, seed: int) -
     )
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.soak) if kind == "two processes" else kind for kind in KINDS]
+)
 def test_a_few_kills_change_nothing(server: Forks, tmp_path: Path, kind: str) -> None:
     seed = secrets.randbelow(10**6)
     print(f"seed {seed}")

@@ -33,7 +33,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return run(tmp_path_factory.mktemp("one"), 1, "fabric_fsdp", "configured", "memory")[0]
 
 
-@pytest.mark.parametrize("devices", [2, pytest.param(4, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("devices", [2, 4])
 @pytest.mark.multiprocess
 @pytest.mark.slow
 def test_processes_have_the_results_of_one(tmp_path: Path, alone: dict[str, Any], devices: int) -> None:
